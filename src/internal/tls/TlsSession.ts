@@ -1,0 +1,87 @@
+/**
+ * The seam between the connection and a TLS engine (RFC 9001 section 4): handshake bytes in and out by level, secrets out.
+ * Engines are synchronous and own no I/O, clock or randomness.
+ */
+import type { Level } from "../wire/Protocol.ts"
+import type { AeadAlgorithm } from "../../PacketProtection.ts"
+
+export interface CipherSuite {
+  /** The suite's number in TLS, such as 0x1301. */
+  readonly id: number
+  readonly name: "TLS_AES_128_GCM_SHA256" | "TLS_AES_256_GCM_SHA384" | "TLS_CHACHA20_POLY1305_SHA256"
+  readonly aead: AeadAlgorithm
+  readonly hash: "sha256" | "sha384"
+  readonly keyLength: 16 | 32
+}
+
+/** A fatal alert (RFC 8446 section 6): it becomes CRYPTO_ERROR 0x100 + `alert`. */
+export interface TlsFailure {
+  readonly alert: number
+  /** Says what went wrong and, where a user can act, what to do. */
+  readonly message: string
+  /** Why a certificate was refused, if that is what happened. */
+  readonly certificate?:
+    | "unknownAuthority"
+    | "expired"
+    | "notYetValid"
+    | "nameMismatch"
+    | "badUsage"
+    | "badSignature"
+    | "pinMismatch"
+    | "malformed"
+    | undefined
+}
+
+export interface HandshakeInfo {
+  readonly cipherSuite: CipherSuite
+  readonly group: string
+  readonly alpn: string
+  readonly serverName: string | undefined
+  readonly resumed: boolean
+  readonly earlyDataAccepted: boolean
+  /** DER, leaf first. Empty when the peer sent none. */
+  readonly peerCertificates: ReadonlyArray<Uint8Array>
+}
+
+/** What an engine tells its connection, synchronously, while `start` or `receive` runs. */
+export interface TlsOutput {
+  /** Handshake bytes to send at a level, in order; the engine does not keep or change them afterwards. */
+  readonly send: (level: Level, bytes: Uint8Array) => void
+  /** A traffic secret for 0-RTT, Handshake or 1-RTT. */
+  readonly secret: (level: Level, direction: "read" | "write", suite: CipherSuite, secret: Uint8Array) => void
+  /** The peer's transport parameters, encoded, once authenticated as far as the handshake has got. Returns a failure to abort with. */
+  readonly transportParameters: (encoded: Uint8Array) => TlsFailure | undefined
+  /** The handshake is complete here (RFC 9001 section 4.1.1): client and server Finished are in. */
+  readonly complete: (info: HandshakeInfo) => void
+  /** A NewSessionTicket arrived (client): opaque, to be kept by the ticket store and handed to a later session. */
+  readonly ticket: (ticket: Uint8Array) => void
+}
+
+export interface TlsSession {
+  /** Client: sends the ClientHello. Server: does nothing. */
+  readonly start: () => TlsFailure | undefined
+  /**
+   * The next bytes of the CRYPTO stream of `level`, contiguous and in order; any split. The engine copies what it keeps.
+   * After a failure the session is dead.
+   */
+  readonly receive: (level: Level, bytes: Uint8Array) => TlsFailure | undefined
+  /** RFC 5705 / 8446 section 7.5 exporter; undefined until complete. */
+  readonly exportKeyingMaterial: (label: string, context: Uint8Array, length: number) => Uint8Array | undefined
+}
+
+export interface TlsSessionOptions {
+  /** Own transport parameters, encoded. */
+  readonly transportParameters: Uint8Array
+  readonly output: TlsOutput
+  /** Wall clock in ms since 1970 at the start of the handshake, for certificate dates. */
+  readonly wallTime: number
+}
+
+/** A configured engine; the endpoint makes one session per connection. */
+export interface TlsEngine {
+  readonly client: (
+    options: TlsSessionOptions & { readonly serverName: string; readonly alpn: ReadonlyArray<string> }
+  ) => TlsSession
+  /** Undefined when no identity is configured: such an endpoint cannot serve. */
+  readonly server: ((options: TlsSessionOptions & { readonly alpn: ReadonlyArray<string> }) => TlsSession) | undefined
+}

@@ -1,0 +1,93 @@
+/**
+ * What travels between sockets and the machine: addresses, received bursts, transmits.
+ */
+
+/** One end of a UDP path. Made by an `AddressBook`, which gives one object per value, so `===` is the fast comparison. */
+export class Address {
+  readonly host: string
+  readonly port: number
+  readonly family: 4 | 6
+  /** `host|port`: equal exactly when the address is. */
+  readonly key: string
+
+  constructor(host: string, port: number, family: 4 | 6) {
+    this.host = host
+    this.port = port
+    this.family = family
+    this.key = `${host}|${port}`
+  }
+
+  toString(): string {
+    return this.family === 6 ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`
+  }
+}
+
+export const sameAddress = (a: Address, b: Address): boolean => a === b || a.key === b.key
+
+/**
+ * Interns addresses. Bounded: spoofed sources must not fill memory, so the book starts over when it is full. Objects from
+ * before then differ in identity and not in `key`, which is why comparisons go through `sameAddress`.
+ */
+export class AddressBook {
+  private readonly entries = new Map<string, Address>()
+  private readonly limit: number
+
+  constructor(limit = 4096) {
+    this.limit = limit
+  }
+
+  intern(host: string, port: number, family: 4 | 6 = host.includes(":") ? 6 : 4): Address {
+    const key = `${host}|${port}`
+    const known = this.entries.get(key)
+    if (known !== undefined) return known
+    if (this.entries.size >= this.limit) this.entries.clear()
+    const address = new Address(host, port, family)
+    this.entries.set(key, address)
+    return address
+  }
+}
+
+/** ECN codepoints of the IP header (RFC 3168). */
+export const Ecn = { notEct: 0, ect1: 1, ect0: 2, ce: 3 } as const
+
+/** Datagrams that arrived together, as columns over one slab. The receiver decrypts in place: the slab is theirs until the next pull. */
+export interface DatagramBurst {
+  slab: Uint8Array
+  count: number
+  /** Where each datagram starts in the slab, and how long it is. */
+  readonly offset: Int32Array
+  readonly length: Int32Array
+  readonly ecn: Uint8Array
+  readonly local: Array<Address>
+  readonly remote: Array<Address>
+}
+
+export const makeDatagramBurst = (capacity: number, slab: Uint8Array): DatagramBurst => ({
+  slab,
+  count: 0,
+  offset: new Int32Array(capacity),
+  length: new Int32Array(capacity),
+  ecn: new Uint8Array(capacity),
+  local: [],
+  remote: []
+})
+
+/** One or more datagrams to the same place: every one `segmentSize` long, the last one possibly shorter. */
+export interface Transmit {
+  local: Address
+  remote: Address
+  ecn: number
+  segmentSize: number
+  bytes: Uint8Array
+}
+
+/** Where the machine sends to. */
+export interface TransmitSink {
+  /** Packets of the next batch are built here. May be another buffer after each `send`, never during a batch. */
+  readonly slab: Uint8Array
+  /**
+   * Takes a transmit. Its bytes are the sink's only during the call, unless the sink then gives another `slab`. `false`:
+   * it was taken, but the socket is full, send no more until told. The transmit object is reused by the caller.
+   */
+  send(transmit: Transmit): boolean
+}
