@@ -1,0 +1,211 @@
+/**
+ * The seam between the protocol machine and the Effect shell: what a connection and an endpoint offer to their runtime.
+ * Everything is synchronous. Callers hold no lock and never call the machine from inside one of its listeners; waiters
+ * (of streams, see `StreamTable`) and listeners run at the end of a burst, when the machine is consistent.
+ */
+import type { PathStatus, PathView, Factory as SchedulerFactory } from "../../PathScheduler.ts"
+import type { Factory as CongestionFactory } from "../../CongestionControl.ts"
+import type { PacketProtection } from "../../PacketProtection.ts"
+import type { DatagramQueue } from "../streams/DatagramQueue.ts"
+import type { StreamTable } from "../streams/StreamTable.ts"
+import type { HandshakeInfo, TlsEngine, TlsFailure } from "../tls/TlsSession.ts"
+import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
+import type { Role } from "../wire/Protocol.ts"
+import type { ConnectionSettings } from "./Settings.ts"
+
+/** Why a connection ended. */
+export type CloseInfo =
+  | {
+      readonly kind: "transport"
+      readonly initiator: "local" | "peer"
+      readonly code: number
+      readonly reason: string
+      readonly frameType: number
+      /** When TLS refused: the alert's text and, for certificates, why. */
+      readonly tls?: TlsFailure | undefined
+    }
+  | {
+      readonly kind: "application"
+      readonly initiator: "local" | "peer"
+      readonly code: number
+      readonly reason: string
+    }
+  | { readonly kind: "idleTimeout"; readonly after: number }
+  | { readonly kind: "handshakeTimeout"; readonly after: number }
+  | { readonly kind: "statelessReset" }
+  | { readonly kind: "versionNegotiation"; readonly offered: ReadonlyArray<number> }
+  | { readonly kind: "internal"; readonly cause: unknown }
+
+/** Read with `connection.stats()`; a fresh plain object. Bytes are UDP payload bytes. */
+export interface PathStats {
+  readonly id: number
+  readonly local: Address
+  readonly remote: Address
+  readonly packetsSent: number
+  readonly packetsReceived: number
+  readonly packetsLost: number
+  readonly spuriousLosses: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly bytesLost: number
+  /** STREAM payload bytes, retransmissions included. */
+  readonly streamBytesSent: number
+  readonly streamBytesReceived: number
+  readonly latestRtt: number
+  readonly smoothedRtt: number
+  readonly rttVariance: number
+  readonly minRtt: number
+  readonly congestionWindow: number
+  readonly bytesInFlight: number
+  readonly ptoCount: number
+  readonly mtu: number
+  readonly controller: string
+}
+
+export interface ConnectionStats {
+  readonly packetsSent: number
+  readonly packetsReceived: number
+  readonly packetsLost: number
+  /** Packets dropped: not authentic, duplicate, malformed, or for keys that are gone. */
+  readonly packetsDropped: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly datagramsDropped: number
+  readonly keyUpdates: number
+  readonly schedulerMistakes: number
+  readonly paths: ReadonlyArray<PathStats>
+}
+
+export type PathEvent =
+  | { readonly kind: "opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
+  | { readonly kind: "validated"; readonly pathId: number }
+  | { readonly kind: "migrated"; readonly pathId: number; readonly remote: Address }
+  | { readonly kind: "potentiallyFailed"; readonly pathId: number }
+  | { readonly kind: "recovered"; readonly pathId: number }
+  | { readonly kind: "remoteStatus"; readonly pathId: number; readonly status: PathStatus }
+  | {
+      readonly kind: "abandoned"
+      readonly pathId: number
+      readonly initiator: "local" | "peer"
+      readonly code: number
+    }
+  | { readonly kind: "closed"; readonly pathId: number; readonly stats: PathStats }
+
+export interface ConnectionListener {
+  /** TLS is done: streams may be used (servers: also the accept point). */
+  readonly onEstablished: () => void
+  readonly onConfirmed: () => void
+  readonly onPath: (event: PathEvent) => void
+  readonly onDatagram: () => void
+  /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
+  readonly onClosed: (info: CloseInfo) => void
+  /** Nothing is left of it (drained): its routes are gone. */
+  readonly onDiscarded: () => void
+}
+
+export type OpenPathRefusal =
+  | "notNegotiated"
+  | "notConfirmed"
+  | "server"
+  | "pathLimit"
+  | "noConnectionIds"
+  | "duplicate"
+  | "migrationDisabled"
+  | "closed"
+
+/** A connection, as the shell sees it. After any call that changes something the shell calls `wake()`. */
+export interface ConnectionMachine {
+  /** Hex of the first destination connection ID: names the connection in logs. */
+  readonly id: string
+  readonly role: Role
+  readonly settings: ConnectionSettings
+  readonly streams: StreamTable
+  readonly datagrams: DatagramQueue
+  readonly state: "handshaking" | "established" | "closing" | "draining" | "closed"
+  readonly handshake: HandshakeInfo | undefined
+  readonly confirmed: boolean
+  /** Both sides sent initial_max_path_id. */
+  readonly multipath: boolean
+  readonly closeInfo: CloseInfo | undefined
+  listener: ConnectionListener | undefined
+  /** Paths that exist (not yet discarded), lowest ID first. Views are live. */
+  readonly paths: ReadonlyArray<PathView>
+  readonly path: (id: number) => PathView | undefined
+  readonly openPath: (
+    options: {
+      readonly local: Address
+      readonly remote?: Address | undefined
+      readonly status?: PathStatus | undefined
+    },
+    now: number
+  ) => number | OpenPathRefusal
+  readonly setPathStatus: (pathId: number, status: PathStatus) => boolean
+  readonly probePath: (pathId: number, now: number) => boolean
+  readonly closePath: (pathId: number, code: number, now: number) => boolean
+  /** Largest DATAGRAM payload now; 0 when the peer takes none. */
+  readonly maxDatagramSize: () => number
+  /** `false`: initiating is not allowed now (RFC 9001 section 6.1). */
+  readonly updateKeys: (now: number) => boolean
+  readonly close: (code: number, reason: string, now: number) => void
+  /** Tells the endpoint that this connection may have something to send or another deadline. */
+  readonly wake: () => void
+  readonly stats: () => ConnectionStats
+}
+
+export interface EndpointMachineOptions {
+  readonly settings: ConnectionSettings
+  readonly tls: TlsEngine
+  /** ALPN protocols this endpoint serves; empty: it does not accept connections. */
+  readonly serveAlpn: ReadonlyArray<string>
+  readonly protection: PacketProtection
+  readonly scheduler: SchedulerFactory
+  readonly congestion: CongestionFactory
+  readonly random: (length: number) => Uint8Array
+  /** 0 <= x < 1. */
+  readonly randomNumber: () => number
+  /** Wall clock, ms since 1970: for certificate dates. */
+  readonly wallTime: () => number
+  readonly maxConnections: number
+  /** Handshakes from unvalidated addresses at a time. */
+  readonly maxHandshakes: number
+  /** Something to send, or an earlier deadline: poll soon. Called synchronously, often; must only note it. */
+  readonly onWake: () => void
+  /** Server: a client's first flight was accepted; called before its handshake is complete. Set `listener` at once. */
+  readonly onConnection: (connection: ConnectionMachine) => void
+}
+
+export interface ConnectMachineOptions {
+  readonly local: Address
+  readonly remote: Address
+  readonly serverName: string
+  readonly alpn: ReadonlyArray<string>
+  readonly settings?: ConnectionSettings | undefined
+  readonly scheduler?: SchedulerFactory | undefined
+  readonly congestion?: CongestionFactory | undefined
+  readonly tls?: TlsEngine | undefined
+  readonly listener?: ConnectionListener | undefined
+}
+
+export interface EndpointStats {
+  readonly connections: number
+  readonly datagramsReceived: number
+  /** Dropped before any connection: unknown ID, malformed, limits. */
+  readonly datagramsDropped: number
+  readonly versionNegotiationsSent: number
+  readonly statelessResetsSent: number
+  readonly refused: number
+}
+
+export interface EndpointMachine {
+  readonly connect: (options: ConnectMachineOptions, now: number) => ConnectionMachine
+  /** Decrypts in place: the burst's slab is overwritten. */
+  readonly receive: (burst: DatagramBurst, now: number) => void
+  /** Sends what may be sent now. `false`: the sink said stop; call again when it can take more. */
+  readonly poll: (now: number, sink: TransmitSink) => boolean
+  /** Earliest deadline of all connections in ms; Infinity if none. */
+  readonly nextTimeout: () => number
+  readonly onTimeout: (now: number) => void
+  /** Closes every connection with an application code. */
+  readonly closeAll: (code: number, reason: string, now: number) => void
+  readonly stats: () => EndpointStats
+}
