@@ -1,6 +1,13 @@
 /**
  * Path scheduling: which path the next packet takes.
+ *
+ * A scheduler is a plain synchronous object that the protocol calls once per packet, so it must not allocate, wait or
+ * throw. What is provided is a factory: every connection gets a scheduler of its own. It is read when a connection is
+ * made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in.
  */
+import { Context, Layer } from "effect"
+import { lowestRtt } from "./internal/paths/schedulers/LowestRtt.ts"
+import { roundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 
 /** What a packet is for. Acknowledgements and probes are not scheduled: they go where the protocol wants them. */
@@ -57,3 +64,43 @@ export interface Scheduler {
 
 /** Called once per connection. */
 export type Factory = () => Scheduler
+
+/**
+ * The scheduler that new connections use. Without a Layer: the lowest RTT first.
+ *
+ * @category services
+ */
+export const PathScheduler: Context.Reference<Factory> = Context.Reference<Factory>("effect-mpquic/PathScheduler", {
+  defaultValue: () => lowestRtt
+})
+
+/**
+ * Uses a scheduler of one's own. The factory is called once per connection.
+ *
+ * **Example** (Prefer one network)
+ *
+ * ```ts
+ * const preferWifi = PathScheduler.layer(() => ({
+ *   name: "preferWifi",
+ *   select: ({ paths }) =>
+ *     paths.find((path) => path.canSend && path.local.host.startsWith("192.168.")) ?? paths.find((path) => path.canSend)
+ * }))
+ * ```
+ *
+ * @category layers
+ */
+export const layer = (factory: Factory): Layer.Layer<never> => Layer.succeed(PathScheduler, factory)
+
+/**
+ * Paths take turns, packet by packet; one whose window is full is passed over. Use it where paths are alike.
+ *
+ * @category layers
+ */
+export const layerRoundRobin: Layer.Layer<never> = layer(roundRobin)
+
+/**
+ * The lowest smoothed RTT that can send. The default.
+ *
+ * @category layers
+ */
+export const layerLowLatency: Layer.Layer<never> = layer(lowestRtt)

@@ -1,0 +1,22 @@
+/**
+ * The path with the lowest smoothed RTT that can send: a packet goes to the next one only while the window of the faster
+ * ones is full. What MPTCP calls the default scheduler.
+ */
+import type { Scheduler, SelectContext, PathView } from "../../../PathScheduler.ts"
+import { bestTier, tierOf } from "./tiers.ts"
+
+const select = (context: SelectContext): PathView | undefined => {
+  const paths = context.paths
+  const tier = bestTier(paths)
+  let chosen: PathView | undefined
+  for (let i = 0; i < paths.length; i++) {
+    const path = paths[i]!
+    if (!path.canSend || tierOf(path) !== tier) continue
+    // On equal terms the earlier path stays: the lowest ID comes first.
+    if (chosen === undefined || path.smoothedRtt < chosen.smoothedRtt) chosen = path
+  }
+  return chosen
+}
+
+/** Stateless, but still one object per connection, as the factory's contract says. */
+export const lowestRtt = (): Scheduler => ({ name: "lowestRtt", select })
