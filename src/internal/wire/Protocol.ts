@@ -58,3 +58,7 @@ export const MIN_INITIAL_DATAGRAM = 1200
 export const MAX_CONNECTION_ID = 20
 export const AEAD_TAG = 16
 export const RESET_TOKEN = 16
+
+/** Tells a violation from whatever else a parser returns (no parsed shape has both fields). */
+export const isViolation = <A extends object>(value: A | Violation): value is Violation =>
+  "frameType" in value && "reason" in value
