@@ -1,14 +1,42 @@
 /**
  * AEAD and header protection for packets (RFC 9001 section 5), as synchronous functions over bursts.
+ *
+ * Connections take the implementation from the `PacketProtection` reference: node:crypto unless a layer says otherwise.
+ * Provide `layerNoble` where there is no OpenSSL behind node:crypto, or to check one implementation against another;
+ * provide your own `PacketProtection` to seal packets with hardware, or to count them in a test.
+ *
+ * @since 0.1.0
  */
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
+import { nobleProtection } from "./internal/crypto/NobleProtection.ts"
+import { nodeProtection } from "./internal/crypto/NodeProtection.ts"
 import type { PacketBurst } from "./internal/crypto/PacketBurst.ts"
 
-export type { PacketBurst }
+export type {
+  /**
+   * The packets of a burst as columns over a slab.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  PacketBurst
+}
 
-/** The AEADs of QUIC's cipher suites. */
+/**
+ * The AEADs of QUIC's cipher suites.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type AeadAlgorithm = "aes-128-gcm" | "aes-256-gcm" | "chacha20-poly1305"
 
-/** One direction of one key phase: an AEAD key with its IV. */
+/**
+ * One direction of one key phase: an AEAD key with its IV.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface PacketKey {
   /**
    * Seals packets `from` (inclusive) to `to` (exclusive) of the burst in place: the header `[start, pnOffset + pnLength)`
@@ -18,19 +46,58 @@ export interface PacketKey {
   readonly seal: (burst: PacketBurst, from: number, to: number) => void
   /** Opens packet `index` in place. `false`: not authentic, and the payload must not be looked at. */
   readonly open: (burst: PacketBurst, index: number) => boolean
+  /** Frees the key, which is not used again. */
   readonly close: () => void
 }
 
-/** One direction's header protection key: it stays when packet keys are updated. */
+/**
+ * One direction's header protection key: it stays when packet keys are updated.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface HeaderKey {
   /** The masks of the samples at `offsets[0..count)` of `bytes`: 16 bytes apart in `masks`, of which the first 5 count. */
   readonly masks: (bytes: Uint8Array, offsets: Int32Array, count: number, masks: Uint8Array) => void
   readonly close: () => void
 }
 
-/** What seals and opens packets. */
+/**
+ * What seals and opens packets: it makes keys from the bytes that TLS gives. The bytes may change after the call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface PacketProtection {
   readonly name: string
   readonly packetKey: (algorithm: AeadAlgorithm, key: Uint8Array, iv: Uint8Array) => PacketKey
   readonly headerKey: (algorithm: AeadAlgorithm, key: Uint8Array) => HeaderKey
 }
+
+/**
+ * The implementation that connections use.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const PacketProtection: Context.Reference<PacketProtection> = Context.Reference<PacketProtection>(
+  "effect-mpquic/PacketProtection",
+  { defaultValue: () => nodeProtection }
+)
+
+/**
+ * Packet protection by node:crypto: the default.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNode: Layer.Layer<never> = Layer.succeed(PacketProtection, nodeProtection)
+
+/**
+ * Packet protection in JavaScript alone, by `@noble/ciphers`. It needs nothing of the runtime and costs several times
+ * what `layerNode` does; its AES is made of table look-ups, which is not constant-time.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNoble: Layer.Layer<never> = Layer.succeed(PacketProtection, nobleProtection)
