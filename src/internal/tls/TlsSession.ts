@@ -17,6 +17,8 @@ export interface CipherSuite {
 /** A fatal alert (RFC 8446 section 6): it becomes CRYPTO_ERROR 0x100 + `alert`. */
 export interface TlsFailure {
   readonly alert: number
+  /** The transport error to close with instead, where RFC 9001 asks for one (sections 4.4, 4.6.1 and 8.4). */
+  readonly transportError?: number | undefined
   /** Says what went wrong and, where a user can act, what to do. */
   readonly message: string
   /** Why a certificate was refused, if that is what happened. */
@@ -70,8 +72,11 @@ export interface TlsSession {
 }
 
 export interface TlsSessionOptions {
-  /** Own transport parameters, encoded. */
-  readonly transportParameters: Uint8Array
+  /**
+   * Own transport parameters, encoded. A function is called when they are sent, which for a server is after `output` has
+   * been told those of the client: version_information depends on them (RFC 9368 section 4).
+   */
+  readonly transportParameters: Uint8Array | (() => Uint8Array)
   readonly output: TlsOutput
   /** Wall clock in ms since 1970 at the start of the handshake, for certificate dates. */
   readonly wallTime: number
