@@ -154,6 +154,8 @@ for (const suite of cipherSuites) {
 
 const burstPayload = (burst: PacketBurst): number => burst.pnOffset[0]! + burst.pnLength[0]!
 
+const part = (of: PacketBurst, i: number): string => hex(of.slab.subarray(of.start[i]!, of.end[i]!))
+
 describe("bursts", () => {
   it("only packets from..to are touched", () => {
     const random = makeRandom(17)
@@ -163,7 +165,6 @@ describe("bursts", () => {
     const plain = layOut(packets)
     const burst = layOut(packets)
     protect(burst, 1, 3, keys.write!, keys.headerWrite!)
-    const part = (of: PacketBurst, i: number): string => hex(of.slab.subarray(of.start[i]!, of.end[i]!))
     for (const i of [0, 3, 4]) assert.strictEqual(part(burst, i), part(plain, i))
     for (const i of [1, 2]) assert.notStrictEqual(part(burst, i), part(plain, i))
     unprotectHeaders(burst, 1, 3, keys.headerRead!)
