@@ -1,0 +1,557 @@
+/**
+ * The one error of this library. `QuicError` says that something failed; its `reason` says what, with the facts of that
+ * failure as fields and a `message` that tells what can be done. Recover from one reason with
+ * `Effect.catchReason("QuicError", "IdleTimeout", ...)`.
+ */
+import { Duration, Effect, Predicate, Schema } from "effect"
+
+/** Who ended it: `local` is this side. */
+const Initiator = Schema.Literals(["local", "peer"])
+
+const who = (initiator: "local" | "peer"): string => (initiator === "peer" ? "the peer" : "this side")
+
+/** `": reason"`, or nothing for an empty reason. */
+const because = (reason: string): string => (reason === "" ? "" : `: ${reason}`)
+
+/**
+ * The server refused the connection before a handshake (CONNECTION_REFUSED, RFC 9000 section 20.1): it is full, or does
+ * not serve.
+ *
+ * @category reasons
+ */
+export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("ConnectionRefused", {
+  /** What the server says; often nothing. */
+  why: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed("")))
+}) {
+  override get message() {
+    return `the server refused the connection${because(this.why)}; it may have all the connections it takes, try again later`
+  }
+}
+
+/**
+ * TLS failed (RFC 8446 section 6; CRYPTO_ERROR 0x100 + alert). `initiator` tells who sent the alert.
+ *
+ * @category reasons
+ */
+export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
+  alert: Schema.Number,
+  /** What is wrong, and what to do about it. */
+  message: Schema.String,
+  initiator: Initiator.pipe(Schema.withConstructorDefault(Effect.succeed("local")))
+}) {
+  /** The alert's name in TLS, such as `no_application_protocol`. */
+  get alertName(): string {
+    return alertName(this.alert)
+  }
+}
+
+/**
+ * This side refused the peer's certificate.
+ *
+ * @category reasons
+ */
+export class CertificateRefused extends Schema.TaggedError<CertificateRefused>()("CertificateRefused", {
+  why: Schema.Literals([
+    "unknownAuthority",
+    "expired",
+    "notYetValid",
+    "nameMismatch",
+    "badUsage",
+    "badSignature",
+    "pinMismatch",
+    "malformed"
+  ]),
+  /** What is wrong, and what to do about it. */
+  message: Schema.String,
+  alert: Schema.Number
+}) {}
+
+/**
+ * The handshake was not complete in time: nobody answers there, UDP is blocked on the way, or the peer is too slow.
+ *
+ * @category reasons
+ */
+export class HandshakeTimeout extends Schema.TaggedError<HandshakeTimeout>()("HandshakeTimeout", {
+  after: Schema.Duration
+}) {
+  override get message() {
+    return `no handshake within ${Duration.format(this.after)}: check that a QUIC server listens there and that UDP gets through, or raise handshakeTimeout`
+  }
+}
+
+/**
+ * Nothing arrived for the idle timeout that both sides agreed on (RFC 9000 section 10.1).
+ *
+ * @category reasons
+ */
+export class IdleTimeout extends Schema.TaggedError<IdleTimeout>()("IdleTimeout", {
+  after: Schema.Duration
+}) {
+  override get message() {
+    return `nothing was heard from the peer for ${Duration.format(this.after)}; set keepAlive to hold quiet connections open, or raise idleTimeout on both sides`
+  }
+}
+
+/**
+ * A side closed the connection with a transport error (RFC 9000 section 20.1).
+ *
+ * @category reasons
+ */
+export class TransportClosed extends Schema.TaggedError<TransportClosed>()("TransportClosed", {
+  code: Schema.Number,
+  /** What the closing side said; may be empty. */
+  reason: Schema.String,
+  /** Type of the frame that caused it; 0 is unknown. */
+  frameType: Schema.Number,
+  initiator: Initiator
+}) {
+  /** The name of the code, such as `FLOW_CONTROL_ERROR`. */
+  get codeName(): string {
+    return transportErrorName(this.code)
+  }
+  override get message() {
+    const frame = this.frameType === 0 ? "" : ` at frame 0x${this.frameType.toString(16)}`
+    return `${who(this.initiator)} closed the connection with ${this.codeName}${frame}${because(this.reason)}`
+  }
+}
+
+/**
+ * An application closed the connection with a code of its own (RFC 9000 section 20.2).
+ *
+ * @category reasons
+ */
+export class ApplicationClosed extends Schema.TaggedError<ApplicationClosed>()("ApplicationClosed", {
+  code: Schema.Number,
+  reason: Schema.String,
+  initiator: Initiator
+}) {
+  override get message() {
+    return `${who(this.initiator)} closed the connection with application code ${this.code}${because(this.reason)}`
+  }
+}
+
+/**
+ * The peer no longer knows the connection (RFC 9000 section 10.3): it restarted, most likely.
+ *
+ * @category reasons
+ */
+export class StatelessReset extends Schema.TaggedError<StatelessReset>()("StatelessReset", {}) {
+  override get message() {
+    return "the peer lost the state of this connection (stateless reset), perhaps in a restart; connect again"
+  }
+}
+
+/**
+ * The peer speaks no version of QUIC that is spoken here (RFC 9000 section 6).
+ *
+ * @category reasons
+ */
+export class VersionNegotiationFailed extends Schema.TaggedError<VersionNegotiationFailed>()(
+  "VersionNegotiationFailed",
+  {
+    /** The versions that the peer offers. */
+    offered: Schema.Array(Schema.Number)
+  }
+) {
+  override get message() {
+    const offered = this.offered.map((version) => `0x${version.toString(16).padStart(8, "0")}`).join(", ")
+    return `no common version of QUIC: the peer offers ${offered === "" ? "none" : offered}; version 1 (RFC 9000) and version 2 (RFC 9369) are spoken here`
+  }
+}
+
+/**
+ * The peer reset its sending side of a stream (RESET_STREAM): what was not read yet is gone.
+ *
+ * @category reasons
+ */
+export class StreamReset extends Schema.TaggedError<StreamReset>()("StreamReset", {
+  /** Application code. */
+  code: Schema.Number
+}) {
+  override get message() {
+    return `the peer gave up sending on the stream (reset with code ${this.code})`
+  }
+}
+
+/**
+ * The peer no longer reads a stream (STOP_SENDING): more bytes would be in vain.
+ *
+ * @category reasons
+ */
+export class StreamStopped extends Schema.TaggedError<StreamStopped>()("StreamStopped", {
+  /** Application code. */
+  code: Schema.Number
+}) {
+  override get message() {
+    return `the peer no longer reads the stream (stopped with code ${this.code})`
+  }
+}
+
+/**
+ * The peer allows no more streams now, and the caller did not want to wait for one.
+ *
+ * @category reasons
+ */
+export class StreamLimit extends Schema.TaggedError<StreamLimit>()("StreamLimit", {}) {
+  override get message() {
+    return "the peer allows no more open streams now; finish some, or wait until it allows more"
+  }
+}
+
+/**
+ * An operation on a connection, stream or path that has ended.
+ *
+ * @category reasons
+ */
+export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", {
+  /** What was to be done, such as `openStream`. */
+  operation: Schema.String
+}) {
+  override get message() {
+    return `${this.operation}: the connection has ended`
+  }
+}
+
+/**
+ * A datagram that does not fit one packet: datagrams are never split (RFC 9221 section 5). Sizes are bytes.
+ *
+ * @category reasons
+ */
+export class DatagramTooLarge extends Schema.TaggedError<DatagramTooLarge>()("DatagramTooLarge", {
+  size: Schema.Number,
+  limit: Schema.Number
+}) {
+  override get message() {
+    return `a datagram of ${this.size} bytes is over the limit of ${this.limit} bytes now; send less (maxDatagramSize tells the limit), or use a stream`
+  }
+}
+
+/**
+ * The peer takes no datagrams (RFC 9221 section 3).
+ *
+ * @category reasons
+ */
+export class DatagramsUnavailable extends Schema.TaggedError<DatagramsUnavailable>()("DatagramsUnavailable", {}) {
+  override get message() {
+    return "the peer takes no datagrams; let its configuration allow them, or use a stream"
+  }
+}
+
+const pathFailures = {
+  unknown: "there is no such path",
+  closed: "it was closed",
+  validation: "its addresses could not be validated: nothing comes back from there",
+  abandoned: "the peer gave it up"
+} as const
+
+/**
+ * A path failed, or an operation on it did (draft-ietf-quic-multipath-21 section 4). The connection lives on.
+ *
+ * @category reasons
+ */
+export class PathFailed extends Schema.TaggedError<PathFailed>()("PathFailed", {
+  pathId: Schema.Number,
+  why: Schema.Literals(["unknown", "closed", "validation", "abandoned"]),
+  /** The code of PATH_ABANDON, if there was one. */
+  code: Schema.optional(Schema.Number)
+}) {
+  override get message() {
+    const code = this.code === undefined ? "" : ` (code 0x${this.code.toString(16)})`
+    return `path ${this.pathId}: ${pathFailures[this.why]}${code}`
+  }
+}
+
+const pathRefusals = {
+  notNegotiated: "multipath was not negotiated: both sides must set multipath.maxPaths to 2 or more",
+  notConfirmed: "the handshake is not confirmed yet: wait for it, then open paths",
+  server: "only clients open paths; the server may tell the client its addresses",
+  pathLimit: "the limit of paths is reached: close one, or raise multipath.maxPaths on both sides",
+  noConnectionIds: "the peer has given out no connection IDs for another path yet: try again soon",
+  duplicate: "there is a path between these addresses already",
+  migrationDisabled: "the peer forbids paths from other addresses (disable_active_migration)",
+  closed: "the connection has ended"
+} as const
+
+/**
+ * A path could not be opened.
+ *
+ * @category reasons
+ */
+export class PathUnavailable extends Schema.TaggedError<PathUnavailable>()("PathUnavailable", {
+  why: Schema.Literals([
+    "notNegotiated",
+    "notConfirmed",
+    "server",
+    "pathLimit",
+    "noConnectionIds",
+    "duplicate",
+    "migrationDisabled",
+    "closed"
+  ])
+}) {
+  override get message() {
+    return `no path can be opened: ${pathRefusals[this.why]}`
+  }
+}
+
+/**
+ * The system refused an operation on a UDP socket.
+ *
+ * @category reasons
+ */
+export class SocketFailed extends Schema.TaggedError<SocketFailed>()("SocketFailed", {
+  /** Such as `bind`, `send` or `receive`. */
+  operation: Schema.String,
+  /** Local address of the socket. */
+  address: Schema.String,
+  /** The system's name for it, such as `EACCES`; empty when it gives none. */
+  code: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message() {
+    const detail = this.code === "" && this.cause instanceof Error ? this.cause.message : this.code
+    return `${this.operation} failed on the UDP socket ${this.address}${because(detail)}`
+  }
+}
+
+/**
+ * Another socket has the local address (EADDRINUSE).
+ *
+ * @category reasons
+ */
+export class AddressInUse extends Schema.TaggedError<AddressInUse>()("AddressInUse", {
+  address: Schema.String
+}) {
+  override get message() {
+    return `${this.address} is in use by another socket; choose another port, or 0 to let the system choose`
+  }
+}
+
+/**
+ * This host has no such local address (EADDRNOTAVAIL).
+ *
+ * @category reasons
+ */
+export class AddressUnavailable extends Schema.TaggedError<AddressUnavailable>()("AddressUnavailable", {
+  address: Schema.String
+}) {
+  override get message() {
+    return `${this.address} is not an address of this host now; bind one that is, or 0.0.0.0 or [::] for all`
+  }
+}
+
+/**
+ * There is no way to a remote address from here (ENETUNREACH, EHOSTUNREACH, or no local socket of its family).
+ *
+ * @category reasons
+ */
+export class AddressUnreachable extends Schema.TaggedError<AddressUnreachable>()("AddressUnreachable", {
+  address: Schema.String
+}) {
+  override get message() {
+    return `there is no route from here to ${this.address}; check the network, and that a local address of the same family (IPv4 or IPv6) is bound`
+  }
+}
+
+/**
+ * A host name could not be resolved to an address.
+ *
+ * @category reasons
+ */
+export class ResolveFailed extends Schema.TaggedError<ResolveFailed>()("ResolveFailed", {
+  host: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message() {
+    return `${this.host} could not be resolved to an address; check the name, or give an IP address and serverName`
+  }
+}
+
+/**
+ * A setting is wrong.
+ *
+ * @category reasons
+ */
+export class BadConfig extends Schema.TaggedError<BadConfig>()("BadConfig", {
+  /** Where it is, such as `multipath.maxPaths`. */
+  field: Schema.String,
+  /** What it was set to, as text. */
+  value: Schema.String,
+  /** What would be right. */
+  allowed: Schema.String
+}) {
+  override get message() {
+    return `${this.field} is ${this.value}; allowed: ${this.allowed}`
+  }
+}
+
+/**
+ * A mistake in this library, or in a part that was given to it (a scheduler that throws, for example).
+ *
+ * @category reasons
+ */
+export class Internal extends Schema.TaggedError<Internal>()("Internal", {
+  cause: Schema.Defect()
+}) {
+  override get message() {
+    return `internal error${because(this.cause instanceof Error ? this.cause.message : String(this.cause))}`
+  }
+}
+
+/**
+ * Everything that can be the reason of a `QuicError`.
+ *
+ * @category reasons
+ */
+export const Reason = Schema.Union([
+  ConnectionRefused,
+  HandshakeFailed,
+  CertificateRefused,
+  HandshakeTimeout,
+  IdleTimeout,
+  TransportClosed,
+  ApplicationClosed,
+  StatelessReset,
+  VersionNegotiationFailed,
+  StreamReset,
+  StreamStopped,
+  StreamLimit,
+  ConnectionClosed,
+  DatagramTooLarge,
+  DatagramsUnavailable,
+  PathFailed,
+  PathUnavailable,
+  SocketFailed,
+  AddressInUse,
+  AddressUnavailable,
+  AddressUnreachable,
+  ResolveFailed,
+  BadConfig,
+  Internal
+])
+
+/**
+ * @category reasons
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * @category type IDs
+ */
+export const TypeId = "~effect-mpquic/QuicError"
+
+/**
+ * What every operation of this library fails with.
+ *
+ * **Example** (Recovering from one reason)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { QuicError } from "effect-mpquic"
+ *
+ * const patient = <A, R>(program: Effect.Effect<A, QuicError.QuicError, R>) =>
+ *   program.pipe(Effect.catchReason("QuicError", "IdleTimeout", (reason) => Effect.logWarning(reason.message)))
+ * ```
+ *
+ * @category errors
+ */
+export class QuicError extends Schema.TaggedError<QuicError>()("QuicError", {
+  reason: Reason
+}) {
+  readonly [TypeId] = TypeId
+
+  override get message() {
+    return this.reason.message
+  }
+
+  /** What the reason was caused by, where something else failed first. */
+  override get cause(): unknown {
+    return "cause" in this.reason ? this.reason.cause : undefined
+  }
+
+  /** Guard for unknown values. */
+  static isQuicError(value: unknown): value is QuicError {
+    return isQuicError(value)
+  }
+}
+
+/**
+ * Whether a value is a `QuicError`.
+ *
+ * @category guards
+ */
+export const isQuicError = (value: unknown): value is QuicError => Predicate.hasProperty(value, TypeId)
+
+const transportErrors = new Map([
+  [0x00, "NO_ERROR"],
+  [0x01, "INTERNAL_ERROR"],
+  [0x02, "CONNECTION_REFUSED"],
+  [0x03, "FLOW_CONTROL_ERROR"],
+  [0x04, "STREAM_LIMIT_ERROR"],
+  [0x05, "STREAM_STATE_ERROR"],
+  [0x06, "FINAL_SIZE_ERROR"],
+  [0x07, "FRAME_ENCODING_ERROR"],
+  [0x08, "TRANSPORT_PARAMETER_ERROR"],
+  [0x09, "CONNECTION_ID_LIMIT_ERROR"],
+  [0x0a, "PROTOCOL_VIOLATION"],
+  [0x0b, "INVALID_TOKEN"],
+  [0x0c, "APPLICATION_ERROR"],
+  [0x0d, "CRYPTO_BUFFER_EXCEEDED"],
+  [0x0e, "KEY_UPDATE_ERROR"],
+  [0x0f, "AEAD_LIMIT_REACHED"],
+  [0x10, "NO_VIABLE_PATH"],
+  [0x11, "VERSION_NEGOTIATION_ERROR"],
+  [0x3e, "APPLICATION_ABANDON_PATH"],
+  [0x3e75, "PATH_RESOURCE_LIMIT_REACHED"],
+  [0x3e76, "PATH_UNSTABLE_OR_POOR"],
+  [0x3e77, "NO_CID_AVAILABLE_FOR_PATH"]
+])
+
+const alerts = new Map([
+  [0, "close_notify"],
+  [10, "unexpected_message"],
+  [20, "bad_record_mac"],
+  [22, "record_overflow"],
+  [40, "handshake_failure"],
+  [42, "bad_certificate"],
+  [43, "unsupported_certificate"],
+  [44, "certificate_revoked"],
+  [45, "certificate_expired"],
+  [46, "certificate_unknown"],
+  [47, "illegal_parameter"],
+  [48, "unknown_ca"],
+  [49, "access_denied"],
+  [50, "decode_error"],
+  [51, "decrypt_error"],
+  [70, "protocol_version"],
+  [71, "insufficient_security"],
+  [80, "internal_error"],
+  [86, "inappropriate_fallback"],
+  [90, "user_canceled"],
+  [109, "missing_extension"],
+  [110, "unsupported_extension"],
+  [112, "unrecognized_name"],
+  [113, "bad_certificate_status_response"],
+  [115, "unknown_psk_identity"],
+  [116, "certificate_required"],
+  [120, "no_application_protocol"],
+  [121, "ech_required"]
+])
+
+/**
+ * The name of a TLS alert (RFC 8446 section 6), or its number.
+ *
+ * @category names
+ */
+export const alertName = (alert: number): string => alerts.get(alert) ?? `alert ${alert}`
+
+/**
+ * The name of a transport error code (RFC 9000 section 20.1, draft-ietf-quic-multipath-21 section 4.2), with the alert
+ * when it carries one; the number in hex when it has no name.
+ *
+ * @category names
+ */
+export const transportErrorName = (code: number): string =>
+  code >= 0x100 && code <= 0x1ff
+    ? `CRYPTO_ERROR (${alertName(code - 0x100)})`
+    : (transportErrors.get(code) ?? `0x${code.toString(16)}`)
