@@ -223,7 +223,10 @@ export class ByteWriter {
 
 /**
  * Whether the variable-length integer that ends at `end`, read as `value`, is above 2^60: the most streams there can be
- * (RFC 9000 section 4.6). As numbers, the values just above 2^60 round to it, so the low bytes decide.
+ * (RFC 9000 section 4.6). Numbers around 2^60 round to it from both sides, so there the bytes decide.
  */
 export const aboveMaxStreams = (value: number, bytes: Uint8Array, end: number): boolean =>
-  value > 2 ** 60 || (value === 2 ** 60 && (bytes[end - 3] !== 0 || bytes[end - 2] !== 0 || bytes[end - 1] !== 0))
+  value > 2 ** 60 ||
+  (value === 2 ** 60 &&
+    bytes[end - 8] === 0xd0 &&
+    (bytes[end - 3] !== 0 || bytes[end - 2] !== 0 || bytes[end - 1] !== 0))
