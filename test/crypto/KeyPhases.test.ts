@@ -266,6 +266,33 @@ describe("reordering around a key update (RFC 9001 sections 6.3 to 6.5)", () => 
     assert.strictEqual(server.keys.openedGeneration, 1)
   })
 
+  for (const pathId of [0, 1]) {
+    it(`an update while the keys before the current ones are still kept, on path ${pathId}`, () => {
+      const { client, server } = pair()
+      exchange(client, server, 0, 0)
+      exchange(client, server, 0, 1)
+      client.keys.initiateUpdate(0, 0)
+      exchange(client, server, 0, 0)
+      exchange(client, server, 0, 1)
+      server.keys.keepPreviousUntil(3 * PTO)
+      assert.isTrue(client.keys.initiateUpdate(1, 0))
+      assert.strictEqual(server.receive(client.send(pathId), 1), peerUpdate)
+      assert.strictEqual(server.keys.readGeneration, 2)
+    })
+  }
+
+  it("previous keys are kept until there is a deadline, whatever the last one was", () => {
+    const { client, server } = pair()
+    exchange(client, server, 0)
+    client.keys.initiateUpdate(0, PTO)
+    exchange(client, server, 0)
+    server.keys.keepPreviousUntil(300)
+    const late = client.send()
+    client.keys.initiateUpdate(1000, PTO)
+    assert.strictEqual(server.receive(client.send(), 1000), peerUpdate)
+    assert.strictEqual(server.receive(late, 1001), opened)
+  })
+
   it("a path that was forgotten starts afresh", () => {
     const { client, server } = pair()
     exchange(client, server, 0, 0)
@@ -285,6 +312,15 @@ describe("KEY_UPDATE_ERROR (RFC 9001 sections 6.2 and 6.4)", () => {
     client.keys.initiateUpdate(0, PTO)
     assert.strictEqual(server.receive(client.send(0)), peerUpdate)
     assert.strictEqual(server.receive(tooHigh), opened)
+    assert.strictEqual(server.receive(client.send(1, 899)), violation)
+  })
+
+  it("6.4: the same, when the phase before was over on the other paths only", () => {
+    const { client, server } = pair()
+    exchange(client, server, 0, 0)
+    server.receive(client.send(1, 900))
+    client.keys.initiateUpdate(0, PTO)
+    assert.strictEqual(server.receive(client.send(0)), peerUpdate)
     assert.strictEqual(server.receive(client.send(1, 899)), violation)
   })
 
@@ -471,7 +507,8 @@ describe("keys are freed", () => {
       now += 1000
       assert.isTrue(client.keys.initiateUpdate(now, PTO))
       exchange(client, server, now)
-      for (const end of [client, server]) {
+      // With and without a deadline: the next update frees what is left.
+      for (const end of i % 2 === 0 ? [] : [client, server]) {
         end.keys.keepPreviousUntil(now + 3 * PTO)
         end.keys.dropPrevious(now + 3 * PTO - 1)
       }

@@ -85,7 +85,10 @@ export class KeyPhases {
 
   #handshakeConfirmed = false
   #sealedInPhase = 0
-  /** When the first ack for a packet of the current write generation came, in ms; -1 until then. */
+  /**
+   * When the first ack for a packet of the current write generation came, in ms; -1 until then. Such an ack comes under
+   * keys of that generation, so the peer has followed.
+   */
   #ackedAt = -1
 
   /** `readSecret` may come later, through `setReadSecret`. `limits` replaces single limits of the suite's AEAD. */
@@ -181,7 +184,6 @@ export class KeyPhases {
     return (
       this.#handshakeConfirmed &&
       this.#current !== undefined &&
-      this.writeGeneration === this.readGeneration &&
       this.#ackedAt >= 0 &&
       (this.writeGeneration === 0 || now - this.#ackedAt >= 3 * largestPto)
     )
