@@ -1,0 +1,68 @@
+/** Self-signed certificates and PKCS#8 keys, one for each kind of key; valid from 2020 to 2120. For tests only. */
+import { createPrivateKey } from "node:crypto"
+import { type Identity } from "../../src/internal/tls/Identity.ts"
+
+const der = (base64: string): Uint8Array => Uint8Array.from(Buffer.from(base64, "base64"))
+
+const identity = (certificate: string, privateKey: string): Identity => ({
+  certificates: [der(certificate)],
+  privateKey: createPrivateKey({ key: Buffer.from(privateKey, "base64"), format: "der", type: "pkcs8" })
+})
+
+export const ed25519: Identity = identity(
+  "MIIBPjCB8aADAgECAhR1SGH7HXSP+dt9zYBSP6He5kr1CDAFBgMrZXAwEjEQMA4GA1UEAwwHZWQyNTUxOTAgFw0yMDAxMDEwMDAwMDBaGA8yMT" +
+    "IwMDEwMTAwMDAwMFowEjEQMA4GA1UEAwwHZWQyNTUxOTAqMAUGAytlcAMhAMpi8ZFRhbAypMtzAdIrvdIpCjjXdotvREUsfJKxzvbDo1cwVTAZ" +
+    "BgNVHREEEjAQgg5zZXJ2ZXIuZXhhbXBsZTAMBgNVHRMBAf8EAjAAMAsGA1UdDwQEAwIHgDAdBgNVHQ4EFgQUg7/Nyr/BPOzhiWahdQ+5ANrMt8" +
+    "4wBQYDK2VwA0EAP1aJtM9TM3yZ7xhbflIJXmz4txFEf+YDXmMmQP+gv/FSsNiqsMJC0U/LeNnyDepz/oYv228Kn5vIrGdgqv3jAg==",
+  "MC4CAQAwBQYDK2VwBCIEIKu+5nnleL4Gegn76PvFUTSa6IUVtz1jqunUCSDvur6h"
+)
+
+export const p256: Identity = identity(
+  "MIIBeDCCAR+gAwIBAgIUAiVdOMNUfUfq3axLpLaJJVb4WRkwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEcDI1NjAgFw0yMDAxMDEwMDAwMDBaGA" +
+    "8yMTIwMDEwMTAwMDAwMFowDzENMAsGA1UEAwwEcDI1NjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCdkYfbMUJI0tQ58Uetff4FAtEl5ILeS" +
+    "OrhwUuso3Z/J2ohJFkOaTgsGyWdbgQFtF4mJsq5sed8OqrExMaizt+GjVzBVMBkGA1UdEQQSMBCCDnNlcnZlci5leGFtcGxlMAwGA1UdEwEB/w" +
+    "QCMAAwCwYDVR0PBAQDAgeAMB0GA1UdDgQWBBRM+jZacFbha7LhrvbVdt0r/t8rkzAKBggqhkjOPQQDAgNHADBEAiBbCgY5g/b00XwTgSy9i5w2" +
+    "UfM1U81RYUwb8mD9nkuccgIgFR//ldVKTLR89aMaoGU/KB/WEUj7XGioGzlky9m7IRI=",
+  "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgq5/pMcHara8H67mzOhhrhta8ngiK4MUsm3Y0BiixX8uhRANCAAQnZGH2zFCSNL" +
+    "UOfFHrX3+BQLRJeSC3kjq4cFLrKN2fydqISRZDmk4LBslnW4EBbReJibKubHnfDqqxMTGos7fh"
+)
+
+export const p384: Identity = identity(
+  "MIIBtTCCATygAwIBAgIUbgqZkTCGpf1UDUILzwEnP8hK1+EwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEcDM4NDAgFw0yMDAxMDEwMDAwMDBaGA" +
+    "8yMTIwMDEwMTAwMDAwMFowDzENMAsGA1UEAwwEcDM4NDB2MBAGByqGSM49AgEGBSuBBAAiA2IABG/xcrvfTCv5vSArsKWy2k8suOV3X+GMDtTd" +
+    "vp1jmSaMCfSXfPSVYpASSQo29JcjRxANdQRB7P5ooGN/nNYf2/GB0KwgDC/29UpNx3dAKPhhetmF/ZMBwD6qSaJssCrL/KNXMFUwGQYDVR0RBB" +
+    "IwEIIOc2VydmVyLmV4YW1wbGUwDAYDVR0TAQH/BAIwADALBgNVHQ8EBAMCB4AwHQYDVR0OBBYEFHoOwxQcqGJQJ5IwyDbUXa5rSnhQMAoGCCqG" +
+    "SM49BAMCA2cAMGQCMGEwupWnYowXy9fOJjghjmUmbOqOzg4/davcgbX1eHDjXozzMpnelv/hUMkYuKRh7AIwXMzmhjEe+HZrkJyAe/DnFaJ2Zs" +
+    "VAy0SmfT82hKAJv5B8SlkZIYywzG3542h0CP9B",
+  "MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDC196DEU0WBtdgnB3V7DIg38+HhagiUlN1cCqWtY0p2MIf4UkXinY3b0pEZkxvD50" +
+    "yhZANiAARv8XK730wr+b0gK7ClstpPLLjld1/hjA7U3b6dY5kmjAn0l3z0lWKQEkkKNvSXI0cQDXUEQez+aKBjf5zWH9vxgdCsIAwv9vVKTcd3" +
+    "QCj4YXrZhf2TAcA+qkmibLAqy/w="
+)
+
+export const rsa2048: Identity = identity(
+  "MIIDCzCCAfOgAwIBAgIUOZ8QPa4plfz9lTEf7uD+xMtq5iQwDQYJKoZIhvcNAQELBQAwEjEQMA4GA1UEAwwHcnNhMjA0ODAgFw0yMDAxMDEwMD" +
+    "AwMDBaGA8yMTIwMDEwMTAwMDAwMFowEjEQMA4GA1UEAwwHcnNhMjA0ODCCASIwDQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBALX4FGzS3LCk" +
+    "A6HktoxBeJXLYctw+btuKwwCGP1yYLVahe9M2qsodLNVbjsNT0KU/SZ6rlOJghc21x7UvcVgJiaPnTi6j8uCgKbpE3/pw9ID9MqAcLjzEmW44M" +
+    "PxRj4g9Tez5O0NWzT62wJ5h+xT///JDGMRMzZL0xW+6mYKre/6BifNmJkfnBur4dt0JVGe2XCtIgnw+2NeJT9hNlk9XeCL4+UpKZvhcmaz1aSO" +
+    "yioB7Le3B9UIeR01y6JF8qM5oLD+M7VAmomrhsded3H5cGqVACRTEJzarkCLxzFduU1LNK7Jo9Zpihe8dmAF/+SZAtxh/eK5X1YtxJEsVHta2e" +
+    "MCAwEAAaNXMFUwGQYDVR0RBBIwEIIOc2VydmVyLmV4YW1wbGUwDAYDVR0TAQH/BAIwADALBgNVHQ8EBAMCB4AwHQYDVR0OBBYEFD58QVnLF0TX" +
+    "b2gdM+gKeU2O5E+WMA0GCSqGSIb3DQEBCwUAA4IBAQBvHiOEy5B7e2boXrAmEK6zz/xNDZynTKve2KuyIHjD8J6M5LwZdMnv4vrDK10klM7LZJ" +
+    "D4HuSgJY5ys0axhnzTWImZ6HngOUtddesUEmOwou0BVPRo9Cz4Aq2+zsJ56EnsAtiLYiSHnuPTN9/ls2poV48h9urTSlsNY/XRp1xFjtlqVlBz" +
+    "9oura1gyxP0NW4+LzN9ntoHT/94HlSQBebgaAVrbhrrt4NlEPYg2TNNFk74mxbMJShn/Ot41fTMrJZP61tyXTsSyrsFOyeoOyIlc2BIGufboGK" +
+    "aiiEiQ22/3xFrtXYv+nabQ6QMbC1lZOS6jPYylD787qo8+Q0bZrgpf",
+  "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQC1+BRs0tywpAOh5LaMQXiVy2HLcPm7bisMAhj9cmC1WoXvTNqrKHSzVW47DU" +
+    "9ClP0meq5TiYIXNtce1L3FYCYmj504uo/LgoCm6RN/6cPSA/TKgHC48xJluODD8UY+IPU3s+TtDVs0+tsCeYfsU///yQxjETM2S9MVvupmCq3v" +
+    "+gYnzZiZH5wbq+HbdCVRntlwrSIJ8PtjXiU/YTZZPV3gi+PlKSmb4XJms9WkjsoqAey3twfVCHkdNcuiRfKjOaCw/jO1QJqJq4bHXndx+XBqlQ" +
+    "AkUxCc2q5Ai8cxXblNSzSuyaPWaYoXvHZgBf/kmQLcYf3iuV9WLcSRLFR7WtnjAgMBAAECggEARVY+EilWxkf4yltn45Ge7RUOMoLd5blY1b6G" +
+    "3ywSBYh0uHZEbCuCLENFOWMc7HXw8BSXEGW5GDdhSPIvTWIRp2fZtKAB4r3bX744G+lrID85q1+9k/uq6u/DVWY+KbZNOehmNp18P3fGs+6zCC" +
+    "4JweFNwwHuzaWezQ5uKmuvU10BKx3PMzTd7XBkaa/aH7m3f4xfBfIJdKr739ofvLvZuq5ATv3k8gsDDZUSy1nnn3s8aBBQ6xTSG+QefkUj8hNb" +
+    "MitBjNluSAXgRMK3/tMHHwVSGr07mCKbx6NO7ag6cmU0JPbIayuyrs1uo0uzRfn9xHzVdLH5FaYDfn3HRWiXQQKBgQDdK/0dgXzS5RBq6Al3HL" +
+    "SzdkXgXCh7dXApL3yT9PgPWcVU8JPsFWfnMZohEDBbr4OcFc6ka9bntWbC4xmpz1V94PrerDNxHYk+2OkhKC7EdJxhjcbjjDAPXr+RobZ1L+Ki" +
+    "zFJFtiIr5CMbFzlc00XVQVeyHYWhTzL0J/R7u4LqGwKBgQDSn7m9Y3SFCa6Ybm6JeD99WUrapfCxEVqvjpS3zvjtr36k9nzXqs50sGdoYt4X8R" +
+    "ghHR+H/o91mJ+62h4dXpSSSsJ2szyIVhI0I7xFAkmQq770IDYUpw27mqlo7oI8lXo3pj1UgruZzG1NK75CMcnklvQ3AXIYFIVchejE6S3L2QKB" +
+    "gQC2QsTQpt+tj7Tq1JLQRKio54OH84osy0eFuStJZmtxgwH6EFNmDvHT9O1V59hiBg5H9zSWDIRJ6BRp7+o7JLAIDvnNvEycH8H1N51OhKWdoZ" +
+    "cpUUOgSutkDymBIqmQgsiabhQyfHhGgTdo4MeVtklrBvD0yB1SJEkSKUbxHEIzFwKBgQCl8tsxcQ75UyuRRlEpVukPJi9oHp6JpJbDA6ABQr22" +
+    "6DLsXpj2g8mu/t46zMsYKglM7dlOGS+HA/22Buz7Tu3YZbbaN1ZWRRqKoi1QYgD8T5VgW5DArO6RBca8uk861Ls65WwlDewpvXvQ9cot9XSQ+q" +
+    "7oN+dhOanpwEgp/V7r4QKBgDkWCvfEi+3RDfWSvaAwV4569sLDjKjAqN/KQr3egub5ZEM5fyuq8p1HsrIdGKA7UvSN2HSo5GpegWzjKyuC3vbb" +
+    "Y8tvChjg1AbsXGDQwEgTszILEzbf3nPUAr/bZL+vDXiKaeKrbzeCTIYDjZMl5hSaipI4lMW/99efkqLD6Qii"
+)
