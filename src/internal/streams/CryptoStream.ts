@@ -1,0 +1,102 @@
+import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/SentFrames.ts"
+import { type ByteWriter } from "../wire/Cursor.ts"
+import { FrameType } from "../wire/FrameType.ts"
+import { cryptoRoom, writeCryptoHeader } from "../wire/FrameWriter.ts"
+import { type Level, TransportError, type Violation, violation } from "../wire/Protocol.ts"
+import { ReceiveBuffer } from "./ReceiveBuffer.ts"
+import { SendBuffer } from "./SendBuffer.ts"
+
+/** Bytes that may wait for a gap to close (RFC 9000 section 7.5 asks for 4096 at least). */
+export const CRYPTO_BUFFER = 65536
+
+/** A frame with less data than this is only written if it is all there is. */
+const MIN_FRAME_DATA = 32
+
+/** The bytes of the TLS handshake at one encryption level, both ways (RFC 9000 sections 7.5 and 19.6). No flow control. */
+export class CryptoStream {
+  readonly level: Level
+  private readonly outgoing = new SendBuffer()
+  private readonly incoming = new ReceiveBuffer()
+  private discarded = false
+
+  constructor(level: Level) {
+    this.level = level
+  }
+
+  /** Bytes to send, for the first time or again. */
+  get hasData(): boolean {
+    return this.outgoing.hasRetransmission || this.outgoing.pendingNew > 0
+  }
+
+  /** All that TLS sent at this level has arrived. */
+  get isAcknowledged(): boolean {
+    return this.outgoing.bufferedBytes === 0
+  }
+
+  /** Hands over bytes of TLS; they are kept, not copied. */
+  append(bytes: Uint8Array): void {
+    if (!this.discarded) this.outgoing.append(bytes)
+  }
+
+  /** Writes CRYPTO frames up to `w.end`, with a record of each; true if anything was written. */
+  write(w: ByteWriter, frames: SentFrameList): boolean {
+    const buffer = this.outgoing
+    const begin = w.position
+    while (this.hasData) {
+      const again = buffer.hasRetransmission
+      const offset = again ? buffer.retransmitOffset : buffer.unsentOffset
+      const available = again ? buffer.retransmitLength : buffer.pendingNew
+      const room = cryptoRoom(w.remaining, offset)
+      if (room < Math.min(available, MIN_FRAME_DATA)) break
+      const length = Math.min(available, room)
+      writeCryptoHeader(w, offset, length)
+      buffer.copyTo(offset, length, w.bytes, w.position)
+      w.position += length
+      if (again) buffer.markRetransmitted(length)
+      else buffer.markSent(length)
+      const frame = frames.add(SentFrameKind.crypto)
+      frame.owner = this
+      frame.offset = offset
+      frame.length = length
+    }
+    return w.position > begin
+  }
+
+  /** Takes a CRYPTO frame: `length` bytes of `bytes` from `start`. They are copied. */
+  onFrame(offset: number, bytes: Uint8Array, start: number, length: number): Violation | undefined {
+    if (this.discarded) return undefined
+    const buffer = this.incoming
+    const over = offset + length - buffer.readOffset - CRYPTO_BUFFER
+    if (over > 0) {
+      const reason = `CRYPTO data ${over} bytes beyond the buffer of ${CRYPTO_BUFFER}`
+      return violation(TransportError.cryptoBufferExceeded, reason, FrameType.crypto)
+    }
+    return buffer.insert(offset, bytes, start, length, false)
+  }
+
+  /** The next bytes in order, or undefined. */
+  read(): Uint8Array | undefined {
+    return this.incoming.read()
+  }
+
+  onFrameAcked(frame: SentFrame): void {
+    if (!this.discarded) this.outgoing.acknowledge(frame.offset, frame.length, false)
+  }
+
+  onFrameLost(frame: SentFrame): void {
+    if (!this.discarded) this.outgoing.lose(frame.offset, frame.length, false)
+  }
+
+  /** Everything that is not acknowledged goes out again: for a probe, or after Retry (RFC 9002 section 6.2.4). */
+  requeue(): void {
+    const { ackedOffset, unsentOffset } = this.outgoing
+    this.outgoing.lose(ackedOffset, unsentOffset - ackedOffset, false)
+  }
+
+  /** The keys of the level are gone: nothing is sent or taken any more (RFC 9001 section 4.9). */
+  discard(): void {
+    this.discarded = true
+    this.outgoing.discard()
+    this.incoming.discard()
+  }
+}

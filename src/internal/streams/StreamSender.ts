@@ -1,0 +1,219 @@
+import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/SentFrames.ts"
+import { type ByteWriter, varintLength } from "../wire/Cursor.ts"
+import { streamHeaderLength, writePadding, writeStreamHeader } from "../wire/FrameWriter.ts"
+import { SendQueue } from "./SendQueue.ts"
+import { type SendStream } from "./SendStream.ts"
+import { type Stream } from "./Stream.ts"
+
+/** A frame with less data than this is only written if it is all that the stream has: headers cost room, too. */
+const MIN_FRAME_DATA = 128
+
+/**
+ * Which stream goes into the next packet, and how: STREAM frames (RFC 9000 section 19.8), credit of the connection, and
+ * what becomes of the frames afterwards.
+ *
+ * Two queues. `repairs` holds streams with lost bytes, or with nothing left but the FIN: they need no credit and go first.
+ * `fresh` holds streams with new bytes that the peer's limit for the stream allows; the limit of the connection is one
+ * comparison for all of them.
+ */
+export class StreamSender {
+  /** MAX_DATA of the peer. */
+  limit = 0
+  /** Bytes sent of all streams, each counted once. */
+  sent = 0
+  /** Bytes that wait to be sent: new ones and lost ones. */
+  queuedBytes = 0
+  /** Bytes that are written and not acknowledged. */
+  bufferedBytes = 0
+  /** Statistics. */
+  bytesRetransmitted = 0
+  framesSent = 0
+
+  private readonly repairs = new SendQueue<Stream>()
+  private readonly fresh = new SendQueue<Stream>()
+  private blockedAt = -1
+  private readonly onBlocked: () => void
+  private readonly onStreamBlocked: (stream: Stream) => void
+
+  /** `onBlocked`: new bytes wait for MAX_DATA, called once for each limit; `onStreamBlocked`: for MAX_STREAM_DATA. */
+  constructor(onBlocked: () => void, onStreamBlocked: (stream: Stream) => void) {
+    this.onBlocked = onBlocked
+    this.onStreamBlocked = onStreamBlocked
+  }
+
+  /** New bytes wait for nothing but credit of the connection. */
+  get blocked(): boolean {
+    return this.sent >= this.limit && !this.fresh.isEmpty
+  }
+
+  /** A STREAM frame could go into a packet of this path now. */
+  hasData(pathId: number): boolean {
+    return this.hasRetransmission(pathId) || (this.sent < this.limit && this.fresh.first(pathId) !== undefined)
+  }
+
+  /** Lost bytes, or a lone FIN, could. */
+  hasRetransmission(pathId: number): boolean {
+    return this.repairs.first(pathId) !== undefined
+  }
+
+  /** Puts a stream where it belongs after anything changed in its sending part. */
+  update(stream: Stream, send: SendStream): void {
+    const buffer = send.buffer
+    const queued = buffer.pendingNew + buffer.lostBytes
+    this.queuedBytes += queued - send.countedQueued
+    send.countedQueued = queued
+    const buffered = buffer.bufferedBytes
+    this.bufferedBytes += buffered - send.countedBuffered
+    send.countedBuffered = buffered
+
+    const active = send.active && !stream.held
+    const pending = active && buffer.pendingNew > 0
+    if (active && (buffer.hasRetransmission || (buffer.finPending && !pending)))
+      this.repairs.add(stream.repairNode, stream.urgency)
+    else this.repairs.remove(stream.repairNode)
+    if (pending && buffer.unsentOffset < send.limit) {
+      this.fresh.add(stream.freshNode, stream.urgency)
+    } else {
+      this.fresh.remove(stream.freshNode)
+      if (pending && send.blockedAt !== send.limit) {
+        send.blockedAt = send.limit
+        this.onStreamBlocked(stream)
+      }
+    }
+    this.reportBlocked()
+  }
+
+  /**
+   * Fills the packet with STREAM frames up to `w.end`, retransmissions first. True if anything was written. The last frame
+   * has no Length field when it ends the packet.
+   */
+  write(w: ByteWriter, frames: SentFrameList, pathId: number): boolean {
+    const begin = w.position
+    for (;;) {
+      const repair = this.repairs.first(pathId)
+      if (repair !== undefined) {
+        if (!this.writeRepair(w, frames, repair)) break
+        continue
+      }
+      if (this.sent >= this.limit) break
+      const stream = this.fresh.first(pathId)
+      if (stream === undefined || !this.writeNew(w, frames, stream)) break
+    }
+    return w.position > begin
+  }
+
+  /**
+   * Writes once more what `frame` carried, if it is not acknowledged, for another path: a duplicate or a reinjection.
+   * The original stays as it is; whichever arrives first counts. False if there is no need or not room for all of it.
+   */
+  writeDuplicate(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
+    const stream = frame.owner as Stream
+    const send = stream.send
+    if (send === undefined || !send.active) return false
+    const buffer = send.buffer
+    const offset = Math.max(frame.offset, buffer.ackedOffset)
+    const length = frame.offset + frame.length - offset
+    const fin = frame.fin && !buffer.finAcked
+    if (length < 0 || (length === 0 && !fin) || frame.offset + frame.length > buffer.unsentOffset) return false
+    if (w.remaining < streamHeaderLength(stream.id, offset, length) + length) return false
+    this.emit(w, frames, stream, offset, length, fin, true)
+    this.bytesRetransmitted += length
+    return true
+  }
+
+  /** A STREAM frame is acknowledged; true when with it the sending part is done. */
+  acknowledged(stream: Stream, send: SendStream, frame: SentFrame): boolean {
+    if (!send.active) return false
+    const done = send.acknowledged(frame.offset, frame.length, frame.fin)
+    this.update(stream, send)
+    return done
+  }
+
+  lost(stream: Stream, send: SendStream, frame: SentFrame): void {
+    if (!send.active) return
+    send.buffer.lose(frame.offset, frame.length, frame.fin)
+    this.update(stream, send)
+  }
+
+  /** Nothing was sent, nothing is allowed: before the limits of a handshake that refused 0-RTT apply. */
+  rewind(): void {
+    this.sent = this.limit = 0
+    this.blockedAt = -1
+  }
+
+  /** Calls `onBlocked` if that is so, once for each limit. */
+  reportBlocked(): void {
+    if (!this.blocked || this.blockedAt === this.limit) return
+    this.blockedAt = this.limit
+    this.onBlocked()
+  }
+
+  private writeRepair(w: ByteWriter, frames: SentFrameList, stream: Stream): boolean {
+    const send = stream.send!
+    const buffer = send.buffer
+    const again = buffer.hasRetransmission
+    const offset = again ? buffer.retransmitOffset : buffer.unsentOffset
+    const length = this.fill(w, frames, stream, offset, again ? buffer.retransmitLength : 0)
+    if (length < 0) return false
+    if (again) {
+      buffer.markRetransmitted(length)
+      this.bytesRetransmitted += length
+    }
+    send.sent()
+    this.update(stream, send)
+    this.repairs.rotate(stream.repairNode)
+    return true
+  }
+
+  private writeNew(w: ByteWriter, frames: SentFrameList, stream: Stream): boolean {
+    const send = stream.send!
+    const buffer = send.buffer
+    const credit = this.limit - this.sent
+    const sendable = send.sendableNew
+    const length = this.fill(w, frames, stream, buffer.unsentOffset, sendable < credit ? sendable : credit)
+    if (length < 0) return false
+    buffer.markSent(length)
+    this.sent += length
+    send.sent()
+    this.update(stream, send)
+    this.fresh.rotate(stream.freshNode)
+    return true
+  }
+
+  /** One frame with as much of `available` as fits; gives the length, or -1 when it is not worth a frame. */
+  private fill(w: ByteWriter, frames: SentFrameList, stream: Stream, offset: number, available: number): number {
+    const room = w.remaining - streamHeaderLength(stream.id, offset, -1)
+    if (room < 0 || (room < available && room < MIN_FRAME_DATA)) return -1
+    let length = available
+    let withLength = false
+    if (available >= room) length = room
+    else if (available + varintLength(available) <= room) withLength = true
+    // One to seven bytes short of a Length field: PADDING before the frame makes it end the packet.
+    else writePadding(w, room - available)
+    const buffer = stream.send!.buffer
+    const fin = buffer.finPending && offset + length === buffer.writtenOffset
+    this.emit(w, frames, stream, offset, length, fin, withLength)
+    if (fin) buffer.finSent = true
+    return length
+  }
+
+  private emit(
+    w: ByteWriter,
+    frames: SentFrameList,
+    stream: Stream,
+    offset: number,
+    length: number,
+    fin: boolean,
+    withLength: boolean
+  ): void {
+    writeStreamHeader(w, stream.id, offset, length, fin, withLength)
+    stream.send!.buffer.copyTo(offset, length, w.bytes, w.position)
+    w.position += length
+    const frame = frames.add(SentFrameKind.stream)
+    frame.owner = stream
+    frame.offset = offset
+    frame.length = length
+    frame.fin = fin
+    this.framesSent++
+  }
+}
