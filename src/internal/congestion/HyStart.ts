@@ -1,0 +1,77 @@
+import { type PathRttView } from "../../CongestionControl.ts"
+
+/** Constants of RFC 9406 section 4.3; ms where they are times. */
+const MIN_RTT_THRESHOLD = 4
+const MAX_RTT_THRESHOLD = 16
+const MIN_RTT_DIVISOR = 8
+const RTT_SAMPLES = 8
+const CSS_GROWTH_DIVISOR = 4
+const CSS_ROUNDS = 5
+
+/**
+ * HyStart++ (RFC 9406): leaves slow start when the RTT rises, before the queue overflows. Between the two lies conservative
+ * slow start, which goes back to slow start if the rise was only noise. Rounds are told apart by send times.
+ */
+export class HyStart {
+  /** Conservative slow start has run its rounds: congestion avoidance shall begin. */
+  done = false
+  private readonly rtt: PathRttView
+  /** A round ends with the acknowledgement of a packet sent after this time. */
+  private roundStart = -Infinity
+  private lastRoundMin = Infinity
+  private roundMin = Infinity
+  private samples = 0
+  private conservativeRounds = 0
+  /** The RTT that began conservative slow start; Infinity outside it. */
+  private baseline = Infinity
+
+  constructor(rtt: PathRttView) {
+    this.rtt = rtt
+  }
+
+  get conservative(): boolean {
+    return this.baseline < Infinity
+  }
+
+  /** Bytes by which the window grows for `bytes` acknowledged in slow start. */
+  onAcked(now: number, bytes: number, largestSentTime: number): number {
+    if (largestSentTime > this.roundStart) this.nextRound(now)
+    if (this.rtt.hasSample) {
+      this.samples++
+      if (this.rtt.latest < this.roundMin) this.roundMin = this.rtt.latest
+    }
+    if (this.samples >= RTT_SAMPLES) this.judge()
+    // Packets are paced, so a burst of acknowledgements needs no cap (RFC 9406 section 4.3, L).
+    return this.conservative ? bytes / CSS_GROWTH_DIVISOR : bytes
+  }
+
+  /** Slow start begins again. */
+  reset(): void {
+    this.done = false
+    this.roundStart = -Infinity
+    this.lastRoundMin = this.roundMin = this.baseline = Infinity
+    this.samples = this.conservativeRounds = 0
+  }
+
+  private judge(): void {
+    if (this.conservative) {
+      if (this.roundMin < this.baseline) {
+        this.baseline = Infinity
+        this.conservativeRounds = 0
+      }
+      return
+    }
+    if (this.lastRoundMin === Infinity) return
+    const share = this.lastRoundMin / MIN_RTT_DIVISOR
+    const threshold = Math.max(MIN_RTT_THRESHOLD, Math.min(share, MAX_RTT_THRESHOLD))
+    if (this.roundMin >= this.lastRoundMin + threshold) this.baseline = this.roundMin
+  }
+
+  private nextRound(now: number): void {
+    this.roundStart = now
+    this.lastRoundMin = this.roundMin
+    this.roundMin = Infinity
+    this.samples = 0
+    if (this.conservative && ++this.conservativeRounds >= CSS_ROUNDS) this.done = true
+  }
+}

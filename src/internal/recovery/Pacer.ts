@@ -1,0 +1,76 @@
+import { type Controller, type PathRttView } from "../../CongestionControl.ts"
+
+/** Timers are no finer than this, ms: waits are not shorter, and what gathers meanwhile leaves as one burst. */
+const MIN_WAIT = 1
+/** Packets that may always leave back to back (RFC 9002 section 7.7). */
+const MIN_BURST_PACKETS = 10
+/** ms of the rate that may leave back to back, to make up for late timers. */
+const BURST_TIME = 2
+/** Bytes: two of the largest segmented transmits. */
+const MAX_BURST = 2 * 65536
+
+/** Spreads a path's packets over the round trip (RFC 9002 section 7.7): a token bucket in bytes. */
+export class Pacer {
+  /** Bytes of a full packet. */
+  maxDatagramSize: number
+  private readonly controller: Controller
+  private readonly rtt: PathRttView
+  /** Negative after packets that did not ask, such as probes. */
+  private tokens: number
+  private last = -Infinity
+
+  constructor(controller: Controller, rtt: PathRttView, maxDatagramSize: number) {
+    this.controller = controller
+    this.rtt = rtt
+    this.maxDatagramSize = maxDatagramSize
+    this.tokens = MIN_BURST_PACKETS * maxDatagramSize
+  }
+
+  /** Bytes per ms: the controller's own rate, or the window over the RTT and some more, so that pacing is not what limits. */
+  get rate(): number {
+    const own = this.controller.pacingRate
+    if (own > 0) return own
+    const window = this.controller.congestionWindow
+    const gain = window < this.controller.slowStartThreshold ? 2 : 1.25
+    return (gain * window) / this.rtt.smoothed
+  }
+
+  /** Bytes that may leave now. */
+  budget(now: number): number {
+    if (now > this.last) this.refill(now)
+    return this.tokens
+  }
+
+  canSend(now: number, bytes: number): boolean {
+    if (now > this.last) this.refill(now)
+    return this.tokens >= bytes
+  }
+
+  onSent(now: number, bytes: number): void {
+    if (now > this.last) this.refill(now)
+    this.tokens -= bytes
+  }
+
+  /** When a full packet may leave: `now` if it may already. */
+  nextTime(now: number): number {
+    const missing = this.maxDatagramSize - this.budget(now)
+    if (missing <= 0) return now
+    // One byte more than missing, so that rounding does not make the wait a hair too short.
+    const wait = (missing + 1) / this.rate
+    return now + (wait > MIN_WAIT ? wait : MIN_WAIT)
+  }
+
+  /** A full bucket, as at the start. */
+  reset(): void {
+    this.last = -Infinity
+  }
+
+  private refill(now: number): void {
+    const rate = this.rate
+    const wanted = Math.min(BURST_TIME * rate, MAX_BURST)
+    const burst = Math.max(MIN_BURST_PACKETS * this.maxDatagramSize, wanted)
+    const tokens = this.tokens + (now - this.last) * rate
+    this.tokens = tokens < burst ? tokens : burst
+    this.last = now
+  }
+}

@@ -1,0 +1,59 @@
+import { type RttEstimator } from "./RttEstimator.ts"
+import { type SentPackets, Space } from "./SentPackets.ts"
+
+/** What the probe timeout depends on: the part of a path's recovery state that it reads. */
+export interface ProbeState {
+  readonly rtt: RttEstimator
+  readonly ptoCount: number
+  readonly handshakeConfirmed: boolean
+  readonly peerAddressValidated: boolean
+  readonly amplificationBlocked: boolean
+  readonly hasHandshakeKeys: boolean
+  readonly maxAckDelay: number
+  readonly maxPtoBackoff: number
+}
+
+/** When to probe a path that has gone silent (RFC 9002 section 6.2, appendix A.8). */
+export class ProbeTimeout {
+  /** Space that the last `deadline` is about. */
+  space: number = Space.application
+  /** ms; when anything last happened here: where the anti-deadlock timer starts. */
+  lastActivity = 0
+  private readonly state: ProbeState
+
+  constructor(state: ProbeState) {
+    this.state = state
+  }
+
+  /** Infinity if there is nothing to probe for, or nothing could be sent. */
+  deadline(spaces: ReadonlyArray<SentPackets | undefined>): number {
+    const state = this.state
+    let deadline = Infinity
+    if (state.amplificationBlocked) return deadline
+    for (let space = 0; space < spaces.length; space++) {
+      const sp = spaces[space]
+      if (sp === undefined || sp.ackElicitingOutstanding === 0) continue
+      const application = space === Space.application
+      // The peer may not be able to read 1-RTT packets yet.
+      if (application && !state.handshakeConfirmed) continue
+      const at = sp.lastAckElicitingTime + this.backedOff(state.rtt.ptoBase(application ? state.maxAckDelay : 0))
+      if (at < deadline) {
+        deadline = at
+        this.space = space
+      }
+    }
+    if (deadline === Infinity && !state.peerAddressValidated) {
+      // The server may be stuck at its amplification limit: give it bytes (section 6.2.2.1).
+      this.space = state.hasHandshakeKeys ? Space.handshake : Space.initial
+      deadline = this.lastActivity + this.backedOff(state.rtt.ptoBase(0))
+    }
+    return deadline
+  }
+
+  private backedOff(base: number): number {
+    const { maxPtoBackoff, ptoCount } = this.state
+    const interval = base * 2 ** (ptoCount < 30 ? ptoCount : 30)
+    if (interval <= maxPtoBackoff) return interval
+    return base > maxPtoBackoff ? base : maxPtoBackoff
+  }
+}

@@ -1,0 +1,71 @@
+import { type PathRttView } from "../../CongestionControl.ts"
+
+/** Timer granularity in ms (RFC 9002 section 6.1.2). */
+export const GRANULARITY = 1
+
+/** Round-trip time of one path (RFC 9002 section 5). All values in ms. */
+export class RttEstimator implements PathRttView {
+  latest = 0
+  smoothed: number
+  variance: number
+  min = Infinity
+  hasSample = false
+  /** When the first sample was taken; Infinity before. Losses from before it prove no persistent congestion (section 7.6.2). */
+  firstSampleTime = Infinity
+
+  constructor(initialRtt: number) {
+    this.smoothed = initialRtt
+    this.variance = initialRtt / 2
+  }
+
+  /** Forgets everything: another network is behind the path now. */
+  reset(initialRtt: number): void {
+    this.latest = 0
+    this.smoothed = initialRtt
+    this.variance = initialRtt / 2
+    this.min = Infinity
+    this.hasSample = false
+    this.firstSampleTime = Infinity
+  }
+
+  /**
+   * The next sample sets the minimum anew: after persistent congestion (RFC 9002 section 5.2), and when acknowledgements
+   * start to return on another path (draft-ietf-quic-multipath-21 section 5).
+   */
+  resetMin(): void {
+    this.min = Infinity
+  }
+
+  /**
+   * Takes a sample: `latest` ms from sending to acknowledgement, of which the peer says it held the packet for `ackDelay`.
+   */
+  update(latest: number, ackDelay: number, now: number, handshakeConfirmed: boolean, maxAckDelay: number): void {
+    this.latest = latest
+    if (!this.hasSample) {
+      this.hasSample = true
+      this.firstSampleTime = now
+      this.min = latest
+      this.smoothed = latest
+      this.variance = latest / 2
+      return
+    }
+    if (latest < this.min) this.min = latest
+    // A peer may hold packets for longer than it promised only until it has all keys (section 5.3).
+    const delay = handshakeConfirmed && ackDelay > maxAckDelay ? maxAckDelay : ackDelay
+    const adjusted = latest >= this.min + delay ? latest - delay : latest
+    this.variance = 0.75 * this.variance + 0.25 * Math.abs(this.smoothed - adjusted)
+    this.smoothed = 0.875 * this.smoothed + 0.125 * adjusted
+  }
+
+  /** The probe timeout without backoff (RFC 9002 section 6.2.1). */
+  ptoBase(maxAckDelay: number): number {
+    const spread = 4 * this.variance
+    return this.smoothed + (spread > GRANULARITY ? spread : GRANULARITY) + maxAckDelay
+  }
+
+  /** How long a packet may stay behind a later one before it counts as lost (RFC 9002 section 6.1.2). */
+  lossDelay(): number {
+    const delay = 1.125 * (this.latest > this.smoothed ? this.latest : this.smoothed)
+    return delay > GRANULARITY ? delay : GRANULARITY
+  }
+}
