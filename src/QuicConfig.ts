@@ -1,0 +1,278 @@
+/**
+ * Settings of an endpoint and of its connections. Every field has a default; sizes are bytes, times are Durations, and a
+ * value out of its range fails where it is given, with the field, the value and what is allowed.
+ *
+ * **Example** (From code, and from the environment)
+ *
+ * ```ts
+ * import { QuicConfig } from "effect-mpquic"
+ *
+ * const config = QuicConfig.make({ idleTimeout: "1 minute", multipath: { maxPaths: 3 } })
+ * // QUIC_IDLE_TIMEOUT="1 minute" QUIC_MULTIPATH_MAX_PATHS=3, with ConfigProvider.constantCase
+ * const fromEnvironment = QuicConfig.config
+ * ```
+ */
+import {
+  Config,
+  Duration,
+  Effect,
+  Formatter,
+  Option,
+  Predicate,
+  Schema,
+  SchemaIssue,
+  SchemaTransformation
+} from "effect"
+import { type ConnectionSettings } from "./internal/connection/Settings.ts"
+import { BadConfig, QuicError } from "./QuicError.ts"
+
+const KB = 1024
+const MB = 1024 * KB
+const GB = 1024 * MB
+
+/** A whole number in a range, with a default. `unit` is for messages. */
+const integer = (value: number, minimum: number, maximum: number, unit: string) => {
+  const message = `Expected a whole number of ${unit} from ${minimum} to ${maximum}`
+  return Schema.Number.annotate({ message })
+    .check(Schema.isInt({ message }), Schema.isBetween({ minimum, maximum }, { message }))
+    .pipe(
+      Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
+      Schema.withConstructorDefault(Effect.succeed(value))
+    )
+}
+
+/** A Duration in a range, with a default. Encoded, and in the environment, it is text such as "30 seconds". */
+const duration = (value: Duration.Input, minimum: Duration.Input, maximum: Duration.Input) => {
+  const message = `Expected a duration from ${String(minimum)} to ${String(maximum)}`
+  const fallback = Duration.fromInputUnsafe(value)
+  const range = {
+    minimum: Duration.fromInputUnsafe(minimum),
+    maximum: Duration.fromInputUnsafe(maximum)
+  }
+  return Schema.String.annotate({ message }).pipe(
+    Schema.decodeTo(
+      Schema.Duration.annotate({ message }).check(
+        Schema.makeFilter((candidate: Duration.Duration) => Duration.between(candidate, range), { message })
+      ),
+      SchemaTransformation.durationFromString
+    ),
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(fallback)),
+    Schema.withConstructorDefault(Effect.succeed(fallback))
+  )
+}
+
+const flag = (value: boolean) =>
+  Schema.Boolean.annotate({ message: "Expected true or false" }).pipe(
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
+    Schema.withConstructorDefault(Effect.succeed(value))
+  )
+
+const choice = <const A extends string>(value: NoInfer<A>, ...allowed: ReadonlyArray<A>) =>
+  Schema.Literals(allowed)
+    .annotate({ message: `Expected one of ${allowed.join(", ")}` })
+    .pipe(
+      Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
+      Schema.withConstructorDefault(Effect.succeed(value))
+    )
+
+/**
+ * Settings of multipath (draft-ietf-quic-multipath-21).
+ *
+ * @category configuration
+ */
+export class MultipathConfig extends Schema.Class<MultipathConfig>("effect-mpquic/MultipathConfig")({
+  /**
+   * Paths open at a time, at most. 0 and 1 leave multipath unnegotiated. Default 0: with it, the peer may make this side
+   * keep state for every path, so who wants it says so.
+   */
+  maxPaths: integer(0, 0, 256, "paths")
+}) {}
+
+/** A field that must not be below another one. */
+const atLeast = <A>(config: A, field: keyof A & string, other: keyof A & string) =>
+  Number(config[field]) >= Number(config[other])
+    ? []
+    : [{ path: [field], issue: `Expected at least ${other}, which is ${String(config[other])}` }]
+
+/**
+ * Every setting, with its default.
+ *
+ * @category configuration
+ */
+export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConfig")(
+  Schema.Struct({
+    /** A connection on which nothing arrives for this long is over (RFC 9000 section 10.1). 0 turns it off. Default 30 s. */
+    idleTimeout: duration("30 seconds", "0 seconds", "1 day"),
+    /** From the first packet until the handshake must be complete. Default 10 s. */
+    handshakeTimeout: duration("10 seconds", "10 millis", "10 minutes"),
+    /** Between PINGs on a quiet connection, to hold it and the mappings of NATs open. Default 0: off. */
+    keepAlive: duration("0 seconds", "0 seconds", "1 day"),
+    /** Bytes that a peer may send on a stream before the application reads. Default 512 KB; grows by itself. */
+    initialStreamWindow: integer(512 * KB, 1 * KB, 1 * GB, "bytes"),
+    /** How far it may grow. Default 16 MB: 1 Gbit/s at 130 ms. */
+    maxStreamWindow: integer(16 * MB, 1 * KB, 1 * GB, "bytes"),
+    /** The same for all streams of a connection together. Default 768 KB. */
+    initialConnectionWindow: integer(768 * KB, 1 * KB, 4 * GB, "bytes"),
+    /** Default 24 MB. It bounds what a peer can make one connection hold. */
+    maxConnectionWindow: integer(24 * MB, 1 * KB, 4 * GB, "bytes"),
+    /** Bidirectional streams that the peer may have open at a time. Default 100. */
+    maxBidiStreams: integer(100, 0, 1_000_000, "streams"),
+    /** Unidirectional streams that the peer may have open at a time. Default 100. */
+    maxUniStreams: integer(100, 0, 1_000_000, "streams"),
+    /** Bytes written but not yet acknowledged above which a write waits. Default 4 MB. */
+    sendBuffer: integer(4 * MB, 1 * KB, 1 * GB, "bytes"),
+    /** Received datagrams kept for the application; the oldest goes when there are more. Default 128. */
+    datagramQueue: integer(128, 1, 65_536, "datagrams"),
+    /** Largest DATAGRAM frame accepted (RFC 9221). 0 turns datagrams off. Default 65535: taking them costs nothing. */
+    maxDatagramFrameSize: integer(65_535, 0, 65_535, "bytes"),
+    /** UDP payload of the first packets. Default 1200, which every path of QUIC carries (RFC 9000 section 14.1). */
+    initialMtu: integer(1200, 1200, 65_527, "bytes"),
+    /** Where discovery stops. Default 1452: Ethernet, less the headers of IPv6 and UDP. */
+    maxMtu: integer(1452, 1200, 65_527, "bytes"),
+    /** Finds out what each path carries (RFC 8899). Default true. */
+    mtuDiscovery: flag(true),
+    /** Uses explicit congestion notification where a path and the sockets can (RFC 9000 section 13.4). Default true. */
+    ecn: flag(true),
+    /** Longest wait before acknowledging. Default 25 ms (RFC 9000 section 18.2). */
+    maxAckDelay: duration("25 millis", "1 millis", "16383 millis"),
+    /** Unit of acknowledgement delays: 2^this microseconds. Default 3. */
+    ackDelayExponent: integer(3, 0, 20, "bits"),
+    /** Connection IDs of the peer that are kept, for each path. Default 4. */
+    activeConnectionIdLimit: integer(4, 2, 64, "connection IDs"),
+    /** Round-trip time assumed before the first sample. Default 333 ms (RFC 9002 section 6.2.2). */
+    initialRtt: duration("333 millis", "1 millis", "10 seconds"),
+    /** Sends versions, parameters and bits that mean nothing, so that peers stay tolerant (RFC 9287). Default true. */
+    grease: flag(true),
+    /** Multipath; off by default. */
+    multipath: MultipathConfig.pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed({})),
+      Schema.withConstructorDefault(Effect.sync(() => new MultipathConfig()))
+    ),
+    /** Packet I/O and encryption: native code where the runtime permits it (`auto`, the default), always, or never. */
+    lane: choice("auto", "auto", "portable", "native"),
+    /** Connections that an endpoint has at a time; further ones are refused. Default 10000. */
+    maxConnections: integer(10_000, 1, 10_000_000, "connections"),
+    /** Handshakes at a time with addresses that are not validated; further ones must validate first. Default 1000. */
+    maxHandshakes: integer(1000, 1, 1_000_000, "handshakes"),
+    /** When a server answers with Retry, to see whether the address of a client is real (RFC 9000 section 8.1.2). */
+    retry: choice("whenBusy", "never", "whenBusy", "always"),
+    /** Kernel buffers of each UDP socket, as far as the system grants them. Default 4 MB. */
+    socketReceiveBuffer: integer(4 * MB, 64 * KB, 1 * GB, "bytes"),
+    socketSendBuffer: integer(4 * MB, 64 * KB, 1 * GB, "bytes")
+  }).check(
+    Schema.makeFilter((config) => [
+      ...atLeast(config, "maxStreamWindow", "initialStreamWindow"),
+      ...atLeast(config, "maxConnectionWindow", "initialConnectionWindow"),
+      ...atLeast(config, "maxMtu", "initialMtu")
+    ])
+  )
+) {}
+
+type InputField<A> = A extends Duration.Duration ? Duration.Input : A
+
+/**
+ * Settings as people write them: all optional, durations as `"30 seconds"`, ms or a Duration.
+ *
+ * @category configuration
+ */
+export type Input = {
+  readonly [K in Exclude<keyof QuicConfig, "multipath">]?: InputField<QuicConfig[K]> | undefined
+} & {
+  readonly multipath?: { readonly maxPaths?: number | undefined } | undefined
+}
+
+const durations: ReadonlySet<string> = new Set([
+  "idleTimeout",
+  "handshakeTimeout",
+  "keepAlive",
+  "maxAckDelay",
+  "initialRtt"
+] satisfies ReadonlyArray<keyof QuicConfig>)
+
+/**
+ * Makes a configuration. Fails with `BadConfig`, which names the first field that is wrong, or that does not exist.
+ *
+ * @category constructors
+ */
+export const make = (input: Input = {}): Effect.Effect<QuicConfig, QuicError> =>
+  Effect.suspend(() => {
+    const { multipath } = input
+    const unknown =
+      unknownKey([], input, QuicConfig.fields) ?? unknownKey(["multipath"], multipath, MultipathConfig.fields)
+    if (unknown !== undefined) return Effect.fail(unknown)
+    const fields = defined(input)
+    for (const field of durations) {
+      if (field in fields) fields[field] = toDuration(fields[field])
+    }
+    if (Predicate.isObject(multipath)) fields["multipath"] = defined(multipath)
+    return Effect.mapError(QuicConfig.makeEffect(fields), (issue) => fromIssue(issue, input))
+  })
+
+/** Not a Duration: left for the schema to refuse, with the range. */
+const toDuration = (value: unknown): unknown =>
+  Number.isNaN(value) ? value : Option.getOrElse(Duration.fromInput(value as Duration.Input), () => value)
+
+const defined = (record: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
+
+const badConfig = (path: ReadonlyArray<string>, value: unknown, allowed: string) =>
+  new QuicError({ reason: new BadConfig({ field: path.join("."), value: Formatter.format(value), allowed }) })
+
+/** Finds a setting that does not exist: a misspelt one would otherwise do nothing, and say nothing. */
+const unknownKey = (parent: ReadonlyArray<string>, record: unknown, fields: object): QuicError | undefined => {
+  if (!Predicate.isObject(record)) return undefined
+  for (const [key, value] of Object.entries(record)) {
+    if (Object.hasOwn(fields, key)) continue
+    return badConfig([...parent, key], value, `only the settings ${Object.keys(fields).join(", ")}`)
+  }
+  return undefined
+}
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** The first thing that is wrong. The value is looked up in the input, or is a default that does not go with the input. */
+const fromIssue = (issue: SchemaIssue.Issue, input: Input): QuicError => {
+  const [first] = formatIssue(issue).issues
+  const path = (first?.path ?? []).map((key) => String(typeof key === "object" ? key.key : key))
+  const value = valueAt(input, path) ?? valueAt(new QuicConfig(), path)
+  return badConfig(path, value, (first?.message ?? "").replace(/^Expected /, ""))
+}
+
+const valueAt = (record: unknown, path: ReadonlyArray<string>): unknown =>
+  path.reduce<unknown>((value, key) => (Predicate.hasProperty(value, key) ? value[key] : undefined), record)
+
+/**
+ * The configuration from the environment, or whatever the ConfigProvider reads: keys under `QUIC`, named as the fields.
+ * Without any, every default.
+ *
+ * @category configuration
+ */
+export const config: Config.Config<QuicConfig> = Config.schema(QuicConfig, "QUIC").pipe(
+  Config.withDefault(new QuicConfig())
+)
+
+/** What a connection's machine wants of it. @internal */
+export const toSettings = (self: QuicConfig): ConnectionSettings => ({
+  maxIdleTimeout: Duration.toMillis(self.idleTimeout),
+  handshakeTimeout: Duration.toMillis(self.handshakeTimeout),
+  keepAlive: Duration.toMillis(self.keepAlive),
+  initialStreamWindow: self.initialStreamWindow,
+  maxStreamWindow: self.maxStreamWindow,
+  initialConnectionWindow: self.initialConnectionWindow,
+  maxConnectionWindow: self.maxConnectionWindow,
+  maxBidiStreams: self.maxBidiStreams,
+  maxUniStreams: self.maxUniStreams,
+  sendBuffer: self.sendBuffer,
+  datagramQueue: self.datagramQueue,
+  maxDatagramFrameSize: self.maxDatagramFrameSize,
+  initialMtu: self.initialMtu,
+  maxMtu: self.maxMtu,
+  mtuDiscovery: self.mtuDiscovery,
+  ecn: self.ecn,
+  maxAckDelay: Duration.toMillis(self.maxAckDelay),
+  ackDelayExponent: self.ackDelayExponent,
+  activeConnectionIdLimit: self.activeConnectionIdLimit,
+  maxPaths: self.multipath.maxPaths,
+  initialRtt: Duration.toMillis(self.initialRtt),
+  grease: self.grease
+})

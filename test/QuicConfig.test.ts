@@ -1,0 +1,200 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect, Predicate, Schema } from "effect"
+import * as QuicConfig from "../src/QuicConfig.ts"
+
+const badConfig = (input: QuicConfig.Input) =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(QuicConfig.make(input))
+    assert.isTrue(Predicate.isTagged(error.reason, "BadConfig"))
+    return error.message
+  })
+
+/** As a program without types would call it. */
+const untyped = (input: unknown) => input as QuicConfig.Input
+
+const fromEnvironment = (env: Record<string, string>) =>
+  Effect.provideService(
+    QuicConfig.config,
+    ConfigProvider.ConfigProvider,
+    ConfigProvider.constantCase(ConfigProvider.fromEnv({ env }))
+  )
+
+describe("QuicConfig", () => {
+  it.effect("without input, every default, in the machine's units", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(QuicConfig.toSettings(yield* QuicConfig.make()), {
+        maxIdleTimeout: 30_000,
+        handshakeTimeout: 10_000,
+        keepAlive: 0,
+        initialStreamWindow: 524_288,
+        maxStreamWindow: 16_777_216,
+        initialConnectionWindow: 786_432,
+        maxConnectionWindow: 25_165_824,
+        maxBidiStreams: 100,
+        maxUniStreams: 100,
+        sendBuffer: 4_194_304,
+        datagramQueue: 128,
+        maxDatagramFrameSize: 65_535,
+        initialMtu: 1200,
+        maxMtu: 1452,
+        mtuDiscovery: true,
+        ecn: true,
+        maxAckDelay: 25,
+        ackDelayExponent: 3,
+        activeConnectionIdLimit: 4,
+        maxPaths: 0,
+        initialRtt: 333,
+        grease: true
+      })
+    })
+  )
+
+  it.effect("every setting of the machine comes from its field", () =>
+    Effect.gen(function* () {
+      const settings = {
+        maxIdleTimeout: 1001,
+        handshakeTimeout: 1002,
+        keepAlive: 1003,
+        initialStreamWindow: 2001,
+        maxStreamWindow: 2002,
+        initialConnectionWindow: 2003,
+        maxConnectionWindow: 2004,
+        maxBidiStreams: 1,
+        maxUniStreams: 2,
+        sendBuffer: 2005,
+        datagramQueue: 3,
+        maxDatagramFrameSize: 4,
+        initialMtu: 1201,
+        maxMtu: 1202,
+        mtuDiscovery: false,
+        ecn: false,
+        maxAckDelay: 5,
+        ackDelayExponent: 6,
+        activeConnectionIdLimit: 7,
+        maxPaths: 8,
+        initialRtt: 9,
+        grease: false
+      }
+      const { maxIdleTimeout, maxPaths, ...same } = settings
+      const config = yield* QuicConfig.make({ ...same, idleTimeout: maxIdleTimeout, multipath: { maxPaths } })
+      assert.deepStrictEqual(QuicConfig.toSettings(config), settings)
+    })
+  )
+
+  it.effect("durations as text, ms and Durations; undefined is the default", () =>
+    Effect.gen(function* () {
+      const config = yield* QuicConfig.make({
+        idleTimeout: "1 minute",
+        keepAlive: 20_000,
+        handshakeTimeout: Duration.seconds(3),
+        initialRtt: undefined,
+        multipath: { maxPaths: undefined }
+      })
+      assert.strictEqual(Duration.toMillis(config.idleTimeout), 60_000)
+      assert.strictEqual(Duration.toMillis(config.keepAlive), 20_000)
+      assert.strictEqual(Duration.toMillis(config.handshakeTimeout), 3000)
+      assert.strictEqual(Duration.toMillis(config.initialRtt), 333)
+      assert.strictEqual(config.multipath.maxPaths, 0)
+      assert.instanceOf(config, QuicConfig.QuicConfig)
+      assert.instanceOf(config.multipath, QuicConfig.MultipathConfig)
+    })
+  )
+
+  it.effect("a value out of its range is told with field, value and range", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* badConfig({ initialMtu: 1199 }),
+        "initialMtu is 1199; allowed: a whole number of bytes from 1200 to 65527"
+      )
+      assert.strictEqual(
+        yield* badConfig({ multipath: { maxPaths: 1000 } }),
+        "multipath.maxPaths is 1000; allowed: a whole number of paths from 0 to 256"
+      )
+      assert.strictEqual(
+        yield* badConfig({ idleTimeout: "2 days" }),
+        'idleTimeout is "2 days"; allowed: a duration from 0 seconds to 1 day'
+      )
+      assert.strictEqual(
+        yield* badConfig(untyped({ lane: "fast" })),
+        'lane is "fast"; allowed: one of auto, portable, native'
+      )
+    })
+  )
+
+  it.effect("both ends of a range are inside", () =>
+    Effect.gen(function* () {
+      yield* QuicConfig.make({ maxAckDelay: 1, ackDelayExponent: 20, activeConnectionIdLimit: 2, maxMtu: 65_527 })
+      yield* QuicConfig.make({ maxAckDelay: 16_383, ackDelayExponent: 0, maxMtu: 1200, maxDatagramFrameSize: 0 })
+      assert.include(yield* badConfig({ maxAckDelay: 16_384 }), "maxAckDelay")
+      assert.include(yield* badConfig({ activeConnectionIdLimit: 1 }), "activeConnectionIdLimit")
+    })
+  )
+
+  it.effect("values of the wrong kind", () =>
+    Effect.gen(function* () {
+      for (const input of [
+        { initialMtu: "1300" },
+        { initialMtu: 1300.5 },
+        { initialMtu: Number.NaN },
+        { initialMtu: null },
+        { ecn: 1 },
+        { idleTimeout: "soon" },
+        { idleTimeout: Number.NaN },
+        { idleTimeout: Infinity },
+        { keepAlive: -1 },
+        { multipath: 3 }
+      ]) {
+        assert.include(yield* badConfig(untyped(input)), Object.keys(input)[0]!, JSON.stringify(input))
+      }
+    })
+  )
+
+  it.effect("settings that contradict each other", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* badConfig({ initialMtu: 1453 }),
+        "maxMtu is 1452; allowed: at least initialMtu, which is 1453"
+      )
+      assert.include(yield* badConfig({ maxStreamWindow: 2000 }), "at least initialStreamWindow")
+      assert.include(yield* badConfig({ maxConnectionWindow: 2000 }), "at least initialConnectionWindow")
+    })
+  )
+
+  it.effect("settings that do not exist are not passed over", () =>
+    Effect.gen(function* () {
+      assert.include(yield* badConfig(untyped({ idletimeout: 5 })), "idletimeout is 5; allowed: only the settings idle")
+      assert.strictEqual(
+        yield* badConfig(untyped({ multipath: { paths: 5 } })),
+        "multipath.paths is 5; allowed: only the settings maxPaths"
+      )
+    })
+  )
+
+  it("decodes with the same defaults as it constructs, and encodes back", () => {
+    const decode = Schema.decodeUnknownSync(QuicConfig.QuicConfig)
+    assert.deepStrictEqual(decode({}), new QuicConfig.QuicConfig())
+    const config = decode({ idleTimeout: "5 seconds", multipath: { maxPaths: 2 } })
+    assert.strictEqual(Duration.toMillis(config.idleTimeout), 5000)
+    assert.deepStrictEqual(decode(Schema.encodeSync(QuicConfig.QuicConfig)(config)), config)
+    assert.throws(() => decode({ initialMtu: 10 }), /1200 to 65527/)
+  })
+
+  it.effect("from the environment", () =>
+    Effect.gen(function* () {
+      const config = yield* fromEnvironment({
+        QUIC_IDLE_TIMEOUT: "1 minute",
+        QUIC_MULTIPATH_MAX_PATHS: "3",
+        QUIC_ECN: "false",
+        QUIC_LANE: "portable"
+      })
+      assert.strictEqual(Duration.toMillis(config.idleTimeout), 60_000)
+      assert.strictEqual(config.multipath.maxPaths, 3)
+      assert.isFalse(config.ecn)
+      assert.strictEqual(config.lane, "portable")
+      assert.deepStrictEqual(yield* fromEnvironment({}), new QuicConfig.QuicConfig())
+      const error = yield* Effect.flip(fromEnvironment({ QUIC_MAX_MTU: "9" }))
+      assert.include(error.message, "1200 to 65527")
+      assert.include(error.message, "maxMtu")
+    })
+  )
+})
