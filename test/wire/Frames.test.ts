@@ -1,3 +1,4 @@
+import { getHeapStatistics } from "node:v8"
 import { assert, describe, it } from "@effect/vitest"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import { FrameReader, FRAMES_END, FRAMES_VIOLATION, MAX_ACK_RANGES } from "../../src/internal/wire/FrameReader.ts"
@@ -248,6 +249,7 @@ describe("values out of range", () => {
     for (const [frame, field] of [
       [`10 ${most}`, "limit"],
       [`11 00 ${most}`, "limit"],
+      ["12 d000000000000000", "limit"],
       [`05 00 ${most}`, "code"],
       [`1c ${most} 00 00`, "code"],
       [`1c 00 ${most} 00`, "offendingType"],
@@ -394,7 +396,8 @@ describe("room", () => {
       assert.isAbove(reader.next(), 0, reader.errorReason)
       const kept = reader.rangeCount
       assert.deepStrictEqual([...reader.ranges.subarray(0, 2 * kept)], pairs.slice(0, 2 * kept))
-      if (kept < count) assert.isAbove(length(kept + 1), room)
+      // The count may take one byte more than what it turned out to be.
+      if (kept < count) assert.isAbove(length(kept + 1) + 1, room)
       else assert.strictEqual(reader.rangeCount, count)
     }
   })
@@ -439,5 +442,34 @@ describe("room", () => {
     const reader = over(hex("1d 00 02 ff61"))
     assert.strictEqual(reader.next(), FrameType.applicationClose)
     assert.strictEqual(reader.reason(), "\ufffda")
+  })
+})
+
+/** Counts every allocation where the runtime does (Node 26), and otherwise what no collection has taken yet. */
+const allocated = (): number => {
+  const statistics: { readonly used_heap_size: number; readonly total_allocated_bytes?: number } = getHeapStatistics()
+  return statistics.total_allocated_bytes ?? statistics.used_heap_size
+}
+
+describe("cost", () => {
+  it("reading STREAM and PATH_ACK frames allocates nothing, also above 2^32", () => {
+    const ranges = Float64Array.from({ length: 20 }, (_, i) => 2 ** 41 - 10 * (i >> 1) - (i % 2 === 0 ? 3 : 0))
+    const w = new ByteWriter(new Uint8Array(1400))
+    Write.writeAck(w, 2 ** 31, ranges, 10, 100, 2 ** 33, 0, 1, true)
+    Write.writeStreamHeader(w, 2 ** 40, 2 ** 42, 1000, false, true)
+    w.position += 1000
+    const reader = new FrameReader()
+    let frames = 0
+    const read = (packets: number): void => {
+      for (let i = 0; i < packets; i++) {
+        reader.reset(w.bytes, 0, w.position, Level.oneRtt, true)
+        while (reader.next() >= 0) frames++
+      }
+    }
+    read(100_000)
+    const before = allocated()
+    read(200_000)
+    assert.isBelow((allocated() - before) / 400_000, 4, "bytes a frame")
+    assert.strictEqual(frames, 600_000)
   })
 })

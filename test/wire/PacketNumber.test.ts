@@ -36,6 +36,8 @@ describe("packet numbers (RFC 9000 section 17.1)", () => {
     assert.strictEqual(decodePacketNumber(0xff, 1, 0x100), 0xff)
     assert.strictEqual(decodePacketNumber(0xff, 1, 0x17e), 0x1ff)
     assert.strictEqual(decodePacketNumber(0xff, 1, 0x17d), 0xff)
+    assert.strictEqual(decodePacketNumber(0x00, 1, 0x17f), 0x200)
+    assert.strictEqual(decodePacketNumber(0x01, 1, 0x17f), 0x101)
     assert.strictEqual(decodePacketNumber(0, 4, 2 ** 32 - 1), 2 ** 32)
     assert.strictEqual(decodePacketNumber(0xffff_ffff, 4, 2 ** 32), 2 ** 32 - 1)
     assert.isTrue(Number.isSafeInteger(decodePacketNumber(0, 4, Number.MAX_SAFE_INTEGER - 1)))

@@ -218,10 +218,11 @@ export class FrameReader {
       case FrameType.streamsBlockedBidi:
       case FrameType.streamsBlockedUni:
         this.bidirectional = type === FrameType.maxStreamsBidi || type === FrameType.streamsBlockedBidi
-        this.readLimit()
+        this.varint()
         if (aboveMaxStreams(this.value, this.bytes, this.position)) {
           this.refuse(TransportError.frameEncoding, "more than 2^60 streams")
         }
+        this.limit = Math.min(this.value, MAX_SAFE)
         return
       case FrameType.newConnectionId:
         this.readNewConnectionId()
@@ -239,8 +240,8 @@ export class FrameReader {
         this.readCode()
         this.offendingType = 0
         if (type === FrameType.connectionClose) {
-          this.varint()
-          this.offendingType = this.value > MAX_SAFE ? MAX_SAFE : this.value
+          this.clamped()
+          this.offendingType = this.value
         }
         this.varint()
         this.reasonLength = this.value
@@ -294,8 +295,8 @@ export class FrameReader {
   private readAck(hasEcn: boolean): void {
     this.readPosition("largest acknowledged is too large")
     this.largest = this.value
-    this.varint()
-    this.ackDelay = this.value > MAX_SAFE ? MAX_SAFE : this.value
+    this.clamped()
+    this.ackDelay = this.value
     this.varint()
     const more = this.value
     this.varint()
@@ -305,8 +306,7 @@ export class FrameReader {
     let stored = 1
     ranges[0] = smallest
     ranges[1] = largest
-    // Each further range takes two bytes at least.
-    if (more > (this.end - this.position) / 2) this.refuseTruncated()
+    // Bounded by the payload: the first integer beyond its end is a refusal.
     for (let i = 0; i < more && smallest >= 0 && this.errorCode === 0; i++) {
       this.varint()
       largest = smallest - this.value - 2
@@ -325,12 +325,12 @@ export class FrameReader {
       this.ect0 = this.ect1 = this.ce = 0
       return
     }
-    this.varint()
-    this.ect0 = this.value > MAX_SAFE ? MAX_SAFE : this.value
-    this.varint()
-    this.ect1 = this.value > MAX_SAFE ? MAX_SAFE : this.value
-    this.varint()
-    this.ce = this.value > MAX_SAFE ? MAX_SAFE : this.value
+    this.clamped()
+    this.ect0 = this.value
+    this.clamped()
+    this.ect1 = this.value
+    this.clamped()
+    this.ce = this.value
   }
 
   /** RFC 9000 section 19.15; draft-21 section 4.4 after its path ID. */
@@ -372,13 +372,19 @@ export class FrameReader {
   }
 
   private readCode(): void {
-    this.varint()
-    this.code = this.value > MAX_SAFE ? MAX_SAFE : this.value
+    this.clamped()
+    this.code = this.value
   }
 
   private readLimit(): void {
+    this.clamped()
+    this.limit = this.value
+  }
+
+  /** Reads a limit, count or code into `value`. */
+  private clamped(): void {
     this.varint()
-    this.limit = this.value > MAX_SAFE ? MAX_SAFE : this.value
+    if (this.value > MAX_SAFE) this.value = MAX_SAFE
   }
 
   private readPosition(tooLarge: string): void {

@@ -36,13 +36,7 @@ export const datagramHeaderLength = (length: number): number => (length < 0 ? 1 
 
 /** Most bytes of data that fit behind their own Length field into `room`; negative when not even the field fits. */
 const dataRoom = (room: number): number =>
-  room <= 0x40
-    ? room - 1
-    : room <= 0x4001
-      ? Math.max(0x3f, room - 2)
-      : room <= 0x4000_0003
-        ? Math.max(0x3fff, room - 4)
-        : room - 8
+  room <= 0x40 ? room - 1 : room <= 0x4001 ? room - 2 : room <= 0x4000_0003 ? Math.max(0x3fff, room - 4) : room - 8
 
 /** Most bytes of data of a STREAM frame in `remaining` bytes; negative when the header does not fit. */
 export const streamRoom = (remaining: number, streamId: number, offset: number, withLength: boolean): number => {
@@ -131,16 +125,12 @@ export const writeAck = (
   ce: number,
   hasEcn: boolean
 ): boolean => {
-  const room = w.remaining
-  let length = ackBaseLength(pathId, ranges, delayEncoded, ect0, ect1, ce, hasEcn)
-  if (length + 1 > room) return false
-  let count = 1
-  while (count < rangeCount) {
-    length += ackRangeLength(ranges, count)
-    // With range `count` there are `count` ranges after the first.
-    if (length + varintLength(count) > room) break
-    count++
-  }
+  const room = w.remaining - ackBaseLength(pathId, ranges, delayEncoded, ect0, ect1, ce, hasEcn)
+  if (room < 1) return false
+  // A range takes two bytes at least. The count comes before the ranges, so its length is settled before they are.
+  const most = Math.min(rangeCount, 1 + ((room - 1) >> 1))
+  const wideCount = most > 0x40
+  const ecnLength = hasEcn ? varintLength(ect0) + varintLength(ect1) + varintLength(ce) : 0
   if (pathId === NO_PATH) {
     w.uint8(hasEcn ? FrameType.ackEcn : FrameType.ack)
   } else {
@@ -149,11 +139,36 @@ export const writeAck = (
   }
   w.varint(ranges[1]!)
   w.varint(delayEncoded)
-  w.varint(count - 1)
+  const countAt = w.position
+  w.position += wideCount ? 2 : 1
   w.varint(ranges[1]! - ranges[0]!)
-  for (let i = 1; i < count; i++) {
-    w.varint(ranges[2 * i - 2]! - ranges[2 * i + 1]! - 2)
-    w.varint(ranges[2 * i + 1]! - ranges[2 * i]!)
+  const bytes = w.bytes
+  const end = w.end - ecnLength
+  let count = 1
+  let smallest = ranges[0]!
+  while (count < most) {
+    const largest = ranges[2 * count + 1]!
+    const gap = smallest - largest - 2
+    smallest = ranges[2 * count]!
+    const length = largest - smallest
+    const at = w.position
+    if (gap < 0x40 && length < 0x40) {
+      if (at + 2 > end) break
+      bytes[at] = gap
+      bytes[at + 1] = length
+      w.position = at + 2
+    } else {
+      if (at + varintLength(gap) + varintLength(length) > end) break
+      w.varint(gap)
+      w.varint(length)
+    }
+    count++
+  }
+  if (wideCount) {
+    bytes[countAt] = 0x40 | ((count - 1) >>> 8)
+    bytes[countAt + 1] = count - 1
+  } else {
+    bytes[countAt] = count - 1
   }
   if (hasEcn) {
     w.varint(ect0)
