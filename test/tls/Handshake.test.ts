@@ -36,6 +36,47 @@ const assertComplete = ({ client, server }: Pair) => {
 
 const identities = { ed25519, p256, p384, rsa2048 }
 
+/** All that a handshake sends and its secrets, in short. */
+const transcript = (seed: number) => {
+  const hash = createHash("sha256")
+  const both = pair({ seed })
+  run(both, (sent) => {
+    for (const { bytes } of sent) hash.update(bytes)
+    return sent
+  })
+  return `${hash.digest("hex")} ${both.client.output.secrets.join()}`
+}
+
+/** Overwrites what was sent. */
+const scrub: Wire = (sent) =>
+  sent.map(({ bytes, level }) => {
+    const copy = bytes.slice()
+    bytes.fill(0xaa)
+    return { level, bytes: copy }
+  })
+
+/** Which name the server and the client's verifier are asked for. */
+const seenBy = (serverName: string) => {
+  const asked: Array<string | undefined> = []
+  const inputs: Array<CertificateInput> = []
+  const verifyServer = (input: CertificateInput) => {
+    inputs.push(input)
+    return undefined
+  }
+  const selectIdentity = (name: string | undefined) => {
+    asked.push(name)
+    return p256
+  }
+  const { server } = connected({ serverName, client: { verifyServer }, server: { selectIdentity } })
+  assert.strictEqual(server.output.info?.serverName, asked[0])
+  assert.deepStrictEqual(inputs[0]?.chain, p256.certificates)
+  assert.strictEqual(inputs[0]?.usage, "serverAuth")
+  assert.strictEqual(inputs[0]?.now, WALL_TIME)
+  return { asked: asked[0], verified: inputs[0]?.serverName }
+}
+
+const noIdentity = () => undefined
+
 describe("handshake (RFC 8446)", () => {
   for (const suite of cipherSuites) {
     for (const group of ["X25519", "secp256r1"] as const) {
@@ -95,15 +136,6 @@ describe("handshake (RFC 8446)", () => {
   }
 
   it("the same random bytes give the same handshake", () => {
-    const transcript = (seed: number) => {
-      const hash = createHash("sha256")
-      const both = pair({ seed })
-      run(both, (sent) => {
-        for (const { bytes } of sent) hash.update(bytes)
-        return sent
-      })
-      return `${hash.digest("hex")} ${both.client.output.secrets.join()}`
-    }
     assert.strictEqual(transcript(7), transcript(7))
     assert.notStrictEqual(transcript(7), transcript(8))
   })
@@ -147,12 +179,6 @@ describe("handshake (RFC 8446)", () => {
 
   it("what was sent is not changed afterwards and may be changed by its owner", () => {
     const both = pair({ client: { groups: ["X25519", "secp256r1"] }, server: { groups: ["secp256r1"] } })
-    const scrub: Wire = (sent) =>
-      sent.map(({ bytes, level }) => {
-        const copy = bytes.slice()
-        bytes.fill(0xaa)
-        return { level, bytes: copy }
-      })
     assert.deepStrictEqual(run(both, scrub), { client: undefined, server: undefined })
     assertComplete(both)
   })
@@ -192,25 +218,6 @@ describe("HelloRetryRequest (RFC 8446 section 4.1.4)", () => {
 })
 
 describe("server name (RFC 6066 section 3)", () => {
-  const seenBy = (serverName: string) => {
-    let asked: string | undefined = "not asked"
-    const inputs: Array<CertificateInput> = []
-    const verifyServer = (input: CertificateInput) => {
-      inputs.push(input)
-      return undefined
-    }
-    const selectIdentity = (name: string | undefined) => {
-      asked = name
-      return p256
-    }
-    const { server } = connected({ serverName, client: { verifyServer }, server: { selectIdentity } })
-    assert.strictEqual(server.output.info?.serverName, asked)
-    assert.deepStrictEqual(inputs[0]?.chain, p256.certificates)
-    assert.strictEqual(inputs[0]?.usage, "serverAuth")
-    assert.strictEqual(inputs[0]?.now, WALL_TIME)
-    return { asked, verified: inputs[0]?.serverName }
-  }
-
   it("selects the identity, and the verifier is asked for it", () => {
     assert.deepStrictEqual(seenBy("server.example"), { asked: "server.example", verified: "server.example" })
   })
@@ -233,7 +240,7 @@ describe("server name (RFC 6066 section 3)", () => {
   }
 
   it("falls back to the identity when none is selected for the name", () => {
-    const { client } = connected({ identity: p384, server: { selectIdentity: () => undefined } })
+    const { client } = connected({ identity: p384, server: { selectIdentity: noIdentity } })
     assert.deepStrictEqual(client.output.info?.peerCertificates, p384.certificates)
   })
 })
