@@ -1,0 +1,204 @@
+/**
+ * Packet I/O: UDP sockets that give bursts of datagrams and take transmits. Endpoints use it; so may programs that want
+ * plain UDP, a relay for example. Which lane does the work (node:dgram, native calls, a simulated network) is decided by
+ * the Layer.
+ */
+import { Context, Effect, Exit, Layer, Scope, type Stream } from "effect"
+import { networkInterfaces } from "node:os"
+import { bindNodeUdp } from "./internal/runtime/NodeUdp.ts"
+import { type Address, type AddressBook, type DatagramBurst, type Transmit } from "./internal/wire/Datagram.ts"
+import { type QuicError } from "./QuicError.ts"
+
+export type { Address, AddressBook, DatagramBurst, Transmit }
+
+/**
+ * What happened to a datagram that the system refused to send. Senders carry on: for QUIC it is a lost packet.
+ *
+ * @category models
+ */
+export interface SendError {
+  /** The system's name: `EMSGSIZE`, `ENETUNREACH`, `ECONNREFUSED`, ... */
+  readonly code: string
+  /** Where the datagram was to go, when the system says so. */
+  readonly remote: Address | undefined
+}
+
+/**
+ * Counters of a socket since it was bound. Bytes are UDP payload.
+ *
+ * @category models
+ */
+export interface SocketStats {
+  readonly received: number
+  readonly receivedBytes: number
+  readonly sent: number
+  readonly sentBytes: number
+  /** Datagrams that arrived and were dropped because the reader was too slow. Losses inside the kernel are not seen here. */
+  readonly dropped: number
+  /**
+   * Refused sends by system code. The portable lane asks for the result of one transmit in 32 only (and of every one
+   * that goes to another place or is bigger than before), so there the numbers are lower bounds.
+   */
+  readonly sendErrors: Readonly<Record<string, number>>
+}
+
+/**
+ * Settings of one socket.
+ *
+ * @category configuration
+ */
+export interface BindOptions {
+  /** Kernel receive buffer in bytes. Default 4 MB; when the system grants less, what it grants. */
+  readonly receiveBuffer?: number | undefined
+  /** Kernel send buffer in bytes. Default 4 MB. */
+  readonly sendBuffer?: number | undefined
+  /** Interns the addresses of this socket: share one book between the sockets of an endpoint. Default: a book of its own. */
+  readonly addresses?: AddressBook | undefined
+  /** Called when the system refuses a datagram. */
+  readonly onSendError?: ((error: SendError) => void) | undefined
+}
+
+/**
+ * A bound UDP socket. It is closed by the scope of `bind`.
+ *
+ * @category models
+ */
+export interface BoundSocket {
+  /** The local address, with the real port. */
+  readonly local: Address
+  readonly addresses: AddressBook
+  /**
+   * Waits for datagrams: everything that arrived since the last pull, at most what a burst holds. The burst and its slab
+   * are the caller's until the next pull. One reader at a time. Fails when the socket is closed.
+   */
+  readonly pull: Effect.Effect<DatagramBurst, QuicError>
+  /** `pull` as a Stream, one burst an element; each is valid until the next is asked for. */
+  readonly incoming: Stream.Stream<DatagramBurst, QuicError>
+  /**
+   * Takes a transmit now and sends each of its segments as a datagram. `false`: it was taken, but the socket is full:
+   * send no more until `writable`. The transmit object may be reused at once, its bytes unless `retained()`.
+   */
+  readonly send: (transmit: Transmit) => boolean
+  /** Whether bytes of earlier transmits still wait in the process, so that their memory must not be reused yet. */
+  readonly retained: () => boolean
+  /** Waits until nothing waits in the process any more. */
+  readonly writable: Effect.Effect<void>
+  /** Sends transmits, waiting while the socket is full. Their bytes may be reused when it is done. */
+  readonly transmit: (transmits: ReadonlyArray<Transmit>) => Effect.Effect<void, QuicError>
+  readonly stats: () => SocketStats
+}
+
+/**
+ * Binds UDP sockets.
+ *
+ * @category services
+ */
+export class UdpSocket extends Context.Service<
+  UdpSocket,
+  {
+    /**
+     * Binds one local address; port 0 lets the system choose. Fails with `AddressInUse`, `AddressUnavailable` or
+     * `SocketFailed`. A wildcard host works, but then datagrams do not tell which local address they came to: use
+     * `bindAll` where that matters. The scope closes the socket after the last packet is out.
+     */
+    readonly bind: (
+      address: { readonly host: string; readonly port: number },
+      options?: BindOptions
+    ) => Effect.Effect<BoundSocket, QuicError, Scope.Scope>
+    /** The IP addresses of this host now, loopback included. */
+    readonly hosts: () => ReadonlyArray<string>
+    readonly lane: "portable" | "native" | "simulated"
+  }
+>()("effect-mpquic/UdpSocket") {}
+
+/**
+ * The local addresses that a wildcard stands for: `0.0.0.0` for all IPv4 addresses among `hosts`, `::` for those of both
+ * families. Any other host stands for itself. QUIC needs one socket per address: an answer must leave from the address
+ * that was asked (RFC 9000 section 9.5), and a path is a pair of addresses.
+ */
+export const expandWildcard = (host: string, hosts: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (host === "0.0.0.0") return hosts.filter((candidate) => !candidate.includes(":"))
+  return host === "::" ? hosts : [host]
+}
+
+/** How often a port that is free on the first address and taken on another one is given up for a new one. */
+const portAttempts = 16
+
+/**
+ * Binds an address, or, for a wildcard, every local address it stands for, all with the same port. Addresses that cannot
+ * be bound now (an interface on its way down) are left out as long as one can.
+ *
+ * @category constructors
+ */
+export const bindAll = (
+  address: { readonly host: string; readonly port: number },
+  options?: BindOptions
+): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError, UdpSocket | Scope.Scope> =>
+  Effect.gen(function* () {
+    const service = yield* UdpSocket
+    const hosts = expandWildcard(address.host, service.hosts())
+    if (hosts.length === 0) return [yield* service.bind(address, options)]
+    const parent = yield* Effect.scope
+    const attempt = (left: number): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError> =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.fork(parent)
+        const exit = yield* bindEach(service, hosts, address.port, options).pipe(Scope.provide(scope), Effect.exit)
+        if (Exit.isSuccess(exit)) return exit.value
+        yield* Scope.close(scope, exit)
+        return yield* exit
+      }).pipe(
+        Effect.catchReason("QuicError", "AddressInUse", (_, error) =>
+          address.port === 0 && left > 1 ? attempt(left - 1) : Effect.fail(error)
+        )
+      )
+    return yield* attempt(portAttempts)
+  })
+
+const bindEach = Effect.fnUntraced(function* (
+  service: UdpSocket["Service"],
+  hosts: ReadonlyArray<string>,
+  port: number,
+  options: BindOptions | undefined
+) {
+  const sockets: Array<BoundSocket> = []
+  let refused: QuicError | undefined
+  for (const host of hosts) {
+    const socket = yield* service.bind({ host, port: sockets[0]?.local.port ?? port }, options).pipe(
+      Effect.catchReason("QuicError", "AddressUnavailable", (_, error) => {
+        refused ??= error
+        return Effect.undefined
+      })
+    )
+    if (socket !== undefined) sockets.push(socket)
+  }
+  return sockets.length === 0 && refused !== undefined ? yield* Effect.fail(refused) : sockets
+})
+
+/** Addresses of this machine, as they can be bound: link-local IPv6 with its zone. */
+const interfaceHosts = (): ReadonlyArray<string> => {
+  const hosts = new Set<string>()
+  for (const [name, entries] of Object.entries(networkInterfaces())) {
+    for (const entry of entries ?? []) {
+      hosts.add(entry.family === "IPv6" && entry.scopeid > 0 ? `${entry.address}%${name}` : entry.address)
+    }
+  }
+  return Array.from(hosts)
+}
+
+/**
+ * Sockets of node:dgram: one system call a datagram, no ECN. Runs everywhere.
+ *
+ * @category layers
+ */
+export const layerNode: Layer.Layer<UdpSocket> = Layer.succeed(UdpSocket, {
+  bind: bindNodeUdp,
+  hosts: interfaceHosts,
+  lane: "portable"
+})
+
+/**
+ * The best lane that this process may use.
+ *
+ * @category layers
+ */
+export const layer: Layer.Layer<UdpSocket> = layerNode
