@@ -6,12 +6,15 @@
 import type { PathStatus, PathView, Factory as SchedulerFactory } from "../../PathScheduler.ts"
 import type { Factory as CongestionFactory } from "../../CongestionControl.ts"
 import type { PacketProtection } from "../../PacketProtection.ts"
+import type { OpenPathRefusal, PathEvent, PathStats } from "../paths/PathEvent.ts"
 import type { DatagramQueue } from "../streams/DatagramQueue.ts"
 import type { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsEngine, TlsFailure } from "../tls/TlsSession.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import type { Role } from "../wire/Protocol.ts"
 import type { ConnectionSettings } from "./Settings.ts"
+
+export type { OpenPathRefusal, PathEvent, PathStats }
 
 /** Why a connection ended. */
 export type CloseInfo =
@@ -37,31 +40,6 @@ export type CloseInfo =
   | { readonly kind: "internal"; readonly cause: unknown }
 
 /** Read with `connection.stats()`; a fresh plain object. Bytes are UDP payload bytes. */
-export interface PathStats {
-  readonly id: number
-  readonly local: Address
-  readonly remote: Address
-  readonly packetsSent: number
-  readonly packetsReceived: number
-  readonly packetsLost: number
-  readonly spuriousLosses: number
-  readonly bytesSent: number
-  readonly bytesReceived: number
-  readonly bytesLost: number
-  /** STREAM payload bytes, retransmissions included. */
-  readonly streamBytesSent: number
-  readonly streamBytesReceived: number
-  readonly latestRtt: number
-  readonly smoothedRtt: number
-  readonly rttVariance: number
-  readonly minRtt: number
-  readonly congestionWindow: number
-  readonly bytesInFlight: number
-  readonly ptoCount: number
-  readonly mtu: number
-  readonly controller: string
-}
-
 export interface ConnectionStats {
   readonly packetsSent: number
   readonly packetsReceived: number
@@ -76,42 +54,17 @@ export interface ConnectionStats {
   readonly paths: ReadonlyArray<PathStats>
 }
 
-export type PathEvent =
-  | { readonly kind: "opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
-  | { readonly kind: "validated"; readonly pathId: number }
-  | { readonly kind: "migrated"; readonly pathId: number; readonly remote: Address }
-  | { readonly kind: "potentiallyFailed"; readonly pathId: number }
-  | { readonly kind: "recovered"; readonly pathId: number }
-  | { readonly kind: "remoteStatus"; readonly pathId: number; readonly status: PathStatus }
-  | {
-      readonly kind: "abandoned"
-      readonly pathId: number
-      readonly initiator: "local" | "peer"
-      readonly code: number
-    }
-  | { readonly kind: "closed"; readonly pathId: number; readonly stats: PathStats }
-
 export interface ConnectionListener {
   /** TLS is done: streams may be used (servers: also the accept point). */
   readonly onEstablished: () => void
   readonly onConfirmed: () => void
   readonly onPath: (event: PathEvent) => void
-  readonly onDatagram: () => void
+
   /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
   readonly onClosed: (info: CloseInfo) => void
   /** Nothing is left of it (drained): its routes are gone. */
   readonly onDiscarded: () => void
 }
-
-export type OpenPathRefusal =
-  | "notNegotiated"
-  | "notConfirmed"
-  | "server"
-  | "pathLimit"
-  | "noConnectionIds"
-  | "duplicate"
-  | "migrationDisabled"
-  | "closed"
 
 /** A connection, as the shell sees it. After any call that changes something the shell calls `wake()`. */
 export interface ConnectionMachine {

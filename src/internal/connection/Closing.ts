@@ -1,0 +1,168 @@
+/**
+ * The end of a connection: closing, draining, and what is still said then (RFC 9000 section 10.2).
+ */
+import { protect } from "../crypto/HeaderProtection.ts"
+import { makePacketBurst } from "../crypto/PacketBurst.ts"
+import { type Path } from "../paths/Path.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { ByteWriter } from "../wire/Cursor.ts"
+import { Ecn, type TransmitSink } from "../wire/Datagram.ts"
+import { writeConnectionClose } from "../wire/FrameWriter.ts"
+import { writeShortHeader } from "../wire/PacketHeader.ts"
+import { packetNumberLength } from "../wire/PacketNumber.ts"
+import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM, TransportError } from "../wire/Protocol.ts"
+import { type ConnectionCore } from "./Core.ts"
+import { LongDatagram } from "./LongHeaderPackets.ts"
+import { type CloseInfo } from "./Machine.ts"
+
+const datagram = new LongDatagram()
+const w = new ByteWriter()
+const single = makePacketBurst(1, new Uint8Array(0))
+
+/** Frame type that marks a CONNECTION_CLOSE of the application for the writer. */
+const APPLICATION = -1
+
+export class Closing {
+  private readonly core: ConnectionCore
+  /** A CONNECTION_CLOSE is to be sent. */
+  private pending = false
+  /** Packets that came since closing, and how many are awaited before the next answer (exponential). */
+  private received = 0
+  private answerAt = 1
+  /** When the last state goes. */
+  deadline = Infinity
+
+  constructor(core: ConnectionCore) {
+    this.core = core
+  }
+
+  /** This side closes. The state lives on for three PTOs, to answer what still comes (CLO-2). */
+  close(info: CloseInfo, now: number): void {
+    const { core } = this
+    if (!core.open) return
+    core.closeInfo = info
+    core.state = "closing"
+    this.pending = true
+    this.deadline = now + 3 * core.largestPto()
+  }
+
+  /** The peer closed, or nothing may be sent any more. */
+  drain(info: CloseInfo, now: number): void {
+    const { core } = this
+    if (core.state === "draining" || core.state === "closed") return
+    if (core.closeInfo === undefined) core.closeInfo = info
+    core.state = "draining"
+    this.pending = false
+    this.deadline = now + 3 * core.largestPto()
+  }
+
+  /** Ends without a word: timeouts, stateless reset. */
+  vanish(info: CloseInfo, now: number): void {
+    const { core } = this
+    if (core.closeInfo === undefined) core.closeInfo = info
+    core.state = "draining"
+    this.pending = false
+    this.deadline = now
+  }
+
+  /** Something arrived while closing: every so often it gets the answer again (RFC 9000 section 10.2.1). */
+  onDatagram(): void {
+    if (this.core.state !== "closing") return
+    this.received++
+    if (this.received >= this.answerAt) {
+      this.received = 0
+      this.answerAt *= 2
+      this.pending = true
+    }
+  }
+
+  get hasPending(): boolean {
+    return this.pending
+  }
+
+  poll(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
+    const { core } = this
+    if (!this.pending || core.closeInfo === undefined) return true
+    this.pending = false
+    let ready = true
+    if (core.handshake.oneRtt !== undefined) {
+      // On every open path: one of them may be dead without our knowledge, and it costs a packet each (CLO-1).
+      for (const path of core.paths.all) {
+        if (path.open && (path.validated || path.amplificationBudget() > 100)) ready = this.sendShort(path, now, sink) && ready
+      }
+    }
+    // A peer that may not have 1-RTT keys yet understands the earlier ones (RFC 9000 section 10.2.3).
+    if (!core.confirmed) ready = this.sendLong(now, sink, scid) && ready
+    return ready
+  }
+
+  private writeClose(early: boolean): void {
+    const info = this.core.closeInfo!
+    if (info.kind === "application") {
+      // Section 10.2.3: an application's code and words are not for packets that anyone can read.
+      if (early) writeConnectionClose(w, TransportError.application, 0, "")
+      else writeConnectionClose(w, info.code, APPLICATION, info.reason)
+    } else if (info.kind === "transport") {
+      writeConnectionClose(w, info.code, info.frameType, info.reason)
+    } else {
+      writeConnectionClose(w, info.kind === "internal" ? TransportError.internal : TransportError.noError, 0, "")
+    }
+  }
+
+  private sendShort(path: Path, now: number, sink: TransmitSink): boolean {
+    const { core } = this
+    const id = path.remoteIds.active
+    const keys = core.handshake.oneRtt!
+    const sent = path.recovery.sent(Space.application)
+    if (id === undefined || sent === undefined) return true
+    const packetNumber = path.recovery.nextPacketNumber(Space.application)
+    const pnLength = packetNumberLength(packetNumber, sent.largestAcked)
+    const size = Math.min(path.mtu, path.amplificationBudget())
+    w.reset(sink.slab, 0, size - AEAD_TAG)
+    const pnOffset = writeShortHeader(w, id.bytes, keys.writePhase, 0, pnLength, packetNumber)
+    this.writeClose(false)
+    const end = w.position + AEAD_TAG
+    single.slab = sink.slab
+    single.count = 1
+    single.start[0] = 0
+    single.pnOffset[0] = pnOffset
+    single.pnLength[0] = pnLength
+    single.end[0] = end
+    single.pathId[0] = path.id
+    single.packetNumber[0] = packetNumber
+    protect(single, 0, 1, keys.write, keys.headerWrite)
+    keys.sealed(1)
+    path.recovery.onPacketSent(Space.application, packetNumber, now, end, false, false, false, undefined)
+    path.onDatagramSent(end, now)
+    return sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes: sink.slab.subarray(0, end) })
+  }
+
+  private sendLong(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
+    const { core } = this
+    const path = core.paths.primary
+    const dcid = path.remoteIds.active
+    const budget = Math.min(path.mtu, path.amplificationBudget())
+    if (dcid === undefined || budget < MIN_INITIAL_DATAGRAM) return true
+    datagram.begin(sink.slab)
+    w.reset(sink.slab, 0, budget - AEAD_TAG)
+    for (const level of [Level.initial, Level.handshake] as const) {
+      const keys = level === Level.initial ? core.handshake.initial : core.handshake.handshake
+      const space = level === Level.initial ? Space.initial : Space.handshake
+      const sent = path.recovery.sent(space)
+      if (keys?.write === undefined || sent === undefined) continue
+      const packetNumber = path.recovery.nextPacketNumber(space)
+      w.end = budget - AEAD_TAG
+      datagram.open(w, level, core.handshake.version, dcid.bytes, scid, core.token, packetNumber, sent.largestAcked, keys)
+      // Both packets must fit, whatever the reason says.
+      w.end = Math.min(w.end, w.position + 400)
+      this.writeClose(true)
+      path.recovery.onPacketSent(space, packetNumber, now, datagram.close(w), false, false, false, undefined)
+    }
+    if (datagram.count === 0) return true
+    w.end = budget
+    if (core.role === "client") datagram.padTo(w, MIN_INITIAL_DATAGRAM)
+    const end = datagram.seal()
+    path.onDatagramSent(end, now)
+    return sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes: sink.slab.subarray(0, end) })
+  }
+}

@@ -1,0 +1,516 @@
+/**
+ * A QUIC connection: the parts put together, and what the shell calls. Synchronous; time and randomness are handed in.
+ */
+import { type ConnectionControllers } from "../../CongestionControl.ts"
+import { type PacketProtection } from "../../PacketProtection.ts"
+import { type PathStatus, type Scheduler } from "../../PathScheduler.ts"
+import { verifyRetry } from "../crypto/RetryIntegrity.ts"
+import { type ConnectionIdSource, type LocalConnectionId, type LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
+import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
+import { Path } from "../paths/Path.ts"
+import { PathTable } from "../paths/PathTable.ts"
+import { PathValidation } from "../paths/PathValidation.ts"
+import { type RemoteConnectionIds, type ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
+import { PathRecovery, Space } from "../recovery/PathRecovery.ts"
+import { DatagramQueue } from "../streams/DatagramQueue.ts"
+import { StreamTable } from "../streams/StreamTable.ts"
+import { type HandshakeInfo, type TlsOutput, type TlsSession } from "../tls/TlsSession.ts"
+import { type Address, type DatagramBurst, type TransmitSink } from "../wire/Datagram.ts"
+import { type PacketHeader } from "../wire/PacketHeader.ts"
+import { AEAD_TAG, isViolation, Level, type Role, type Violation } from "../wire/Protocol.ts"
+import { decodeTransportParameters } from "../wire/TransportParameters.ts"
+import { Closing } from "./Closing.ts"
+import { ConnectionCore, type ConnectionState } from "./Core.ts"
+import { Frames } from "./Frames.ts"
+import { Handshake, type HandshakeFailure } from "./Handshake.ts"
+import { HandshakeSender } from "./HandshakeSender.ts"
+import {
+  type CloseInfo,
+  type ConnectionListener,
+  type ConnectionMachine,
+  type ConnectionStats,
+  type OpenPathRefusal
+} from "./Machine.ts"
+import { checkParameters, encodeParameters, type HandshakeIds } from "./Parameters.ts"
+import { PathControl } from "./PathControl.ts"
+import { Receiver } from "./Receiver.ts"
+import { Sender } from "./Sender.ts"
+import { type ConnectionSettings } from "./Settings.ts"
+import { Timers } from "./Timers.ts"
+
+/** Overhead of a 1-RTT packet around a DATAGRAM frame: first byte, packet number, tag, frame type and length. */
+const DATAGRAM_OVERHEAD = 1 + 4 + AEAD_TAG + 3
+
+export interface ConnectionOptions {
+  readonly role: Role
+  readonly settings: ConnectionSettings
+  readonly version: number
+  readonly local: Address
+  readonly remote: Address
+  /** The ID that the peer's first packets come back to. */
+  readonly ownId: LocalConnectionId
+  /** Destination of the client's first Initial; on the client chosen by us. */
+  readonly originalId: Uint8Array
+  /** Server: the client's source connection ID. */
+  readonly peerId: Uint8Array | undefined
+  readonly ids: ConnectionIdSource
+  readonly resetTokens: ResetTokenObserver
+  readonly protection: PacketProtection
+  readonly scheduler: Scheduler
+  readonly controllers: ConnectionControllers
+  /** Makes the TLS session once the transport parameters are encoded. */
+  readonly tls: (transportParameters: Uint8Array, output: TlsOutput) => TlsSession
+  readonly random: (length: number) => Uint8Array
+  readonly randomNumber: () => number
+  readonly onWake: (connection: Connection) => void
+  readonly onDiscarded: (connection: Connection) => void
+  readonly now: number
+}
+
+export class Connection implements ConnectionMachine {
+  readonly id: string
+  readonly role: Role
+  readonly settings: ConnectionSettings
+  readonly streams: StreamTable
+  readonly datagrams: DatagramQueue
+  readonly core: ConnectionCore
+  /** Whether the endpoint has it on its list of connections to poll, and its datagrams of the burst that is worked off. */
+  queued = false
+  inbox = 0
+  /** Deadline that the endpoint's heap knows of; Infinity: none. */
+  armed = Infinity
+  private readonly options: ConnectionOptions
+  private readonly receiver: Receiver
+  private readonly sender: Sender
+  private readonly handshakeSender: HandshakeSender
+  private readonly closing: Closing
+  private readonly pathControl: PathControl
+  private readonly timers: Timers
+  private handshakeIds: HandshakeIds
+  private establishedPending = false
+  private confirmedPending = false
+  private closeAnnounced = false
+  private now: number
+
+  constructor(options: ConnectionOptions) {
+    this.options = options
+    this.role = options.role
+    this.settings = options.settings
+    this.id = Buffer.from(options.originalId).toString("hex")
+    this.now = options.now
+    const core = new ConnectionCore(options)
+    this.core = core
+    core.fail = (problem) => this.fail(problem)
+    core.idleSince = options.now
+    this.streams = core.streams = new StreamTable({
+      role: options.role,
+      settings: options.settings,
+      rtt: () => this.pathControl.slowestRtt()
+    })
+    this.datagrams = core.datagrams = new DatagramQueue(options.settings.datagramQueue, options.settings.sendBuffer)
+    core.paths = new PathTable({
+      role: options.role,
+      maxPaths: options.settings.maxPaths,
+      activeConnectionIdLimit: options.settings.activeConnectionIdLimit,
+      ids: options.ids,
+      resetTokens: options.resetTokens,
+      makePath: (id, local, remote, localIds, remoteIds) => this.makePath(id, local, remote, localIds, remoteIds),
+      emit: core.emitPath
+    })
+    core.handshake = new Handshake({
+      role: options.role,
+      version: options.version,
+      protection: options.protection,
+      events: {
+        onPeerParameters: (encoded) => this.onPeerParameters(encoded),
+        onComplete: () => this.onHandshakeComplete(),
+        onKeys: (level) => {
+          if (level === Level.handshake) core.paths.primary.recovery.hasHandshakeKeys = true
+        }
+      }
+    })
+    this.closing = new Closing(core)
+    this.sender = new Sender(core)
+    this.handshakeSender = new HandshakeSender(core)
+    if (options.role === "client") this.handshakeSender.onHandshakePacketSent = () => this.discardInitial()
+    this.pathControl = new PathControl(core, this.handshakeSender)
+    this.timers = new Timers(core, this.sender, this.closing, this.pathControl, options.now)
+    const frames = new Frames(core, {
+      onHandshakeFailure: (failure) => this.onHandshakeFailure(failure),
+      onHandshakeDone: () => this.onConfirmed(),
+      onPeerClose: (info, now) => this.closing.drain(info, now),
+      onPathValidated: (path, now) => this.pathControl.onValidated(path, now),
+      // Tokens are of use to clients that come back; there is no store for them yet.
+      onNewToken: () => {}
+    })
+    this.receiver = new Receiver(
+      core,
+      frames,
+      {
+        onAddressChange: (path, burst, datagram, probing, newest) => {
+          if (newest && !probing) this.pathControl.onAddressChange(path, burst, datagram)
+        },
+        onNewPath: (pathId, burst, datagram, now) => this.pathControl.onNewPath(pathId, burst, datagram, now),
+        onHandshakePacket: () => this.onHandshakePacket(),
+        onRetry: (burst, datagram, header) => this.onRetry(burst, datagram, header),
+        onVersionNegotiation: (burst, header, now) => this.onVersionNegotiation(burst, header, now),
+        onPeerConnectionId: (bytes) => this.onPeerConnectionId(bytes),
+        onKeyUpdate: (now) => {
+          core.keyUpdates++
+          core.handshake.oneRtt!.keepPreviousUntil(now + 3 * core.largestPto())
+        }
+      },
+      options.ownId.bytes.length
+    )
+    const client = options.role === "client"
+    // Until the server answers, its connection ID is the one that we made up.
+    const path = core.paths.openInitial(
+      options.local,
+      options.remote,
+      options.ownId,
+      client ? options.originalId : options.peerId
+    )
+    path.lastReceived = options.now
+    path.recovery.peerAddressValidated = !client
+    if (client) path.setValidated()
+    this.handshakeIds = {
+      original: options.originalId,
+      retry: undefined,
+      local: options.ownId.bytes,
+      remote: options.peerId
+    }
+    core.handshake.installInitial(options.originalId)
+    const encoded = encodeParameters({
+      role: options.role,
+      settings: options.settings,
+      version: options.version,
+      ids: this.handshakeIds,
+      resetToken: options.ownId.resetToken,
+      initialMaxPathId: core.paths.initialMaxPathId,
+      random: options.random
+    })
+    const failure = core.handshake.begin(options.tls(encoded, core.handshake.output))
+    if (failure !== undefined) this.onHandshakeFailure(failure)
+  }
+
+  get listener(): ConnectionListener | undefined {
+    return this.core.listener
+  }
+  set listener(listener: ConnectionListener | undefined) {
+    this.core.listener = listener
+  }
+  get state(): ConnectionState {
+    return this.core.state
+  }
+  get handshake(): HandshakeInfo | undefined {
+    return this.core.handshake.info
+  }
+  get confirmed(): boolean {
+    return this.core.confirmed
+  }
+  get multipath(): boolean {
+    return this.core.paths.multipath
+  }
+  get closeInfo(): CloseInfo | undefined {
+    return this.core.closeInfo
+  }
+  get paths(): ReadonlyArray<Path> {
+    return this.core.paths.all
+  }
+  path(id: number): Path | undefined {
+    return this.core.paths.get(id)
+  }
+
+  /** Datagrams of a burst, by index; `ids` are the connection IDs they were sent to. */
+  receive(
+    burst: DatagramBurst,
+    indexes: Int32Array,
+    ids: ReadonlyArray<LocalConnectionId | undefined>,
+    count: number,
+    now: number
+  ): void {
+    this.now = now
+    if (this.core.open) {
+      this.sender.elicitedSinceReceive = false
+      this.receiver.receive(burst, indexes, ids, count, now)
+    } else {
+      for (let i = 0; i < count; i++) this.closing.onDatagram()
+    }
+    this.settle()
+  }
+
+  /** Sends what may be sent now. `false`: the sink is full. */
+  poll(now: number, sink: TransmitSink): boolean {
+    this.now = now
+    const { core } = this
+    let ready = true
+    if (core.open) {
+      ready = this.handshakeSender.poll(now, sink, this.options.ownId.bytes)
+      if (ready) ready = this.sender.poll(now, sink)
+    }
+    if (core.state === "closing") ready = this.closing.poll(now, sink, this.options.ownId.bytes) && ready
+    this.settle()
+    return ready
+  }
+
+  nextTimeout(): number {
+    return this.timers.next()
+  }
+
+  onTimeout(now: number): void {
+    this.now = now
+    this.timers.onTimeout(now)
+    this.settle()
+    if (this.core.state !== "closing" && this.core.state !== "draining") return
+    if (this.closing.deadline <= now) this.discard()
+  }
+
+  /** A datagram that ends in a reset token of the peer (RFC 9000 section 10.3). */
+  onStatelessReset(now: number): void {
+    if (!this.core.open) return
+    this.closing.drain({ kind: "statelessReset" }, now)
+    this.settle()
+  }
+
+  openPath(
+    options: { readonly local: Address; readonly remote?: Address | undefined; readonly status?: PathStatus | undefined },
+    now: number
+  ): number | OpenPathRefusal {
+    this.now = now
+    return this.pathControl.open(options.local, options.remote, options.status ?? "available", now)
+  }
+
+  setPathStatus(pathId: number, status: PathStatus): boolean {
+    const path = this.core.paths.get(pathId)
+    if (path === undefined || !path.open) return false
+    this.core.paths.setStatus(path, status)
+    return true
+  }
+
+  probePath(pathId: number, _now: number): boolean {
+    const path = this.core.paths.get(pathId)
+    if (path === undefined || !path.open) return false
+    path.probes = Math.max(path.probes, 1)
+    return true
+  }
+
+  closePath(pathId: number, code: number, _now: number): boolean {
+    return this.pathControl.close(pathId, code)
+  }
+
+  maxDatagramSize(): number {
+    const limit = this.core.peer?.maxDatagramFrameSize ?? 0
+    if (limit === 0) return 0
+    let mtu = Infinity
+    let overhead = DATAGRAM_OVERHEAD
+    for (const path of this.core.paths.all) {
+      if (!path.open) continue
+      mtu = Math.min(mtu, path.mtu)
+      overhead = Math.max(overhead, DATAGRAM_OVERHEAD + (path.remoteIds.active?.bytes.length ?? 0))
+    }
+    return Math.max(0, Math.min(mtu - overhead, limit - 3))
+  }
+
+  updateKeys(now: number): boolean {
+    const keys = this.core.handshake.oneRtt
+    if (!this.core.open || keys === undefined || !keys.initiateUpdate(now, this.core.largestPto())) return false
+    this.core.keyUpdates++
+    return true
+  }
+
+  close(code: number, reason: string, now: number): void {
+    this.closing.close({ kind: "application", initiator: "local", code, reason }, now)
+    this.wake()
+  }
+
+  wake(): void {
+    this.options.onWake(this)
+  }
+
+  stats(): ConnectionStats {
+    const paths = this.core.paths.all.map((path) => path.stats())
+    const sum = (of: (path: (typeof paths)[number]) => number): number => paths.reduce((all, path) => all + of(path), 0)
+    const closed = this.pathControl.closedTotals
+    return {
+      packetsSent: closed.packetsSent + sum((path) => path.packetsSent),
+      packetsReceived: this.core.packetsReceived,
+      packetsLost: closed.packetsLost + sum((path) => path.packetsLost),
+      packetsDropped: this.core.packetsDropped,
+      bytesSent: closed.bytesSent + sum((path) => path.bytesSent),
+      bytesReceived: closed.bytesReceived + sum((path) => path.bytesReceived),
+      datagramsDropped: this.datagrams.droppedIncoming + this.datagrams.droppedOutgoing,
+      keyUpdates: this.core.keyUpdates,
+      schedulerMistakes: this.core.schedulerMistakes,
+      paths
+    }
+  }
+
+  private makePath(
+    id: number,
+    local: Address,
+    remote: Address,
+    localIds: LocalConnectionIds,
+    remoteIds: RemoteConnectionIds
+  ): Path {
+    const { settings, random, randomNumber, controllers } = this.options
+    const recovery = new PathRecovery({
+      pathId: id,
+      events: this.core,
+      pool: this.core.pool,
+      controllers,
+      random: randomNumber,
+      initialRtt: settings.initialRtt,
+      maxDatagramSize: settings.initialMtu,
+      localMaxAckDelay: settings.maxAckDelay,
+      ecn: settings.ecn
+    })
+    const discovery = new MtuDiscovery(settings.initialMtu, settings.maxMtu, settings.mtuDiscovery)
+    const { peer } = this.core
+    if (peer !== undefined) {
+      recovery.maxAckDelay = peer.maxAckDelay
+      discovery.limit(peer.maxUdpPayloadSize)
+    }
+    return new Path({ id, local, remote, recovery, localIds, remoteIds, validation: new PathValidation(random), discovery })
+  }
+
+  private onPeerParameters(encoded: Uint8Array): Violation | undefined {
+    const { core } = this
+    const peer = decodeTransportParameters(encoded, this.role === "client" ? "server" : "client")
+    if (isViolation(peer)) return peer
+    const problem = checkParameters(this.role, peer, this.handshakeIds, core.handshake.version)
+    if (problem !== undefined) return problem
+    core.peer = peer
+    core.paths.applyPeerParameters(peer.initialMaxPathId, peer.activeConnectionIdLimit)
+    this.streams.applyPeerParameters(peer)
+    const { primary } = core.paths
+    primary.recovery.maxAckDelay = peer.maxAckDelay
+    primary.discovery.limit(peer.maxUdpPayloadSize)
+    if (peer.statelessResetToken !== undefined) primary.remoteIds.setInitialResetToken(peer.statelessResetToken)
+    return undefined
+  }
+
+  private onHandshakeComplete(): void {
+    const { core } = this
+    if (core.state !== "handshaking") return
+    core.state = "established"
+    this.establishedPending = true
+    core.paths.issueConnectionIds()
+    if (this.role === "server") {
+      core.handshakeDonePending = true
+      this.onConfirmed()
+    }
+  }
+
+  private onConfirmed(): void {
+    const { core } = this
+    if (core.confirmed || core.handshake.oneRtt === undefined) return
+    core.confirmed = true
+    this.confirmedPending = true
+    core.handshake.oneRtt.onHandshakeConfirmed()
+    const { recovery } = core.paths.primary
+    recovery.handshakeConfirmed = true
+    recovery.peerAddressValidated = true
+    this.discardInitial()
+    core.discardLevel(Level.handshake)
+  }
+
+  private onHandshakePacket(): void {
+    if (this.role === "client") return
+    // RFC 9000 section 8.1: who sends Handshake packets has received ours.
+    const { primary } = this.core.paths
+    if (!primary.validated) {
+      primary.setValidated()
+      this.core.onAddressValidated()
+    }
+    this.discardInitial()
+  }
+
+  private discardInitial(): void {
+    if (this.core.handshake.initial !== undefined) this.core.discardLevel(Level.initial)
+  }
+
+  private onPeerConnectionId(bytes: Uint8Array): boolean {
+    if (this.role === "client") {
+      this.handshakeIds = { ...this.handshakeIds, remote: bytes }
+      this.core.paths.primary.remoteIds.setInitial(bytes)
+    }
+    return true
+  }
+
+  private onRetry(burst: DatagramBurst, datagram: number, header: PacketHeader): void {
+    const { core } = this
+    const start = burst.offset[datagram]!
+    const packet = burst.slab.subarray(start, start + burst.length[datagram]!)
+    // RFC 9000 section 17.2.5.2: one Retry at the most, and none after the server's first other packet.
+    const late = this.role === "server" || this.handshakeIds.retry !== undefined || this.handshakeIds.remote !== undefined
+    if (late || !verifyRetry(this.options.protection, core.handshake.version, this.handshakeIds.original, packet)) {
+      core.packetsDropped++
+      return
+    }
+    const scid = burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
+    core.token = burst.slab.slice(header.tokenStart, header.tokenStart + header.tokenLength)
+    this.handshakeIds = { ...this.handshakeIds, retry: scid }
+    const { primary } = core.paths
+    primary.remoteIds.setInitial(scid)
+    core.handshake.installInitial(scid)
+    primary.recovery.withdraw(Space.initial)
+  }
+
+  private onVersionNegotiation(burst: DatagramBurst, header: PacketHeader, now: number): void {
+    const { core } = this
+    if (this.role === "server" || core.packetsReceived > 0) return
+    const offered: Array<number> = []
+    const view = new DataView(burst.slab.buffer, burst.slab.byteOffset)
+    for (let at = 0; at < header.versionsLength; at += 4) offered.push(view.getUint32(header.versionsStart + at))
+    // RFC 9000 section 6.2: one that lists the version in use is a mistake or an attack.
+    if (offered.includes(core.handshake.version)) return
+    this.closing.vanish({ kind: "versionNegotiation", offered }, now)
+  }
+
+  private onHandshakeFailure(failure: HandshakeFailure): void {
+    const { code, reason, frameType } = failure.violation
+    this.closing.close(
+      { kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls },
+      this.now
+    )
+  }
+
+  private fail(problem: Violation): void {
+    const { code, reason, frameType } = problem
+    this.closing.close({ kind: "transport", initiator: "local", code, reason, frameType }, this.now)
+  }
+
+  /** The machine is consistent again: now the application hears about it. */
+  private settle(): void {
+    const { core } = this
+    if (this.establishedPending) {
+      this.establishedPending = false
+      core.listener?.onEstablished()
+    }
+    if (this.confirmedPending) {
+      this.confirmedPending = false
+      core.listener?.onConfirmed()
+    }
+    if (core.closeInfo !== undefined && !this.closeAnnounced) {
+      this.closeAnnounced = true
+      this.receiver.close()
+      this.streams.close(core.closeInfo)
+      this.datagrams.close()
+      core.flushEvents()
+      core.listener?.onClosed(core.closeInfo)
+      return
+    }
+    core.flushEvents()
+  }
+
+  private discard(): void {
+    const { core } = this
+    core.state = "closed"
+    core.paths.close()
+    for (const path of core.paths.all) path.recovery.close()
+    core.handshake.close()
+    this.options.onDiscarded(this)
+    core.listener?.onDiscarded()
+  }
+}
+

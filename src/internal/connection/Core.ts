@@ -1,0 +1,193 @@
+/**
+ * The state that the parts of a connection share. Each piece has one owner among them; this is where they find each other.
+ */
+import { type Scheduler } from "../../PathScheduler.ts"
+import { type Path } from "../paths/Path.ts"
+import { type PathEvent } from "../paths/PathEvent.ts"
+import { type PathTable } from "../paths/PathTable.ts"
+import { type PathRecovery, type RecoveryEvents, Space } from "../recovery/PathRecovery.ts"
+import { type SentFrame, SentFrameKind, SentFrameList, SentFramePool } from "../recovery/SentFrames.ts"
+import { type DatagramQueue } from "../streams/DatagramQueue.ts"
+import { type CryptoStream } from "../streams/CryptoStream.ts"
+import { type StreamTable } from "../streams/StreamTable.ts"
+import { Level, type Role, type Violation } from "../wire/Protocol.ts"
+import { type TransportParameters } from "../wire/TransportParameters.ts"
+import { type Handshake } from "./Handshake.ts"
+import { type CloseInfo, type ConnectionListener } from "./Machine.ts"
+import { type ConnectionSettings } from "./Settings.ts"
+
+export type ConnectionState = "handshaking" | "established" | "closing" | "draining" | "closed"
+
+export class ConnectionCore implements RecoveryEvents {
+  readonly role: Role
+  readonly settings: ConnectionSettings
+  readonly scheduler: Scheduler
+  readonly random: (length: number) => Uint8Array
+  readonly pool = new SentFramePool()
+  readonly frames = new SentFrameList(this.pool)
+  paths!: PathTable
+  streams!: StreamTable
+  datagrams!: DatagramQueue
+  handshake!: Handshake
+  listener: ConnectionListener | undefined = undefined
+  state: ConnectionState = "handshaking"
+  /** RFC 9001 section 4.1.2. */
+  confirmed = false
+  peer: TransportParameters | undefined = undefined
+  /** Why it ends or ended. */
+  closeInfo: CloseInfo | undefined = undefined
+  /** Address validation token for Initial packets (client, after Retry). */
+  token: Uint8Array = new Uint8Array(0)
+  handshakeDonePending = false
+  pingPending = false
+  packetsDropped = 0
+  packetsReceived = 0
+  datagramsReceivedDropped = 0
+  keyUpdates = 0
+  schedulerMistakes = 0
+  /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */
+  idleSince = 0
+  private readonly events: Array<PathEvent> = []
+
+  constructor(options: {
+    readonly role: Role
+    readonly settings: ConnectionSettings
+    readonly scheduler: Scheduler
+    readonly random: (length: number) => Uint8Array
+  }) {
+    this.role = options.role
+    this.settings = options.settings
+    this.scheduler = options.scheduler
+    this.random = options.random
+  }
+
+  get open(): boolean {
+    return this.state === "handshaking" || this.state === "established"
+  }
+
+  /** Server: the client's address was validated for the first time. The endpoint counts handshakes by it. */
+  onAddressValidated: () => void = () => {}
+
+  /** The way out of every part. */
+  fail!: (violation: Violation) => void
+
+  emitPath = (event: PathEvent): void => {
+    this.events.push(event)
+  }
+
+  /** Tells the application what happened, when the machine is consistent again. */
+  flushEvents(): void {
+    while (this.events.length > 0) {
+      const events = this.events.splice(0)
+      for (const event of events) this.listener?.onPath(event)
+    }
+    this.streams.flushWakes()
+    this.datagrams.flushWakes()
+  }
+
+  /** Largest PTO of all paths in ms: closing, key updates and abandoned paths wait for multiples of it (KEY-1, CLO-2). */
+  largestPto(): number {
+    let largest = 0
+    for (const path of this.paths.all) largest = Math.max(largest, this.pto(path))
+    return largest
+  }
+
+  pto(path: Path): number {
+    return path.recovery.rtt.ptoBase(path.recovery.maxAckDelay)
+  }
+
+  frameAcked(recovery: PathRecovery, frame: SentFrame): void {
+    switch (frame.kind) {
+      case SentFrameKind.stream:
+      case SentFrameKind.resetStream:
+      case SentFrameKind.stopSending:
+      case SentFrameKind.maxData:
+      case SentFrameKind.maxStreamData:
+      case SentFrameKind.maxStreams:
+      case SentFrameKind.dataBlocked:
+      case SentFrameKind.streamDataBlocked:
+      case SentFrameKind.streamsBlocked:
+        this.streams.onFrameAcked(frame)
+        break
+      case SentFrameKind.ack: {
+        // RFC 9000 section 13.2.4: what the peer knows we received need not be repeated.
+        const received =
+          frame.pathId < 0
+            ? recovery.received(frame.pathId === -1 ? Space.initial : Space.handshake)
+            : this.paths.get(frame.pathId)?.recovery.received(Space.application)
+        received?.onAckOfAck(frame.value)
+        break
+      }
+      case SentFrameKind.crypto:
+        ;(frame.owner as CryptoStream).onFrameAcked(frame)
+        break
+      case SentFrameKind.mtuProbe:
+        this.paths.get(recovery.pathId)?.discovery.onProbeAcked(frame.value)
+        break
+      default:
+        this.paths.onFrameAcked(frame)
+    }
+  }
+
+  frameLost(recovery: PathRecovery, frame: SentFrame): void {
+    switch (frame.kind) {
+      case SentFrameKind.stream:
+      case SentFrameKind.resetStream:
+      case SentFrameKind.stopSending:
+      case SentFrameKind.maxData:
+      case SentFrameKind.maxStreamData:
+      case SentFrameKind.maxStreams:
+      case SentFrameKind.dataBlocked:
+      case SentFrameKind.streamDataBlocked:
+      case SentFrameKind.streamsBlocked:
+        this.streams.onFrameLost(frame)
+        break
+      case SentFrameKind.crypto:
+        ;(frame.owner as CryptoStream).onFrameLost(frame)
+        break
+      case SentFrameKind.handshakeDone:
+        this.handshakeDonePending = true
+        break
+      case SentFrameKind.mtuProbe:
+        this.paths.get(recovery.pathId)?.discovery.onProbeLost(frame.value)
+        break
+      // Acknowledgements, PINGs, datagrams and path probes are not repeated as they were (RFC 9000 section 13.3).
+      case SentFrameKind.ack:
+      case SentFrameKind.ping:
+      case SentFrameKind.datagram:
+      case SentFrameKind.pathChallenge:
+      case SentFrameKind.pathResponse:
+      case SentFrameKind.newToken:
+        break
+      default:
+        this.paths.onFrameLost(frame)
+    }
+  }
+
+  packetAcked(recovery: PathRecovery, space: number, _packetNumber: number, bytes: number): void {
+    // RFC 9002 section 6.2.2.1: who acknowledges Handshake packets has validated our address.
+    if (space === Space.handshake) recovery.peerAddressValidated = true
+    if (space !== Space.application) return
+    const path = this.paths.get(recovery.pathId)
+    if (path === undefined) return
+    if (bytes > this.settings.initialMtu) path.discovery.onLargeAcked()
+    if (path.state === "potentiallyFailed") {
+      path.state = "active"
+      this.emitPath({ kind: "recovered", pathId: path.id })
+    }
+    this.scheduler.onPacketAcked?.(path, bytes)
+  }
+
+  packetLost(recovery: PathRecovery, space: number, _packetNumber: number, bytes: number): void {
+    if (space !== Space.application || this.scheduler.onPacketLost === undefined) return
+    const path = this.paths.get(recovery.pathId)
+    if (path !== undefined) this.scheduler.onPacketLost(path, bytes)
+  }
+
+  /** Gives up the keys and the packet number space of a level (RFC 9001 section 4.9). */
+  discardLevel(level: Level): void {
+    this.handshake.discard(level)
+    this.paths.primary.recovery.discardSpace(level === Level.initial ? Space.initial : Space.handshake)
+    if (level === Level.handshake) this.paths.primary.recovery.hasHandshakeKeys = false
+  }
+}

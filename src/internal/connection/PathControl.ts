@@ -1,0 +1,175 @@
+/**
+ * The life of paths beyond their frames: opening, validation, change of address, probe timeouts and silent death.
+ */
+import { type PathStatus } from "../../PathScheduler.ts"
+import { type Path } from "../paths/Path.ts"
+import { type OpenPathRefusal } from "../paths/PathEvent.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { type Address, type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
+import { Level, PathError } from "../wire/Protocol.ts"
+import { type ConnectionCore } from "./Core.ts"
+import { type HandshakeSender } from "./HandshakeSender.ts"
+
+/** ms: probes of a path go on at least this often while others carry the data, so that it is found again soon. */
+const MULTIPATH_PTO_CAP = 2000
+/** Probes that a timeout sends (RFC 9002 section 6.2.4). */
+const PROBES = 2
+
+export class PathControl {
+  private readonly core: ConnectionCore
+  private readonly handshakeSender: HandshakeSender
+  /** Figures of paths that are gone, so that those of the connection never fall. */
+  readonly closedTotals = { packetsSent: 0, packetsLost: 0, bytesSent: 0, bytesReceived: 0 }
+
+  constructor(core: ConnectionCore, handshakeSender: HandshakeSender) {
+    this.core = core
+    this.handshakeSender = handshakeSender
+  }
+
+  open(local: Address, remote: Address | undefined, status: PathStatus, now: number): number | OpenPathRefusal {
+    const { core } = this
+    if (!core.open) return "closed"
+    if (core.role === "server") return "server"
+    if (!core.confirmed) return "notConfirmed"
+    const to = remote ?? core.paths.primary.remote
+    for (const path of core.paths.all) {
+      if (path.open && sameAddress(path.local, local) && sameAddress(path.remote, to)) return "duplicate"
+      // NEG-12
+      if (core.peer?.disableActiveMigration === true && path.id === 0 && sameAddress(path.remote, to)) {
+        return "migrationDisabled"
+      }
+    }
+    const path = core.paths.open(local, to, status)
+    if (typeof path === "string") return path
+    this.begin(path, now)
+    return path.id
+  }
+
+  /** Server: a packet on an unused path ID (VAL-2). */
+  onNewPath(pathId: number, burst: DatagramBurst, datagram: number, now: number): Path | undefined {
+    const path = this.core.paths.openFromPeer(pathId, burst.local[datagram]!, burst.remote[datagram]!)
+    if (path !== undefined) this.begin(path, now)
+    return path
+  }
+
+  onValidated(path: Path, now: number): void {
+    const { core } = this
+    if (!path.open) return
+    const { previous } = path
+    path.setValidated()
+    path.sizeProven = path.validation.expanded
+    path.previous = undefined
+    // VAL-7, RFC 9000 section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
+    if (previous !== undefined && previous.remote.host !== path.remote.host) path.recovery.resetForNewAddress(now)
+    core.emitPath({ kind: "validated", pathId: path.id })
+    // VAL-4: the 3x limit kept the challenge small, so the size is still to be proven.
+    if (!path.sizeProven) path.validation.start(core.pto(path))
+  }
+
+  onValidationFailed(path: Path): void {
+    const { core } = this
+    if (path.validated) return
+    if (path.previous !== undefined) {
+      // RFC 9000 section 9.3.2
+      const { local, remote } = path.previous
+      path.previous = undefined
+      path.local = local
+      path.remote = remote
+      path.setValidated()
+    } else if (path.id !== 0 || core.paths.all.some((other) => other !== path && other.open && other.validated)) {
+      // VAL-5
+      core.paths.abandon(path, PathError.unstableOrPoor)
+    }
+  }
+
+  /** Server: the peer's packets on a path come from elsewhere now (VAL-6, RFC 9000 section 9.3). */
+  onAddressChange(path: Path, burst: DatagramBurst, datagram: number): void {
+    const { core } = this
+    if (!path.open || core.role === "client") return
+    path.moveTo(burst.local[datagram]!, burst.remote[datagram]!)
+    path.onDatagramReceived(burst.length[datagram]!)
+    core.paths.rotateRemoteId(path)
+    path.validation.start(core.pto(path))
+    core.emitPath({ kind: "migrated", pathId: path.id, remote: path.remote })
+  }
+
+  /** A path's loss or probe timer has run out. */
+  onRecoveryTimeout(path: Path, now: number): void {
+    const { recovery } = path
+    if (recovery.onTimeout(now) !== 2) return
+    const space = recovery.probeSpace
+    if (space !== Space.application) {
+      recovery.takeForProbe(space)
+      this.handshakeSender.probe(space === Space.initial ? Level.initial : Level.handshake, PROBES)
+      return
+    }
+    path.discovery.onTimeout()
+    recovery.setMaxDatagramSize(path.mtu)
+    if (this.hasAlternative(path)) {
+      // The others carry on with everything that is outstanding here (REC-4); this path gets PINGs until it answers.
+      recovery.maxPtoBackoff = MULTIPATH_PTO_CAP
+      recovery.takeAllForReinjection(Space.application)
+      path.probes = 1
+      path.probeWithData = false
+      if (path.state === "active") {
+        path.state = "potentiallyFailed"
+        this.core.emitPath({ kind: "potentiallyFailed", pathId: path.id })
+      }
+      this.abandonIfDead(path, now)
+    } else {
+      recovery.takeForProbe(Space.application, PROBES)
+      path.probes = PROBES
+      path.probeWithData = true
+    }
+  }
+
+  close(pathId: number, code: number): boolean {
+    const path = this.core.paths.get(pathId)
+    if (path === undefined || !path.open) return false
+    // The last path is closed by closing the connection.
+    if (!this.core.paths.all.some((other) => other !== path && other.open)) return false
+    this.core.paths.abandon(path, code)
+    return true
+  }
+
+  discardExpired(now: number): void {
+    for (const path of this.core.paths.all) {
+      if (path.discardAt > now) continue
+      const stats = path.stats()
+      this.closedTotals.packetsSent += stats.packetsSent
+      this.closedTotals.packetsLost += stats.packetsLost
+      this.closedTotals.bytesSent += stats.bytesSent
+      this.closedTotals.bytesReceived += stats.bytesReceived
+      this.core.handshake.oneRtt?.forgetPath(path.id)
+    }
+    this.core.paths.discardExpired(now)
+  }
+
+  /** ms: what flow-control windows must cover. */
+  slowestRtt(): number {
+    let slowest = 0
+    for (const path of this.core.paths.all) {
+      if (path.open && path.hasRtt && path.state === "active") slowest = Math.max(slowest, path.smoothedRtt)
+    }
+    return slowest === 0 ? this.core.settings.initialRtt : slowest
+  }
+
+  private begin(path: Path, now: number): void {
+    path.lastReceived = now
+    path.recovery.hasHandshakeKeys = true
+    path.validation.start(this.core.pto(path))
+  }
+
+  private hasAlternative(path: Path): boolean {
+    for (const other of this.core.paths.all) {
+      if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
+    }
+    return false
+  }
+
+  /** Nothing came over it for as long as a whole connection may be silent. */
+  private abandonIfDead(path: Path, now: number): void {
+    const limit = this.core.settings.maxIdleTimeout
+    if (limit > 0 && now - path.lastReceived > limit) this.core.paths.abandon(path, PathError.unstableOrPoor)
+  }
+}

@@ -1,0 +1,344 @@
+/**
+ * The receiving half of a connection: from datagrams to frames. Short-header packets of a burst lose their header
+ * protection together, in one call for all of them.
+ */
+import { unprotectHeaders } from "../crypto/HeaderProtection.ts"
+import { OpenResult } from "../crypto/KeyPhases.ts"
+import { makePacketBurst } from "../crypto/PacketBurst.ts"
+import { type LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import { type Path, spaceOfLevel } from "../paths/Path.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
+import { HeaderResult, KEY_PHASE_BIT, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
+import { decodePacketNumber } from "../wire/PacketNumber.ts"
+import { AEAD_TAG, Level, TransportError, violation } from "../wire/Protocol.ts"
+import { type ConnectionCore } from "./Core.ts"
+import { type Frames } from "./Frames.ts"
+
+/** Packets of one burst that are looked at together. */
+const BATCH = 128
+/** Datagrams kept until their keys are there. */
+const MAX_UNDECRYPTABLE = 16
+const RESERVED_LONG = 0x0c
+const RESERVED_SHORT = 0x18
+
+// Shared by all connections: a burst is worked off before the next connection has its turn.
+const batch = makePacketBurst(BATCH, new Uint8Array(0))
+/** Datagram in the burst that each packet of the batch came in, and the connection ID it was sent to. */
+const batchDatagram = new Int32Array(BATCH)
+const batchId: Array<LocalConnectionId | undefined> = Array.from({ length: BATCH })
+const header = new PacketHeader()
+
+export interface ReceiverEvents {
+  /** A packet that decrypts came from another address than the path's. `probing`: it holds probing frames only. */
+  readonly onAddressChange: (
+    path: Path,
+    burst: DatagramBurst,
+    datagram: number,
+    probing: boolean,
+    newest: boolean
+  ) => void
+  /** Server: the first packet of an unused path ID. */
+  readonly onNewPath: (pathId: number, burst: DatagramBurst, datagram: number, now: number) => Path | undefined
+  readonly onHandshakePacket: (now: number) => void
+  readonly onRetry: (burst: DatagramBurst, datagram: number, header: PacketHeader, now: number) => void
+  readonly onVersionNegotiation: (burst: DatagramBurst, header: PacketHeader, now: number) => void
+  /** The first Initial of a server: its source connection ID is the one to use (RFC 9000 section 7.2). */
+  readonly onPeerConnectionId: (bytes: Uint8Array) => boolean
+  readonly onKeyUpdate: (now: number) => void
+}
+
+export class Receiver {
+  private readonly core: ConnectionCore
+  private readonly frames: Frames
+  private readonly events: ReceiverEvents
+  private readonly undecryptable: Array<{ readonly burst: DatagramBurst; readonly id: LocalConnectionId | undefined }> = []
+  private readonly localIdLength: number
+  private count = 0
+  private burst!: DatagramBurst
+  private peerIdKnown = false
+
+  constructor(core: ConnectionCore, frames: Frames, events: ReceiverEvents, localIdLength: number) {
+    this.core = core
+    this.frames = frames
+    this.events = events
+    this.localIdLength = localIdLength
+  }
+
+  /** Works off datagrams `indexes[0..count)` of the burst; `ids[i]` is the connection ID of datagram `indexes[i]`. */
+  receive(
+    burst: DatagramBurst,
+    indexes: Int32Array,
+    ids: ReadonlyArray<LocalConnectionId | undefined>,
+    count: number,
+    now: number
+  ): void {
+    this.burst = burst
+    this.count = 0
+    for (let i = 0; i < count; i++) {
+      const datagram = indexes[i]!
+      const start = burst.offset[datagram]!
+      const end = start + burst.length[datagram]!
+      if ((burst.slab[start]! & LONG_HEADER) === 0) {
+        this.addShort(datagram, start, end, ids[i], now)
+      } else {
+        this.flush(now)
+        this.coalesced(datagram, start, end, ids[i], now)
+      }
+      if (!this.core.open) break
+    }
+    this.flush(now)
+    this.replay(now)
+  }
+
+  /** Drops what waits for keys that will not come. */
+  close(): void {
+    this.undecryptable.length = 0
+  }
+
+  private addShort(
+    datagram: number,
+    start: number,
+    end: number,
+    id: LocalConnectionId | undefined,
+    now: number
+  ): void {
+    const { core } = this
+    if (core.handshake.oneRtt === undefined) {
+      this.keep(datagram, start, id)
+      return
+    }
+    const pnOffset = start + 1 + this.localIdLength
+    if (id === undefined || pnOffset + 4 + AEAD_TAG > end) {
+      core.packetsDropped++
+      return
+    }
+    const at = this.count++
+    batch.start[at] = start
+    batch.pnOffset[at] = pnOffset
+    batch.end[at] = end
+    batch.pathId[at] = id.pathId
+    batchDatagram[at] = datagram
+    batchId[at] = id
+    if (this.count === BATCH) this.flush(now)
+  }
+
+  private flush(now: number): void {
+    const count = this.count
+    this.count = 0
+    const keys = this.core.handshake.oneRtt
+    if (count === 0 || keys === undefined || !this.core.open) return
+    batch.slab = this.burst.slab
+    unprotectHeaders(batch, 0, count, keys.headerRead!)
+    for (let i = 0; i < count && this.core.open; i++) this.openShort(i, now)
+  }
+
+  private openShort(at: number, now: number): void {
+    const { core, burst } = this
+    const keys = core.handshake.oneRtt!
+    const id = batchId[at]!
+    const datagram = batchDatagram[at]!
+    let path = core.paths.get(id.pathId)
+    const local = burst.local[datagram]!
+    const remote = burst.remote[datagram]!
+    if (path !== undefined && core.role === "client" && !sameAddress(remote, path.remote)) {
+      // RFC 9000 section 9: a server does not move, whatever its peer address now says.
+      core.packetsDropped++
+      return
+    }
+    let received = path?.recovery.received(Space.application)
+    const largest = received === undefined ? -1 : received.largest
+    const pnLength = batch.pnLength[at]!
+    const packetNumber = decodePacketNumber(batch.packetNumber[at]!, pnLength, largest)
+    batch.packetNumber[at] = packetNumber
+    if (received !== undefined && received.isDuplicate(packetNumber)) {
+      core.packetsDropped++
+      return
+    }
+    const first = burst.slab[batch.start[at]!]!
+    const result = keys.open(batch, at, (first & KEY_PHASE_BIT) === 0 ? 0 : 1, now)
+    if (result <= 0) {
+      core.packetsDropped++
+      if (result === OpenResult.violation) core.fail(violation(TransportError.keyUpdate, "key phase out of order"))
+      else if (keys.limitReached) core.fail(violation(TransportError.aeadLimitReached, "too many packets failed to open"))
+      return
+    }
+    if (result !== OpenResult.opened) this.events.onKeyUpdate(now)
+    if ((first & RESERVED_SHORT) !== 0) {
+      core.fail(violation(TransportError.protocolViolation, "reserved bits are set"))
+      return
+    }
+    if (path === undefined) {
+      path = this.events.onNewPath(id.pathId, burst, datagram, now)
+      if (path === undefined) {
+        core.packetsDropped++
+        return
+      }
+      received = path.recovery.received(Space.application)
+    }
+    const length = burst.length[datagram]!
+    const moved = !sameAddress(remote, path.remote) || !sameAddress(local, path.local)
+    if (!moved) path.onDatagramReceived(length)
+    this.accept(path, now)
+    if (
+      !this.frames.process(
+        burst.slab,
+        batch.pnOffset[at]! + pnLength,
+        batch.end[at]! - AEAD_TAG,
+        Level.oneRtt,
+        path,
+        local,
+        remote,
+        id.sequence,
+        keys.openedGeneration,
+        now
+      )
+    ) {
+      return
+    }
+    const newest = packetNumber > received!.largest
+    received!.onReceived(packetNumber, this.frames.ackEliciting, now, burst.ecn[datagram]!)
+    if (moved) this.events.onAddressChange(path, burst, datagram, this.frames.probing, newest)
+  }
+
+  /** A datagram that starts with a long header: its packets one by one (RFC 9000 section 12.2). */
+  private coalesced(datagram: number, from: number, end: number, id: LocalConnectionId | undefined, now: number): void {
+    const { core, burst } = this
+    const { slab } = burst
+    let start = from
+    let counted = false
+    while (start < end && core.open) {
+      if ((slab[start]! & LONG_HEADER) === 0) {
+        this.addShort(datagram, start, end, id, now)
+        this.flush(now)
+        return
+      }
+      const result = header.parse(slab, start, end, this.localIdLength)
+      if (result !== HeaderResult.ok) {
+        core.packetsDropped++
+        return
+      }
+      const packetEnd = header.end
+      if (header.packetType === PacketType.versionNegotiation) {
+        this.events.onVersionNegotiation(burst, header, now)
+        return
+      }
+      if (header.packetType === PacketType.retry) {
+        this.events.onRetry(burst, datagram, header, now)
+        return
+      }
+      if (header.version !== core.handshake.version) {
+        core.packetsDropped++
+      } else if (this.openLong(datagram, start, id, now) && !counted) {
+        counted = true
+        core.paths.primary.onDatagramReceived(end - from)
+      }
+      start = packetEnd
+    }
+  }
+
+  /** `true`: the packet was authentic. Reads the shared `header`. */
+  private openLong(datagram: number, start: number, id: LocalConnectionId | undefined, now: number): boolean {
+    const { core, burst } = this
+    const { level, pnOffset, end } = header
+    const keys = level === Level.initial ? core.handshake.initial : level === Level.handshake ? core.handshake.handshake : undefined
+    const path = core.paths.primary
+    const received = path.recovery.received(spaceOfLevel(level))
+    if (keys?.read === undefined || received === undefined) {
+      // Handshake packets may be ahead of the keys; Initial keys are discarded, and 0-RTT is not accepted here.
+      if (level === Level.handshake && core.handshake.oneRtt === undefined) this.keep(datagram, start, id)
+      else core.packetsDropped++
+      return false
+    }
+    batch.slab = burst.slab
+    batch.start[0] = start
+    batch.pnOffset[0] = pnOffset
+    batch.end[0] = end
+    batch.pathId[0] = 0
+    unprotectHeaders(batch, 0, 1, keys.headerRead!)
+    const pnLength = batch.pnLength[0]!
+    const packetNumber = decodePacketNumber(batch.packetNumber[0]!, pnLength, received.largest)
+    batch.packetNumber[0] = packetNumber
+    if (received.isDuplicate(packetNumber) || !keys.read.open(batch, 0)) {
+      core.packetsDropped++
+      return false
+    }
+    if ((burst.slab[start]! & RESERVED_LONG) !== 0) {
+      core.fail(violation(TransportError.protocolViolation, "reserved bits are set"))
+      return true
+    }
+    if (!this.peerIdKnown) {
+      this.peerIdKnown = this.events.onPeerConnectionId(
+        burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
+      )
+    }
+    this.accept(path, now)
+    if (level === Level.handshake) this.events.onHandshakePacket(now)
+    if (
+      this.frames.process(
+        burst.slab,
+        pnOffset + pnLength,
+        end - AEAD_TAG,
+        level,
+        path,
+        burst.local[datagram]!,
+        burst.remote[datagram]!,
+        id?.sequence ?? -1,
+        0,
+        now
+      )
+    ) {
+      // The space may be gone: the frames can have completed the handshake.
+      path.recovery
+        .received(spaceOfLevel(level))
+        ?.onReceived(packetNumber, this.frames.ackEliciting, now, burst.ecn[datagram]!)
+    }
+    return true
+  }
+
+  private accept(path: Path, now: number): void {
+    const { core } = this
+    core.packetsReceived++
+    core.idleSince = now
+    path.packetsReceived++
+    path.lastReceived = now
+  }
+
+  /** Copies a datagram from the packet at `start` on, to be tried again. */
+  private keep(datagram: number, start: number, id: LocalConnectionId | undefined): void {
+    const { burst, undecryptable } = this
+    if (undecryptable.length >= MAX_UNDECRYPTABLE) {
+      this.core.packetsDropped++
+      return
+    }
+    const bytes = burst.slab.slice(start, burst.offset[datagram]! + burst.length[datagram]!)
+    const single: DatagramBurst = {
+      slab: bytes,
+      count: 1,
+      offset: new Int32Array(1),
+      length: Int32Array.of(bytes.length),
+      ecn: Uint8Array.of(burst.ecn[datagram]!),
+      local: [burst.local[datagram]!],
+      remote: [burst.remote[datagram]!]
+    }
+    undecryptable.push({ burst: single, id })
+  }
+
+  /** Tries again what came before its keys. */
+  private replay(now: number): void {
+    const { core, undecryptable } = this
+    if (undecryptable.length === 0 || !core.open) return
+    if (core.handshake.handshake === undefined && core.handshake.oneRtt === undefined) return
+    const waiting = undecryptable.splice(0)
+    for (const { burst, id } of waiting) {
+      if (!core.open) return
+      this.burst = burst
+      if ((burst.slab[0]! & LONG_HEADER) === 0) {
+        this.addShort(0, 0, burst.length[0]!, id, now)
+        this.flush(now)
+      } else {
+        this.coalesced(0, 0, burst.length[0]!, id, now)
+      }
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The deadlines of a connection, and what happens at each (RFC 9000 section 10, RFC 9002 section 6).
+ */
+import { Space } from "../recovery/PathRecovery.ts"
+import { type Closing } from "./Closing.ts"
+import { type ConnectionCore } from "./Core.ts"
+import { type PathControl } from "./PathControl.ts"
+import { type Sender } from "./Sender.ts"
+
+/** Timers of one path that may run out together: more would mean that one makes no progress. */
+const MAX_ROUNDS = 4
+
+export class Timers {
+  private readonly core: ConnectionCore
+  private readonly sender: Sender
+  private readonly closing: Closing
+  private readonly pathControl: PathControl
+  private readonly startedAt: number
+  private keepAliveAt: number
+
+  constructor(core: ConnectionCore, sender: Sender, closing: Closing, pathControl: PathControl, now: number) {
+    this.core = core
+    this.sender = sender
+    this.closing = closing
+    this.pathControl = pathControl
+    this.startedAt = now
+    this.keepAliveAt = now
+  }
+
+  /** ms; 0: none. The lower of both sides' wishes (RFC 9000 section 10.1). */
+  private idleTimeout(): number {
+    const own = this.core.settings.maxIdleTimeout
+    const peer = this.core.peer?.maxIdleTimeout ?? 0
+    return own === 0 ? peer : peer === 0 ? own : Math.min(own, peer)
+  }
+
+  private idleDeadline(): number {
+    const timeout = this.idleTimeout()
+    return timeout === 0 ? Infinity : this.core.idleSince + Math.max(timeout, 3 * this.core.largestPto())
+  }
+
+  private keepAliveDeadline(): number {
+    const { core } = this
+    if (core.settings.keepAlive === 0 || !core.confirmed) return Infinity
+    return Math.max(core.idleSince, this.keepAliveAt) + core.settings.keepAlive
+  }
+
+  next(): number {
+    const { core } = this
+    if (!core.open) return core.state === "closed" ? Infinity : this.closing.deadline
+    let next = Math.min(this.idleDeadline(), this.keepAliveDeadline(), core.paths.nextDiscard(), this.sender.pacingDeadline)
+    if (core.state === "handshaking") next = Math.min(next, this.startedAt + core.settings.handshakeTimeout)
+    for (const path of core.paths.all) {
+      const { recovery } = path
+      if (path.open) next = Math.min(next, recovery.timeout(), path.validation.deadline)
+      const application = recovery.received(Space.application)
+      if (application !== undefined && application.ackDeadline < next) next = application.ackDeadline
+    }
+    return next
+  }
+
+  onTimeout(now: number): void {
+    const { core } = this
+    if (!core.open) return
+    if (core.state === "handshaking" && now >= this.startedAt + core.settings.handshakeTimeout) {
+      this.closing.vanish({ kind: "handshakeTimeout", after: core.settings.handshakeTimeout }, now)
+      return
+    }
+    if (now >= this.idleDeadline()) {
+      this.closing.vanish({ kind: "idleTimeout", after: this.idleTimeout() }, now)
+      return
+    }
+    if (now >= this.keepAliveDeadline()) {
+      this.keepAliveAt = now
+      core.pingPending = true
+    }
+    for (const path of core.paths.all) {
+      if (!path.open) continue
+      if (path.validation.deadline <= now && !path.validation.onTimeout()) this.pathControl.onValidationFailed(path)
+      for (let i = 0; i < MAX_ROUNDS && path.open && path.recovery.timeout() <= now; i++) {
+        this.pathControl.onRecoveryTimeout(path, now)
+      }
+    }
+    this.pathControl.discardExpired(now)
+    core.handshake.oneRtt?.dropPrevious(now)
+  }
+}

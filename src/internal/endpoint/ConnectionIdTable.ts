@@ -1,0 +1,90 @@
+/**
+ * Connection IDs issued by this endpoint, and the way from a datagram to its connection. Our own IDs carry four random
+ * bytes that serve as a number to look up; the rest is compared. IDs that clients choose for their first packets are
+ * strings here: they are few and short-lived.
+ */
+import { createHmac } from "node:crypto"
+import { type LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import { RESET_TOKEN } from "../wire/Protocol.ts"
+
+/** Length of the IDs that this endpoint issues. */
+export const CONNECTION_ID_LENGTH = 8
+
+/** An ID with the connection that it leads to. */
+export interface Route<A> extends LocalConnectionId {
+  readonly connection: A
+}
+
+const keyOf = (bytes: Uint8Array, start: number): number =>
+  ((bytes[start]! & 0x3f) << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!
+
+export class ConnectionIdTable<A> {
+  private readonly routes = new Map<number, Route<A>>()
+  private readonly initial = new Map<string, Route<A>>()
+  private readonly random: (length: number) => Uint8Array
+  private readonly resetKey: Uint8Array
+  private lastKey = -1
+  private lastRoute: Route<A> | undefined = undefined
+
+  constructor(random: (length: number) => Uint8Array) {
+    this.random = random
+    this.resetKey = random(32)
+  }
+
+  /** A fresh ID. With `bind` the connection of the first one is told later, when it exists. */
+  issue(connection: A | undefined, pathId: number, sequence: number): Route<A> {
+    let bytes = this.random(CONNECTION_ID_LENGTH).slice()
+    while (this.routes.has(keyOf(bytes, 0))) bytes = this.random(CONNECTION_ID_LENGTH).slice()
+    const route = {
+      connection: connection as A,
+      pathId,
+      sequence,
+      bytes,
+      resetToken: this.resetToken(bytes),
+      pending: false
+    }
+    this.routes.set(keyOf(bytes, 0), route)
+    return route
+  }
+
+  bind(route: Route<A>, connection: A): void {
+    ;(route as { connection: A }).connection = connection
+  }
+
+  retire(id: LocalConnectionId): void {
+    this.routes.delete(keyOf(id.bytes, 0))
+    this.lastKey = -1
+    this.lastRoute = undefined
+  }
+
+  /** The route of the ID at `start`, which has our length. */
+  find(bytes: Uint8Array, start: number): Route<A> | undefined {
+    const key = keyOf(bytes, start)
+    const route = key === this.lastKey ? this.lastRoute : this.routes.get(key)
+    if (route === undefined) return undefined
+    for (let i = 0; i < CONNECTION_ID_LENGTH; i++) if (route.bytes[i] !== bytes[start + i]) return undefined
+    this.lastKey = key
+    this.lastRoute = route
+    return route
+  }
+
+  /** The ID that a client chose for its first packets leads to the same place as one of ours. */
+  addInitial(id: Uint8Array, route: Route<A>): string {
+    const key = Buffer.from(id).toString("latin1")
+    this.initial.set(key, route)
+    return key
+  }
+
+  findInitial(bytes: Uint8Array, start: number, length: number): Route<A> | undefined {
+    return this.initial.get(Buffer.from(bytes.buffer, bytes.byteOffset + start, length).toString("latin1"))
+  }
+
+  removeInitial(key: string): void {
+    this.initial.delete(key)
+  }
+
+  /** Stateless reset token of an ID: the same even after its connection is forgotten (RFC 9000 section 10.3.2). */
+  resetToken(id: Uint8Array): Uint8Array {
+    return createHmac("sha256", this.resetKey).update(id).digest().subarray(0, RESET_TOKEN)
+  }
+}

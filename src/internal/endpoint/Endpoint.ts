@@ -1,0 +1,395 @@
+/**
+ * An endpoint: connections behind shared sockets. It routes datagrams, answers those that belong to none, makes connections
+ * and keeps their deadlines (RFC 9000 section 5.2).
+ */
+import { Connection } from "../connection/Connection.ts"
+import {
+  type ConnectMachineOptions,
+  type EndpointMachine,
+  type EndpointMachineOptions,
+  type EndpointStats
+} from "../connection/Machine.ts"
+import { type LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import { type Address, type DatagramBurst, Ecn, type TransmitSink } from "../wire/Datagram.ts"
+import { encodeVersionNegotiation, HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
+import { AEAD_TAG, MIN_INITIAL_DATAGRAM, RESET_TOKEN, Version } from "../wire/Protocol.ts"
+import { CONNECTION_ID_LENGTH, ConnectionIdTable, type Route } from "./ConnectionIdTable.ts"
+import { DeadlineHeap } from "./DeadlineHeap.ts"
+import { ResetTokens } from "./ResetTokens.ts"
+
+/** Shortest destination connection ID of a client's first Initial (RFC 9000 section 7.2). */
+const MIN_ORIGINAL_ID = 8
+/** Answers to datagrams of nobody that may wait; more are not answered at all. */
+const MAX_ANSWERS = 64
+/** A stateless reset must look like a short-header packet: this much and the token (RFC 9000 section 10.3). */
+const MIN_RESET = 5 + RESET_TOKEN
+const MAX_RESET = 43
+
+interface Answer {
+  readonly local: Address
+  readonly remote: Address
+  readonly bytes: Uint8Array
+}
+
+export class Endpoint implements EndpointMachine {
+  private readonly options: EndpointMachineOptions
+  private readonly ids: ConnectionIdTable<Connection>
+  private readonly resetTokens: ResetTokens<Connection>
+  private readonly connections = new Set<Connection>()
+  /** Server connections whose client has not proven its address. */
+  private handshaking = 0
+  private readonly deadlines = new DeadlineHeap<Connection>()
+  /** Connections that may have something to send. */
+  private dirty: Array<Connection> = []
+  private readonly answers: Array<Answer> = []
+  private readonly header = new PacketHeader()
+  /** Connections that the burst at hand touches, with its datagrams grouped by connection. */
+  private readonly touched: Array<Connection> = []
+  private readonly inboxes: Array<{ indexes: Int32Array; ids: Array<LocalConnectionId | undefined>; count: number }> = []
+  private readonly counters = { received: 0, dropped: 0, versionNegotiations: 0, resets: 0, refused: 0 }
+
+  constructor(options: EndpointMachineOptions) {
+    this.options = options
+    this.ids = new ConnectionIdTable(options.random)
+    this.resetTokens = new ResetTokens(options.random)
+  }
+
+  connect(options: ConnectMachineOptions, now: number): Connection {
+    const engine = options.tls ?? this.options.tls
+    const originalId = this.options.random(CONNECTION_ID_LENGTH).slice()
+    const connection = this.make(
+      {
+        role: "client",
+        version: Version.v1,
+        settings: options.settings ?? this.options.settings,
+        scheduler: options.scheduler ?? this.options.scheduler,
+        congestion: options.congestion ?? this.options.congestion,
+        local: options.local,
+        remote: options.remote,
+        originalId,
+        peerId: undefined,
+        tls: (transportParameters, output) =>
+          engine.client({
+            transportParameters,
+            output,
+            wallTime: this.options.wallTime(),
+            serverName: options.serverName,
+            alpn: options.alpn
+          })
+      },
+      now
+    ).connection
+    connection.listener = options.listener
+    connection.wake()
+    return connection
+  }
+
+  receive(burst: DatagramBurst, now: number): void {
+    const { touched } = this
+    this.counters.received += burst.count
+    for (let i = 0; i < burst.count; i++) this.route(burst, i, now)
+    for (let i = 0; i < touched.length; i++) {
+      const connection = touched[i]!
+      const inbox = this.inboxes[i]!
+      connection.inbox = 0
+      connection.receive(burst, inbox.indexes, inbox.ids, inbox.count, now)
+      inbox.count = 0
+      this.markDirty(connection)
+    }
+    touched.length = 0
+  }
+
+  poll(now: number, sink: TransmitSink): boolean {
+    while (this.answers.length > 0) {
+      const { local, remote, bytes } = this.answers.pop()!
+      sink.slab.set(bytes)
+      const ready = sink.send({
+        local,
+        remote,
+        ecn: Ecn.notEct,
+        segmentSize: bytes.length,
+        bytes: sink.slab.subarray(0, bytes.length)
+      })
+      if (!ready) return false
+    }
+    const { dirty } = this
+    this.dirty = []
+    for (let i = 0; i < dirty.length; i++) {
+      const connection = dirty[i]!
+      connection.queued = false
+      const ready = connection.poll(now, sink)
+      this.deadlines.arm(connection)
+      if (!ready) {
+        // It may have more; and the rest has not had its turn.
+        for (let rest = i; rest < dirty.length; rest++) {
+          dirty[rest]!.queued = false
+          this.markDirty(dirty[rest]!)
+        }
+        return false
+      }
+    }
+    return true
+  }
+
+  nextTimeout(): number {
+    return this.deadlines.next
+  }
+
+  onTimeout(now: number): void {
+    for (let due = this.deadlines.pop(now); due !== undefined; due = this.deadlines.pop(now)) {
+      due.onTimeout(now)
+      if (due.state === "closed") continue
+      this.markDirty(due)
+    }
+  }
+
+  closeAll(code: number, reason: string, now: number): void {
+    for (const connection of this.connections) connection.close(code, reason, now)
+  }
+
+  stats(): EndpointStats {
+    const { received, dropped, versionNegotiations, resets, refused } = this.counters
+    return {
+      connections: this.connections.size,
+      datagramsReceived: received,
+      datagramsDropped: dropped,
+      versionNegotiationsSent: versionNegotiations,
+      statelessResetsSent: resets,
+      refused
+    }
+  }
+
+  private markDirty(connection: Connection): void {
+    if (connection.queued || connection.state === "closed") return
+    connection.queued = true
+    this.dirty.push(connection)
+    this.options.onWake()
+  }
+
+  private route(burst: DatagramBurst, index: number, now: number): void {
+    const { slab } = burst
+    const start = burst.offset[index]!
+    const end = start + burst.length[index]!
+    let route: Route<Connection> | undefined
+    if (end - start > CONNECTION_ID_LENGTH && (slab[start]! & LONG_HEADER) === 0) {
+      route = this.ids.find(slab, start + 1)
+      if (route === undefined) {
+        this.onUnknownShort(burst, index, now)
+        return
+      }
+    } else {
+      route = this.routeLong(burst, index, start, end, now)
+      if (route === undefined) return
+    }
+    this.deliver(route, index)
+  }
+
+  private deliver(route: Route<Connection>, index: number): void {
+    const { connection } = route
+    if (connection.inbox === 0) {
+      this.touched.push(connection)
+      connection.inbox = this.touched.length
+      if (this.inboxes.length < this.touched.length) {
+        this.inboxes.push({ indexes: new Int32Array(16), ids: [], count: 0 })
+      }
+    }
+    const inbox = this.inboxes[connection.inbox - 1]!
+    if (inbox.count === inbox.indexes.length) {
+      const larger = new Int32Array(2 * inbox.count)
+      larger.set(inbox.indexes)
+      inbox.indexes = larger
+    }
+    inbox.indexes[inbox.count] = index
+    inbox.ids[inbox.count] = route
+    inbox.count++
+  }
+
+  private routeLong(
+    burst: DatagramBurst,
+    index: number,
+    start: number,
+    end: number,
+    now: number
+  ): Route<Connection> | undefined {
+    const { header } = this
+    const { slab } = burst
+    const result = header.parse(slab, start, end, CONNECTION_ID_LENGTH)
+    if (result === HeaderResult.unknownVersion) {
+      this.onUnknownVersion(burst, index, end - start)
+      return undefined
+    }
+    if (result !== HeaderResult.ok) {
+      this.counters.dropped++
+      return undefined
+    }
+    const own = header.dcidLength === CONNECTION_ID_LENGTH ? this.ids.find(slab, header.dcidStart) : undefined
+    if (own !== undefined) return own
+    if (header.packetType !== PacketType.initial && header.packetType !== PacketType.zeroRtt) {
+      this.counters.dropped++
+      return undefined
+    }
+    const known = this.ids.findInitial(slab, header.dcidStart, header.dcidLength)
+    if (known !== undefined) return known
+    return header.packetType === PacketType.initial ? this.accept(burst, index, end - start, now) : undefined
+  }
+
+  /** A client's first Initial (RFC 9000 sections 7.2, 14.1). Reads the shared `header`. */
+  private accept(burst: DatagramBurst, index: number, length: number, now: number): Route<Connection> | undefined {
+    const { header, options } = this
+    const engine = options.tls.server
+    if (
+      engine === undefined ||
+      options.serveAlpn.length === 0 ||
+      length < MIN_INITIAL_DATAGRAM ||
+      header.dcidLength < MIN_ORIGINAL_ID
+    ) {
+      this.counters.dropped++
+      return undefined
+    }
+    if (this.connections.size >= options.maxConnections || this.handshaking >= options.maxHandshakes) {
+      this.counters.refused++
+      return undefined
+    }
+    const { slab } = burst
+    const originalId = slab.slice(header.dcidStart, header.dcidStart + header.dcidLength)
+    const { connection, route, discard } = this.make(
+      {
+        role: "server",
+        version: header.version,
+        settings: options.settings,
+        scheduler: options.scheduler,
+        congestion: options.congestion,
+        local: burst.local[index]!,
+        remote: burst.remote[index]!,
+        originalId,
+        peerId: slab.slice(header.scidStart, header.scidStart + header.scidLength),
+        tls: (transportParameters, output) =>
+          engine({ transportParameters, output, wallTime: options.wallTime(), alpn: options.serveAlpn })
+      },
+      now
+    )
+    const key = this.ids.addInitial(originalId, route)
+    discard.push(() => this.ids.removeInitial(key))
+    this.handshaking++
+    discard.push(this.watchHandshake(connection))
+    options.onConnection(connection)
+    return route
+  }
+
+  /** Counts a server connection as handshaking until its client's address is validated or it is gone. */
+  private watchHandshake(connection: Connection): () => void {
+    let counted = true
+    const settle = (): void => {
+      if (counted) this.handshaking--
+      counted = false
+    }
+    connection.core.onAddressValidated = settle
+    return settle
+  }
+
+  private make(
+    options: {
+      readonly role: "client" | "server"
+      readonly version: number
+      readonly settings: EndpointMachineOptions["settings"]
+      readonly scheduler: EndpointMachineOptions["scheduler"]
+      readonly congestion: EndpointMachineOptions["congestion"]
+      readonly local: Address
+      readonly remote: Address
+      readonly originalId: Uint8Array
+      readonly peerId: Uint8Array | undefined
+      readonly tls: ConstructorParameters<typeof Connection>[0]["tls"]
+    },
+    now: number
+  ): { readonly connection: Connection; readonly route: Route<Connection>; readonly discard: Array<() => void> } {
+    // The first ID is issued before the connection that it leads to exists.
+    const holder: { connection: Connection | undefined } = { connection: undefined }
+    const { ids, resetTokens } = this
+    const own = ids.issue(undefined, 0, 0)
+    const discard: Array<() => void> = []
+    const connection = new Connection({
+      role: options.role,
+      settings: options.settings,
+      version: options.version,
+      local: options.local,
+      remote: options.remote,
+      ownId: own,
+      originalId: options.originalId,
+      peerId: options.peerId,
+      ids: {
+        issue: (pathId, sequence) => ids.issue(holder.connection!, pathId, sequence),
+        retire: (id) => ids.retire(id)
+      },
+      resetTokens: {
+        addResetToken: (token) => resetTokens.add(token, holder.connection!),
+        removeResetToken: (token) => resetTokens.remove(token)
+      },
+      protection: this.options.protection,
+      scheduler: options.scheduler(),
+      controllers: options.congestion(),
+      tls: options.tls,
+      random: this.options.random,
+      randomNumber: this.options.randomNumber,
+      onWake: (self) => this.markDirty(self),
+      onDiscarded: (self) => {
+        this.connections.delete(self)
+        for (const step of discard) step()
+      },
+      now
+    })
+    holder.connection = connection
+    ids.bind(own, connection)
+    this.connections.add(connection)
+    return { connection, route: own, discard }
+  }
+
+  private onUnknownShort(burst: DatagramBurst, index: number, now: number): void {
+    const { slab } = burst
+    const length = burst.length[index]!
+    const end = burst.offset[index]! + length
+    if (length >= MIN_RESET) {
+      const owner = this.resetTokens.find(slab, end)
+      if (owner !== undefined) {
+        owner.onStatelessReset(now)
+        this.markDirty(owner)
+        return
+      }
+    }
+    this.counters.dropped++
+    // Smaller than what caused it, so that two endpoints without state do not answer each other for ever.
+    if (length <= MIN_RESET || this.answers.length >= MAX_ANSWERS || length < CONNECTION_ID_LENGTH + AEAD_TAG) return
+    const size = Math.min(length - 1, MAX_RESET)
+    const id = slab.subarray(burst.offset[index]! + 1, burst.offset[index]! + 1 + CONNECTION_ID_LENGTH)
+    const bytes = this.options.random(size).slice()
+    bytes[0] = 0x40 | (bytes[0]! & 0x3f)
+    bytes.set(this.ids.resetToken(id), size - RESET_TOKEN)
+    this.counters.resets++
+    this.answer(burst, index, bytes)
+  }
+
+  private onUnknownVersion(burst: DatagramBurst, index: number, length: number): void {
+    const { header } = this
+    // RFC 9000 section 6.1: only to what could be a client's first datagram.
+    if (this.options.serveAlpn.length === 0 || length < MIN_INITIAL_DATAGRAM || this.answers.length >= MAX_ANSWERS) {
+      this.counters.dropped++
+      return
+    }
+    const { slab } = burst
+    this.counters.versionNegotiations++
+    this.answer(
+      burst,
+      index,
+      encodeVersionNegotiation(
+        slab.subarray(header.scidStart, header.scidStart + header.scidLength),
+        slab.subarray(header.dcidStart, header.dcidStart + header.dcidLength),
+        [Version.v1, Version.v2],
+        this.options.random(1)[0]!
+      )
+    )
+  }
+
+  private answer(burst: DatagramBurst, index: number, bytes: Uint8Array): void {
+    this.answers.push({ local: burst.local[index]!, remote: burst.remote[index]!, bytes })
+    this.options.onWake()
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * One path: its addresses, its packet number space with recovery, its connection IDs and its validation. Path 0 is the one
+ * of the handshake; a connection without multipath has no other.
+ */
+import { type PathState, type PathStatus, type PathView } from "../../PathScheduler.ts"
+import { type PathStats } from "./PathEvent.ts"
+import { type PathRecovery, Space } from "../recovery/PathRecovery.ts"
+import { type Address } from "../wire/Datagram.ts"
+import { Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
+import { type LocalConnectionIds } from "./LocalConnectionIds.ts"
+import { type MtuDiscovery } from "./MtuDiscovery.ts"
+import { type PathValidation } from "./PathValidation.ts"
+import { type RemoteConnectionIds } from "./RemoteConnectionIds.ts"
+
+export const spaceOfLevel = (level: Level): number =>
+  level === Level.initial ? Space.initial : level === Level.handshake ? Space.handshake : Space.application
+
+/** PATH_RESPONSEs that wait to be sent: a flood of challenges is answered up to here. */
+const MAX_RESPONSES = 8
+
+/** Where a path led before its peer's address changed: taken up again if the new address fails (RFC 9000 section 9.3.2). */
+export interface PreviousAddress {
+  readonly local: Address
+  readonly remote: Address
+}
+
+/** The eight bytes of a challenge, and the addresses its answer goes back over (RFC 9000 section 8.2.2). */
+export interface PathResponse {
+  readonly data: Uint8Array
+  readonly local: Address
+  readonly remote: Address
+}
+
+export class Path implements PathView {
+  readonly id: number
+  local: Address
+  remote: Address
+  readonly recovery: PathRecovery
+  readonly localIds: LocalConnectionIds
+  readonly remoteIds: RemoteConnectionIds
+  readonly validation: PathValidation
+  readonly discovery: MtuDiscovery
+  state: PathState = "validating"
+  status: PathStatus = "available"
+  remoteStatus: PathStatus | undefined = undefined
+  validated = false
+  /** Whether 1200-byte datagrams are known to pass in our direction (VAL-4). */
+  sizeProven = false
+  previous: PreviousAddress | undefined = undefined
+  /** UDP payload bytes to and from the address while it is unvalidated (RFC 9000 section 8.1). */
+  unvalidatedSent = 0
+  unvalidatedReceived = 0
+  /** Challenges of the peer to answer, where they came in. */
+  readonly responses: Array<PathResponse> = []
+  /** Ack-eliciting packets to send although the window is full: PTO probes. */
+  probes = 0
+  /** Whether they may carry data: not while other paths do that better. */
+  probeWithData = true
+  /** The time of the poll that is under way: what `canSend` means by now. */
+  now = 0
+  /** When something authentic last arrived here. */
+  lastReceived = 0
+  lastSent = 0
+  packetsReceived = 0
+  bytesReceived = 0
+  streamBytesSent = 0
+  streamBytesReceived = 0
+  /** PATH_STATUS: our sequence number, the peer's, and whether ours must be told. */
+  statusSequence = 0
+  remoteStatusSequence = -1
+  statusPending = false
+  /** PATH_ABANDON: what we said, what the peer said, and whether ours must be told. */
+  abandonCode = -1
+  abandonReceived = false
+  abandonPending = false
+  /** When the state of a closed path is dropped (ABN-5). */
+  discardAt = Infinity
+  /** The application may be told only once. */
+  announced = false
+  queuedReinjections = 0
+
+  constructor(options: {
+    readonly id: number
+    readonly local: Address
+    readonly remote: Address
+    readonly recovery: PathRecovery
+    readonly localIds: LocalConnectionIds
+    readonly remoteIds: RemoteConnectionIds
+    readonly validation: PathValidation
+    readonly discovery: MtuDiscovery
+  }) {
+    this.id = options.id
+    this.local = options.local
+    this.remote = options.remote
+    this.recovery = options.recovery
+    this.localIds = options.localIds
+    this.remoteIds = options.remoteIds
+    this.validation = options.validation
+    this.discovery = options.discovery
+  }
+
+  get hasRtt(): boolean {
+    return this.recovery.rtt.hasSample
+  }
+  get smoothedRtt(): number {
+    return this.recovery.rtt.smoothed
+  }
+  get rttVariance(): number {
+    return this.recovery.rtt.variance
+  }
+  get latestRtt(): number {
+    return this.recovery.rtt.latest
+  }
+  get minRtt(): number {
+    return this.recovery.rtt.min
+  }
+  get congestionWindow(): number {
+    return this.recovery.controller.congestionWindow
+  }
+  get bytesInFlight(): number {
+    return this.recovery.bytesInFlight
+  }
+  get mtu(): number {
+    return this.discovery.current
+  }
+  get packetsSent(): number {
+    return this.recovery.packetsSent
+  }
+  get packetsLost(): number {
+    return this.recovery.packetsLost
+  }
+  get lossRate(): number {
+    const sent = this.recovery.packetsSent
+    return sent === 0 ? 0 : this.recovery.packetsLost / sent
+  }
+  get ptoCount(): number {
+    return this.recovery.ptoCount
+  }
+  get canSend(): boolean {
+    return this.recovery.canSend(this.mtu, this.now) && this.amplificationBudget() >= this.mtu
+  }
+  get nextSendTime(): number {
+    return this.recovery.nextSendTime(this.now)
+  }
+
+  /** Open in the sense of the draft: not abandoned by either side. */
+  get open(): boolean {
+    return this.state !== "closing" && this.state !== "closed"
+  }
+
+  /** Bytes that may still go to an address that is not validated (RFC 9000 section 8.1). */
+  amplificationBudget(): number {
+    return this.validated ? Infinity : Math.max(0, this.unvalidatedReceived * 3 - this.unvalidatedSent)
+  }
+
+  onDatagramReceived(bytes: number): void {
+    this.bytesReceived += bytes
+    if (!this.validated) {
+      this.unvalidatedReceived += bytes
+      this.recovery.amplificationBlocked = this.amplificationBudget() < MIN_INITIAL_DATAGRAM
+    }
+  }
+
+  onDatagramSent(bytes: number, now: number): void {
+    this.lastSent = now
+    if (!this.validated) {
+      this.unvalidatedSent += bytes
+      this.recovery.amplificationBlocked = this.amplificationBudget() < MIN_INITIAL_DATAGRAM
+    }
+  }
+
+  /** The peer proved that it receives at this address. */
+  setValidated(): void {
+    this.validated = true
+    this.recovery.amplificationBlocked = false
+    if (this.state === "validating") this.state = "active"
+  }
+
+  /** Moves the path to another address of the peer, not yet proven (VAL-6). */
+  moveTo(local: Address, remote: Address): void {
+    if (this.validated) this.previous = { local: this.local, remote: this.remote }
+    this.local = local
+    this.remote = remote
+    this.validated = false
+    this.sizeProven = false
+    this.unvalidatedReceived = 0
+    this.unvalidatedSent = 0
+  }
+
+  queueResponse(data: Uint8Array, local: Address, remote: Address): void {
+    if (this.responses.length < MAX_RESPONSES) this.responses.push({ data, local, remote })
+  }
+
+  stats(): PathStats {
+    const { recovery } = this
+    return {
+      id: this.id,
+      local: this.local,
+      remote: this.remote,
+      packetsSent: recovery.packetsSent,
+      packetsReceived: this.packetsReceived,
+      packetsLost: recovery.packetsLost,
+      spuriousLosses: recovery.spuriousLosses,
+      bytesSent: recovery.bytesSent,
+      bytesReceived: this.bytesReceived,
+      bytesLost: recovery.bytesLost,
+      streamBytesSent: this.streamBytesSent,
+      streamBytesReceived: this.streamBytesReceived,
+      latestRtt: recovery.rtt.latest,
+      smoothedRtt: recovery.rtt.smoothed,
+      rttVariance: recovery.rtt.variance,
+      minRtt: recovery.rtt.min,
+      congestionWindow: recovery.controller.congestionWindow,
+      bytesInFlight: recovery.bytesInFlight,
+      ptoCount: recovery.ptoCount,
+      mtu: this.mtu,
+      controller: recovery.controller.name
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** What happens to paths, and their figures. */
+import { type PathStatus } from "../../PathScheduler.ts"
+import { type Address } from "../wire/Datagram.ts"
+
+/** Figures of a path at one moment. Times in ms; bytes are UDP payload bytes unless said otherwise. */
+export interface PathStats {
+  readonly id: number
+  readonly local: Address
+  readonly remote: Address
+  readonly packetsSent: number
+  readonly packetsReceived: number
+  readonly packetsLost: number
+  readonly spuriousLosses: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly bytesLost: number
+  /** STREAM payload bytes, retransmissions included. */
+  readonly streamBytesSent: number
+  readonly streamBytesReceived: number
+  readonly latestRtt: number
+  readonly smoothedRtt: number
+  readonly rttVariance: number
+  readonly minRtt: number
+  readonly congestionWindow: number
+  readonly bytesInFlight: number
+  readonly ptoCount: number
+  readonly mtu: number
+  readonly controller: string
+}
+
+export type PathEvent =
+  | { readonly kind: "opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
+  | { readonly kind: "validated"; readonly pathId: number }
+  | { readonly kind: "migrated"; readonly pathId: number; readonly remote: Address }
+  | { readonly kind: "potentiallyFailed"; readonly pathId: number }
+  | { readonly kind: "recovered"; readonly pathId: number }
+  | { readonly kind: "remoteStatus"; readonly pathId: number; readonly status: PathStatus }
+  | {
+      readonly kind: "abandoned"
+      readonly pathId: number
+      readonly initiator: "local" | "peer"
+      readonly code: number
+    }
+  | { readonly kind: "closed"; readonly pathId: number; readonly stats: PathStats }
+
+/** Why a path cannot be opened. */
+export type OpenPathRefusal =
+  | "notNegotiated"
+  | "notConfirmed"
+  | "server"
+  | "pathLimit"
+  | "noConnectionIds"
+  | "duplicate"
+  | "migrationDisabled"
+  | "closed"

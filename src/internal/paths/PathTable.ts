@@ -1,0 +1,538 @@
+/**
+ * The paths of a connection and the frames that manage them: limits, connection IDs per path, status, abandonment
+ * (draft-ietf-quic-multipath-21 sections 3 and 4). Without multipath it holds path 0 alone and speaks the frames of
+ * RFC 9000.
+ */
+import { type PathStatus } from "../../PathScheduler.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { SentFrameKind, type SentFrame, type SentFrameList } from "../recovery/SentFrames.ts"
+import { type ByteWriter } from "../wire/Cursor.ts"
+import { type Address } from "../wire/Datagram.ts"
+import {
+  writeMaxPathId,
+  writeNewConnectionId,
+  writePathAbandon,
+  writePathCidsBlocked,
+  writePathNewConnectionId,
+  writePathRetireConnectionId,
+  writePathStatus,
+  writePathsBlocked,
+  writeRetireConnectionId
+} from "../wire/FrameWriter.ts"
+import { MAX_CONNECTION_ID, PathError, RESET_TOKEN, TransportError, violation, type Role, type Violation } from "../wire/Protocol.ts"
+import { LocalConnectionIds, type ConnectionIdSource, type LocalConnectionId } from "./LocalConnectionIds.ts"
+import { type Path } from "./Path.ts"
+import { type OpenPathRefusal, type PathEvent } from "./PathEvent.ts"
+import { RemoteConnectionIds, type ResetTokenObserver } from "./RemoteConnectionIds.ts"
+
+/** Connection IDs kept with the peer for each path: one in use, one spare (CID-8). */
+const IDS_PER_PATH = 2
+/** Room that any management frame fits into. */
+const LARGEST_FRAME = 4 + 8 + 8 + 8 + 1 + MAX_CONNECTION_ID + RESET_TOKEN
+
+export interface PathTableContext {
+  readonly role: Role
+  /** Most paths at a time that this side allows; up to 1 leaves multipath unnegotiated. */
+  readonly maxPaths: number
+  readonly activeConnectionIdLimit: number
+  readonly ids: ConnectionIdSource
+  readonly resetTokens: ResetTokenObserver
+  readonly makePath: (
+    id: number,
+    local: Address,
+    remote: Address,
+    localIds: LocalConnectionIds,
+    remoteIds: RemoteConnectionIds
+  ) => Path
+  readonly emit: (event: PathEvent) => void
+}
+
+export class PathTable {
+  /** Every path that has state, lowest ID first. */
+  readonly all: Array<Path> = []
+  /** Both sides sent initial_max_path_id (NEG-2). */
+  multipath = false
+  private readonly context: PathTableContext
+  private readonly unusedLocal = new Map<number, LocalConnectionIds>()
+  private readonly unusedRemote = new Map<number, RemoteConnectionIds>()
+  /** Path IDs below the highest used one that were never used (CID-7). */
+  private readonly holes = new Set<number>()
+  private highestUsed = 0
+  private localMax: number
+  private remoteMax = 0
+  private peerIdLimit = 2
+  private controlPending = false
+  private maxPathIdPending = false
+  /** The limit we are blocked at and have not said yet; -1: none. */
+  private pathsBlocked = -1
+  private readonly cidsBlocked = new Set<number>()
+  private readonly earlyStatus = new Map<number, { readonly sequence: number; readonly status: PathStatus }>()
+
+  constructor(context: PathTableContext) {
+    this.context = context
+    this.localMax = Math.max(0, context.maxPaths - 1)
+  }
+
+  /** Value for the transport parameter; undefined: do not offer multipath. */
+  get initialMaxPathId(): number | undefined {
+    return this.context.maxPaths > 1 ? Math.max(0, this.context.maxPaths - 1) : undefined
+  }
+
+  get(id: number): Path | undefined {
+    for (const path of this.all) if (path.id === id) return path
+    return undefined
+  }
+
+  get primary(): Path {
+    return this.all[0]!
+  }
+
+  /** Path 0, with the IDs of the handshake. */
+  openInitial(local: Address, remote: Address, own: LocalConnectionId, peer: Uint8Array | undefined): Path {
+    const localIds = new LocalConnectionIds(0, this.context.ids)
+    localIds.adopt(own)
+    const remoteIds = this.newRemoteIds(0)
+    if (peer !== undefined) remoteIds.setInitial(peer)
+    const path = this.context.makePath(0, local, remote, localIds, remoteIds)
+    this.all.push(path)
+    return path
+  }
+
+  /** The peer's limits are known. */
+  applyPeerParameters(initialMaxPathId: number | undefined, activeConnectionIdLimit: number): void {
+    this.peerIdLimit = activeConnectionIdLimit
+    this.multipath = initialMaxPathId !== undefined && this.initialMaxPathId !== undefined
+    this.remoteMax = this.multipath ? initialMaxPathId! : 0
+  }
+
+  /** The handshake is complete: spare IDs for path 0, and IDs for every path that may be opened (CID-5, CID-6). */
+  issueConnectionIds(): void {
+    const count = Math.min(IDS_PER_PATH, this.peerIdLimit)
+    for (const path of this.all) if (path.open && path.localIds.fill(count)) this.controlPending = true
+    if (!this.multipath) return
+    const max = Math.min(this.localMax, this.remoteMax)
+    for (let id = 0; id <= max; id++) {
+      if (this.get(id) !== undefined || this.isDiscarded(id)) continue
+      let ids = this.unusedLocal.get(id)
+      if (ids === undefined) {
+        ids = new LocalConnectionIds(id, this.context.ids)
+        this.unusedLocal.set(id, ids)
+      }
+      if (ids.fill(count)) this.controlPending = true
+    }
+  }
+
+  /** Whether a path ID was used and its state is gone (FRM-3). */
+  isDiscarded(id: number): boolean {
+    return id <= this.highestUsed && this.get(id) === undefined && !this.holes.has(id)
+  }
+
+  /** FRM-2, for every frame that names a path. */
+  checkPathId(id: number, frameType: number): Violation | undefined {
+    return id > this.localMax
+      ? violation(TransportError.protocolViolation, `path ID ${id} is above the limit of ${this.localMax}`, frameType)
+      : undefined
+  }
+
+  /** Client: opens the lowest unused path ID for which both sides have connection IDs (INI-2, INI-3, CID-7). */
+  open(local: Address, remote: Address, status: PathStatus): Path | OpenPathRefusal {
+    if (!this.multipath) return "notNegotiated"
+    if (this.context.role === "server") return "server"
+    let id = 0
+    while (this.get(id) !== undefined || this.isDiscarded(id)) id++
+    if (id > this.localMax || id > this.remoteMax) {
+      if (id > this.remoteMax) this.pathsBlocked = this.remoteMax
+      else this.maxPathIdPending = true
+      this.controlPending = true
+      return "pathLimit"
+    }
+    const remoteIds = this.unusedRemote.get(id)
+    const localIds = this.unusedLocal.get(id)
+    if (remoteIds === undefined || remoteIds.active === undefined || localIds === undefined) {
+      this.cidsBlocked.add(id)
+      this.controlPending = true
+      return "noConnectionIds"
+    }
+    const path = this.use(id, local, remote, localIds, remoteIds)
+    path.status = status
+    if (status === "backup") this.queueStatus(path)
+    this.context.emit({ kind: "opened", pathId: id, initiator: "local" })
+    return path
+  }
+
+  /** Server: a packet that decrypts arrived on an unused path ID (INI-5). Undefined: not acceptable, ignore it. */
+  openFromPeer(id: number, local: Address, remote: Address): Path | undefined {
+    if (!this.multipath || this.context.role === "client" || this.isDiscarded(id)) return undefined
+    const localIds = this.unusedLocal.get(id)
+    if (localIds === undefined) return undefined
+    const remoteIds = this.unusedRemote.get(id) ?? this.newRemoteIds(id)
+    const path = this.use(id, local, remote, localIds, remoteIds)
+    this.context.emit({ kind: "opened", pathId: id, initiator: "peer" })
+    return path
+  }
+
+  setStatus(path: Path, status: PathStatus): void {
+    if (path.status === status) return
+    path.status = status
+    if (this.multipath) this.queueStatus(path)
+  }
+
+  /** Closes a path from this side (ABN-1, ABN-2). Its unacknowledged data moves to the others at once. */
+  abandon(path: Path, code: number): void {
+    if (!path.open) return
+    path.state = "closing"
+    path.abandonCode = code
+    path.abandonPending = true
+    this.controlPending = true
+    path.validation.stop()
+    path.remoteIds.clear()
+    path.recovery.takeAllForReinjection(Space.application)
+    this.context.emit({ kind: "abandoned", pathId: path.id, initiator: "local", code })
+  }
+
+  onPathAbandon(id: number, code: number, now: number, threePto: number): Violation | undefined {
+    const path = this.get(id)
+    if (path === undefined) {
+      // ABN-6: it was never used. The ID is consumed, and the answer says so.
+      if (!this.isDiscarded(id) && this.multipath) this.consumeUnused(id, now, threePto)
+      return undefined
+    }
+    if (path.abandonReceived) return undefined
+    path.abandonReceived = true
+    path.discardAt = now + threePto
+    if (path.open) {
+      path.state = "closing"
+      path.abandonCode = PathError.noError
+      path.abandonPending = true
+      this.controlPending = true
+      path.validation.stop()
+      path.remoteIds.clear()
+      path.recovery.takeAllForReinjection(Space.application)
+      this.context.emit({ kind: "abandoned", pathId: id, initiator: "peer", code })
+    }
+    return undefined
+  }
+
+  onPathStatus(id: number, sequence: number, status: PathStatus): void {
+    const path = this.get(id)
+    if (path === undefined) {
+      // STA-3: kept until the path is opened. Bounded by our limit of path IDs (FRM-2).
+      const early = this.earlyStatus.get(id)
+      if (!this.isDiscarded(id) && (early === undefined || sequence > early.sequence)) {
+        this.earlyStatus.set(id, { sequence, status })
+      }
+      return
+    }
+    // STA-5
+    if (sequence <= path.remoteStatusSequence) return
+    path.remoteStatusSequence = sequence
+    if (path.remoteStatus !== status) {
+      path.remoteStatus = status
+      this.context.emit({ kind: "remoteStatus", pathId: id, status })
+    }
+  }
+
+  onMaxPathId(limit: number): void {
+    if (limit <= this.remoteMax) return
+    this.remoteMax = limit
+    this.pathsBlocked = -1
+    this.issueConnectionIds()
+  }
+
+  onPathsBlocked(limit: number, frameType: number): Violation | undefined {
+    if (limit > this.localMax) {
+      return violation(TransportError.protocolViolation, `PATHS_BLOCKED at ${limit}, above the limit of ${this.localMax}`, frameType)
+    }
+    return undefined
+  }
+
+  onPathCidsBlocked(id: number, nextSequence: number, frameType: number): Violation | undefined {
+    if (this.isDiscarded(id)) return undefined
+    const ids = this.get(id)?.localIds ?? this.unusedLocal.get(id)
+    if (nextSequence > (ids?.next ?? 0)) {
+      return violation(
+        TransportError.protocolViolation,
+        `PATH_CIDS_BLOCKED expects sequence ${nextSequence} of path ${id}, above what was issued`,
+        frameType
+      )
+    }
+    return undefined
+  }
+
+  onNewConnectionId(
+    id: number,
+    sequence: number,
+    retirePriorTo: number,
+    bytes: Uint8Array,
+    token: Uint8Array
+  ): Violation | undefined {
+    if (this.isDiscarded(id)) return undefined
+    const path = this.get(id)
+    if (path !== undefined && !path.open) return undefined
+    let ids = path?.remoteIds ?? this.unusedRemote.get(id)
+    if (ids === undefined) {
+      ids = this.newRemoteIds(id)
+      this.unusedRemote.set(id, ids)
+    }
+    const problem = ids.add(sequence, retirePriorTo, bytes, token, path !== undefined)
+    if (ids.pendingRetire.length > 0) this.controlPending = true
+    this.cidsBlocked.delete(id)
+    return problem
+  }
+
+  onRetireConnectionId(id: number, sequence: number, usedSequence: number): Violation | undefined {
+    if (this.isDiscarded(id)) return undefined
+    const path = this.get(id)
+    const ids = path?.localIds ?? this.unusedLocal.get(id)
+    if (ids === undefined) {
+      return violation(TransportError.protocolViolation, `connection ID ${sequence} of path ${id} was never issued`)
+    }
+    const problem = ids.onRetire(sequence, usedSequence)
+    if (problem === undefined && (path === undefined || path.open)) {
+      // CID-13
+      if (ids.fill(Math.min(IDS_PER_PATH, this.peerIdLimit))) this.controlPending = true
+    }
+    return problem
+  }
+
+  /** Moves to a fresh ID of the same path, if there is one (CID-12). */
+  rotateRemoteId(path: Path): boolean {
+    const rotated = path.remoteIds.rotate()
+    if (rotated) this.controlPending = true
+    return rotated
+  }
+
+  /** Earliest time at which a closed path's state goes. */
+  nextDiscard(): number {
+    let earliest = Infinity
+    for (const path of this.all) if (path.discardAt < earliest) earliest = path.discardAt
+    return earliest
+  }
+
+  /** Drops paths whose time is over, and lets the peer open as many more (the limit rises by one for each). */
+  discardExpired(now: number): void {
+    for (let i = this.all.length - 1; i >= 0; i--) {
+      const path = this.all[i]!
+      if (path.discardAt > now || this.all.length === 1) continue
+      path.state = "closed"
+      path.recovery.abandon(now)
+      path.localIds.retireAll()
+      path.remoteIds.clear()
+      this.all.splice(i, 1)
+      this.raiseLimit()
+      this.context.emit({ kind: "closed", pathId: path.id, stats: path.stats() })
+    }
+  }
+
+  close(): void {
+    for (const path of this.all) {
+      path.localIds.retireAll()
+      path.remoteIds.clear()
+    }
+    for (const ids of this.unusedLocal.values()) ids.retireAll()
+    for (const ids of this.unusedRemote.values()) ids.clear()
+    this.unusedLocal.clear()
+    this.unusedRemote.clear()
+  }
+
+  hasControl(): boolean {
+    return this.controlPending
+  }
+
+  /** Writes what is pending as far as it fits. */
+  writeControl(w: ByteWriter, frames: SentFrameList): void {
+    if (!this.controlPending) return
+    for (const path of this.all) {
+      if (path.abandonPending) {
+        if (w.remaining < LARGEST_FRAME) return
+        path.abandonPending = false
+        writePathAbandon(w, path.id, path.abandonCode)
+        frames.add(SentFrameKind.pathAbandon).pathId = path.id
+      }
+      if (path.statusPending && path.open) {
+        if (w.remaining < LARGEST_FRAME) return
+        path.statusPending = false
+        writePathStatus(w, path.id, path.statusSequence, path.status === "backup")
+        const frame = frames.add(SentFrameKind.pathStatus)
+        frame.pathId = path.id
+        frame.value = path.statusSequence
+      }
+      if (!this.writeIds(w, frames, path.id, path.localIds, path.remoteIds)) return
+    }
+    for (const [id, ids] of this.unusedLocal) if (!this.writeIds(w, frames, id, ids, undefined)) return
+    for (const [id, ids] of this.unusedRemote) if (!this.writeIds(w, frames, id, undefined, ids)) return
+    if (this.maxPathIdPending) {
+      if (w.remaining < LARGEST_FRAME) return
+      this.maxPathIdPending = false
+      writeMaxPathId(w, this.localMax)
+      frames.add(SentFrameKind.maxPathId).value = this.localMax
+    }
+    if (this.pathsBlocked >= 0) {
+      if (w.remaining < LARGEST_FRAME) return
+      writePathsBlocked(w, this.pathsBlocked)
+      frames.add(SentFrameKind.pathsBlocked).value = this.pathsBlocked
+      this.pathsBlocked = -1
+    }
+    for (const id of this.cidsBlocked) {
+      if (w.remaining < LARGEST_FRAME) return
+      const next = this.unusedRemote.get(id)?.nextSequence ?? 0
+      writePathCidsBlocked(w, id, next)
+      const frame = frames.add(SentFrameKind.pathCidsBlocked)
+      frame.pathId = id
+      frame.value = next
+      this.cidsBlocked.delete(id)
+    }
+    this.controlPending = false
+  }
+
+  onFrameLost(frame: SentFrame): void {
+    const path = this.get(frame.pathId)
+    switch (frame.kind) {
+      case SentFrameKind.pathAbandon:
+        // ABN-10
+        if (path !== undefined) path.abandonPending = this.controlPending = true
+        break
+      case SentFrameKind.pathStatus:
+        // STA-6
+        if (path !== undefined && path.open && path.statusSequence === frame.value) path.statusPending = this.controlPending = true
+        break
+      case SentFrameKind.newConnectionId: {
+        const id = (path?.localIds ?? this.unusedLocal.get(frame.pathId))?.bySequence(frame.value)
+        if (id !== undefined && (path === undefined || path.open)) id.pending = this.controlPending = true
+        break
+      }
+      case SentFrameKind.retireConnectionId:
+        if (path !== undefined && path.open) {
+          path.remoteIds.onRetireLost(frame.value)
+          this.controlPending = true
+        } else {
+          const ids = this.unusedRemote.get(frame.pathId)
+          if (ids !== undefined) {
+            ids.onRetireLost(frame.value)
+            this.controlPending = true
+          }
+        }
+        break
+      case SentFrameKind.maxPathId:
+        // MPI-3
+        if (frame.value === this.localMax) this.maxPathIdPending = this.controlPending = true
+        break
+      case SentFrameKind.pathsBlocked:
+        // BLK-4
+        if (frame.value === this.remoteMax) {
+          this.pathsBlocked = frame.value
+          this.controlPending = true
+        }
+        break
+      case SentFrameKind.pathCidsBlocked:
+        if (path === undefined && this.unusedRemote.get(frame.pathId)?.active === undefined && !this.isDiscarded(frame.pathId)) {
+          this.cidsBlocked.add(frame.pathId)
+          this.controlPending = true
+        }
+        break
+    }
+  }
+
+  onFrameAcked(frame: SentFrame): void {
+    if (frame.kind === SentFrameKind.retireConnectionId) {
+      const ids = this.get(frame.pathId)?.remoteIds ?? this.unusedRemote.get(frame.pathId)
+      ids?.onRetireAcked()
+    }
+  }
+
+  private newRemoteIds(id: number): RemoteConnectionIds {
+    return new RemoteConnectionIds(id, this.context.activeConnectionIdLimit, this.context.resetTokens)
+  }
+
+  private use(
+    id: number,
+    local: Address,
+    remote: Address,
+    localIds: LocalConnectionIds,
+    remoteIds: RemoteConnectionIds
+  ): Path {
+    this.unusedLocal.delete(id)
+    this.unusedRemote.delete(id)
+    this.consume(id)
+    const path = this.context.makePath(id, local, remote, localIds, remoteIds)
+    let at = this.all.length
+    while (at > 0 && this.all[at - 1]!.id > id) at--
+    this.all.splice(at, 0, path)
+    const early = this.earlyStatus.get(id)
+    if (early !== undefined) {
+      this.earlyStatus.delete(id)
+      path.remoteStatus = early.status
+      path.remoteStatusSequence = early.sequence
+    }
+    return path
+  }
+
+  private consume(id: number): void {
+    for (let hole = this.highestUsed + 1; hole < id; hole++) this.holes.add(hole)
+    this.holes.delete(id)
+    if (id > this.highestUsed) this.highestUsed = id
+  }
+
+  /** The peer abandoned an ID that was never used: it gets a short-lived path in the closing state, which answers. */
+  private consumeUnused(id: number, now: number, threePto: number): void {
+    const localIds = this.unusedLocal.get(id) ?? new LocalConnectionIds(id, this.context.ids)
+    const remoteIds = this.unusedRemote.get(id) ?? this.newRemoteIds(id)
+    const { local, remote } = this.primary
+    const path = this.use(id, local, remote, localIds, remoteIds)
+    path.state = "closing"
+    path.remoteIds.clear()
+    path.abandonCode = PathError.noError
+    path.abandonReceived = true
+    path.abandonPending = true
+    path.discardAt = now + threePto
+    this.controlPending = true
+  }
+
+  private queueStatus(path: Path): void {
+    path.statusSequence++
+    path.statusPending = true
+    this.controlPending = true
+  }
+
+  private raiseLimit(): void {
+    if (!this.multipath) return
+    this.localMax++
+    this.maxPathIdPending = true
+    this.controlPending = true
+    this.issueConnectionIds()
+  }
+
+  /** `false`: no room left. */
+  private writeIds(
+    w: ByteWriter,
+    frames: SentFrameList,
+    pathId: number,
+    localIds: LocalConnectionIds | undefined,
+    remoteIds: RemoteConnectionIds | undefined
+  ): boolean {
+    if (localIds !== undefined) {
+      for (const id of localIds.ids) {
+        if (!id.pending) continue
+        if (w.remaining < LARGEST_FRAME) return false
+        id.pending = false
+        if (this.multipath) writePathNewConnectionId(w, pathId, id.sequence, 0, id.bytes, id.resetToken)
+        else writeNewConnectionId(w, id.sequence, 0, id.bytes, id.resetToken)
+        const frame = frames.add(SentFrameKind.newConnectionId)
+        frame.pathId = pathId
+        frame.value = id.sequence
+      }
+    }
+    if (remoteIds !== undefined) {
+      while (remoteIds.pendingRetire.length > 0) {
+        if (w.remaining < LARGEST_FRAME) return false
+        const sequence = remoteIds.pendingRetire.pop()!
+        if (this.multipath) writePathRetireConnectionId(w, pathId, sequence)
+        else writeRetireConnectionId(w, sequence)
+        const frame = frames.add(SentFrameKind.retireConnectionId)
+        frame.pathId = pathId
+        frame.value = sequence
+      }
+    }
+    return true
+  }
+}
