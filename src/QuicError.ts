@@ -378,10 +378,12 @@ export class BadConfig extends Schema.TaggedError<BadConfig>()("BadConfig", {
   /** What it was set to, as text. */
   value: Schema.String,
   /** What would be right. */
-  allowed: Schema.String
+  allowed: Schema.String,
+  /** What is wrong with it, where `allowed` does not say so. */
+  problem: Schema.optional(Schema.String)
 }) {
   override get message() {
-    return `${this.field} is ${this.value}; allowed: ${this.allowed}`
+    return `${this.field} is ${this.value}${because(this.problem ?? "")}; allowed: ${this.allowed}`
   }
 }
 

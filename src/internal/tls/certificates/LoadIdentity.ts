@@ -1,6 +1,7 @@
 /** Reads an identity from PEM: the chain, and the private key of its leaf. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
 import { type Identity } from "../Identity.ts"
+import { schemesOf } from "../Signatures.ts"
 import { weakKey } from "./Algorithms.ts"
 import { isCertificateLabel, type PemBlock, readPem } from "./Pem.ts"
 
@@ -40,6 +41,9 @@ export const loadIdentity = (certificatePem: string, privateKeyPem: string): Ide
   if ("problem" in key) return key
   const weak = weakKey(key)
   if (weak !== undefined) return problem("unsupportedKey", "privateKey", `it is ${weak}`)
+  if (schemesOf(key).length === 0) {
+    return problem("unsupportedKey", "privateKey", "TLS 1.3 here signs with P-256, P-384, Ed25519 and RSA keys")
+  }
   const owner = certificates.findIndex((certificate) => certificate.checkPrivateKey(key))
   if (owner === -1) {
     return problem("keyMismatch", "privateKey", "it belongs to none of the certificates; they come in pairs")

@@ -27,6 +27,11 @@ export const trustRoots = (roots: ReadonlyArray<string | Uint8Array>): Certifica
   if (ders.length === 0) return { problem: "no certificate in it: PEM text has BEGIN CERTIFICATE lines" }
   const bad = ders.findIndex((der) => outline(der) === undefined)
   if (bad !== -1) return { problem: `certificate ${bad + 1} of ${ders.length} is not X.509 in DER or PEM` }
+  return trustAnchors(ders)
+}
+
+/** The same for certificates in DER that are known to be some. */
+export const trustAnchors = (ders: ReadonlyArray<Uint8Array>): CertificateVerifier => {
   const store = new TrustStore(ders)
   const cache = new CertificateCache()
   return (input) => verifyChain(input, store, cache)
