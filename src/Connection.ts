@@ -1,0 +1,480 @@
+/**
+ * Connections: streams and datagrams between two endpoints, over one path or several.
+ *
+ * Fields are live: they say how things are when they are read. What waits or changes something is an Effect. Operations
+ * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
+ */
+import { Cause, Deferred, Effect, Exit, Predicate, type Pull, Scope, Stream } from "effect"
+import type { NetAddress } from "effect/net"
+import type {
+  CloseInfo,
+  ConnectionMachine,
+  ConnectionStats as MachineStats,
+  PathEvent
+} from "./internal/connection/Machine.ts"
+import type { AddressInput } from "./internal/runtime/Addresses.ts"
+import { toInetAddress } from "./internal/runtime/Addresses.ts"
+import { Broadcast } from "./internal/runtime/Broadcast.ts"
+import { closeError, isCleanClose } from "./internal/runtime/CloseError.ts"
+import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
+import { WaitList } from "./internal/runtime/WaitList.ts"
+import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
+import type { Address } from "./internal/wire/Datagram.ts"
+import * as Path from "./Path.ts"
+import type { PathStatus, PathView } from "./PathScheduler.ts"
+import { DatagramsUnavailable, DatagramTooLarge, PathFailed, PathUnavailable, QuicError } from "./QuicError.ts"
+import { type Input, type QuicStream, QuicStreamImpl, type ReceiveStream, type SendStream } from "./QuicStream.ts"
+
+export type { AddressInput, CloseInfo }
+
+/**
+ * @category type IDs
+ */
+export const TypeId = "~effect-mpquic/Connection"
+
+/**
+ * What the handshake agreed on.
+ *
+ * @category models
+ */
+export interface Handshake {
+  /** Such as `TLS_AES_128_GCM_SHA256`. */
+  readonly cipherSuite: string
+  /** The key exchange, such as `x25519`. */
+  readonly group: string
+  readonly alpn: string
+  /** The name the client asked for (SNI), if any. */
+  readonly serverName: string | undefined
+  readonly resumed: boolean
+  readonly earlyDataAccepted: boolean
+  /** DER, leaf first; empty when the peer sent none. */
+  readonly peerCertificates: ReadonlyArray<Uint8Array>
+}
+
+/**
+ * Counters of a connection; bytes are UDP payload.
+ *
+ * @category models
+ */
+export interface Stats extends Omit<MachineStats, "paths"> {
+  readonly paths: ReadonlyArray<Path.Stats>
+}
+
+/**
+ * @category models
+ */
+export interface OpenPathOptions {
+  /** Local address of the path, without a port unless a certain one is wanted. Default: another port of path 0's address. */
+  readonly local?: AddressInput | undefined
+  /** Default: the peer's address of path 0. */
+  readonly remote?: AddressInput | undefined
+  /** `backup` keeps the path for when no available one works. Default `available`. */
+  readonly status?: PathStatus | undefined
+}
+
+/**
+ * A connection. One that `Endpoint.connect` made is closed by its scope, an accepted one by the scope of its handler.
+ * That close has code 0 and comes after what was written is acknowledged, but at most 3 seconds later; when the scope
+ * failed or was interrupted it comes at once.
+ *
+ * @category models
+ */
+export interface Connection {
+  readonly [TypeId]: typeof TypeId
+  /** Names the connection in logs: the first destination connection ID in hex. */
+  readonly id: string
+  readonly role: "client" | "server"
+  /** The application protocol both sides agreed on. */
+  readonly alpn: string
+  readonly handshake: Handshake
+  /** Whether both sides agreed to use several paths. */
+  readonly multipath: boolean
+  /** Addresses of path 0, or of the lowest path that is left. */
+  readonly local: NetAddress.InetAddress
+  readonly remote: NetAddress.InetAddress
+  /** Opens a bidirectional stream, waiting while the peer allows no more. The peer sees it with the first write. */
+  readonly openStream: () => Effect.Effect<QuicStream, QuicError, Scope.Scope>
+  /** Opens a unidirectional stream, waiting while the peer allows no more. */
+  readonly openUniStream: () => Effect.Effect<SendStream, QuicError, Scope.Scope>
+  /** The next bidirectional stream of the peer, closed by the scope. */
+  readonly acceptStream: Effect.Effect<QuicStream, QuicError, Scope.Scope>
+  /** The next unidirectional stream of the peer, refused by the scope's end if it is not read to its end. */
+  readonly acceptUniStream: Effect.Effect<ReceiveStream, QuicError, Scope.Scope>
+  /**
+   * The bidirectional streams of the peer. Nobody's scope owns them: finish them, or they live as long as the connection.
+   * Ends when the connection is closed with code 0, fails when it ends otherwise.
+   */
+  readonly streams: Stream.Stream<QuicStream, QuicError>
+  /** The unidirectional streams of the peer. */
+  readonly uniStreams: Stream.Stream<ReceiveStream, QuicError>
+  /**
+   * Sends an unreliable datagram (RFC 9221), waiting while too many wait to be sent. With `path` it leaves on that path or
+   * not at all. Fails with `DatagramTooLarge` above `maxDatagramSize` and with `DatagramsUnavailable`.
+   */
+  readonly sendDatagram: (
+    data: Input,
+    options?: { readonly path?: number | undefined }
+  ) => Effect.Effect<void, QuicError>
+  /** Received datagrams. While nobody reads, the newest ones are kept (`datagramQueue`). Ends as `streams` does. */
+  readonly datagrams: Stream.Stream<Uint8Array, QuicError>
+  /** Bytes that fit a datagram now; 0 when the peer takes none. */
+  readonly maxDatagramSize: number
+  /** Paths that are open, lowest ID first. */
+  readonly paths: ReadonlyArray<Path.Path>
+  readonly path: (id: number) => Path.Path | undefined
+  /**
+   * Opens another path (clients only; multipath must be negotiated). Gives the path when its validation has begun; use
+   * `path.validated` to wait until the peer answered there. Until then no data goes over it. Fails with `PathUnavailable`.
+   */
+  readonly openPath: (options?: OpenPathOptions) => Effect.Effect<Path.Path, QuicError>
+  /** What happens to the paths from now on. Ends with the connection. */
+  readonly events: Stream.Stream<Path.Event>
+  /** Counters now. */
+  readonly stats: Stats
+  /** Begins a new generation of packet keys (RFC 9001 section 6). `false`: not allowed yet, the last update is too recent. */
+  readonly updateKeys: Effect.Effect<boolean>
+  /** Closes at once; what is not delivered yet is lost. Default: code 0, no reason. */
+  readonly close: (options?: {
+    readonly code?: number | undefined
+    readonly reason?: string | undefined
+  }) => Effect.Effect<void>
+  /** Waits for the end of the connection and tells why it ended. Never fails. */
+  readonly closed: Effect.Effect<CloseInfo>
+}
+
+/**
+ * @category guards
+ */
+export const isConnection = (u: unknown): u is Connection => Predicate.hasProperty(u, TypeId)
+
+/** ms that a scope's end waits for what was written to be acknowledged. */
+const LINGER = 3000
+
+/** How often opening a path waits one round trip for the peer's connection IDs, which come right after the handshake. */
+const CONNECTION_ID_ROUNDS = 5
+
+/** Streams remembered before those that are done are sorted out. */
+const FIRST_SWEEP = 64
+
+const encoder = new TextEncoder()
+
+type StreamKind = "bidi" | "uni"
+
+/** What a connection needs of its endpoint. @internal */
+export interface ConnectionHost {
+  readonly runtime: EndpointRuntime
+  /** The address to send from: of a socket that is bound there, or of one bound now. */
+  readonly localAddress: (local: AddressInput | undefined, primary: Address) => Effect.Effect<Address, QuicError>
+  readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
+  /** The connection may be used. */
+  readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
+  readonly onClosed?: ((connection: ConnectionImpl) => void) | undefined
+}
+
+/** @internal */
+export class ConnectionImpl implements Connection {
+  readonly [TypeId] = TypeId
+  readonly machine: ConnectionMachine
+  private readonly host: ConnectionHost
+  private readonly runtime: EndpointRuntime
+  private readonly ready = Deferred.makeUnsafe<void, QuicError>()
+  private readonly end = Deferred.makeUnsafe<CloseInfo>()
+  private readonly confirmed = new WaitList(() => {})
+  private readonly broadcast = new Broadcast<Path.Event>()
+  private readonly known = new Map<number, Path.PathImpl>()
+  private readonly waits: Record<StreamKind, { readonly open: WaitList; readonly accept: WaitList }>
+  private readonly datagramReaders: WaitList
+  private readonly datagramWriters: WaitList
+  /** Streams that may still have something to deliver. */
+  private sending: Array<StreamMachine> = []
+  private sweepAt = FIRST_SWEEP
+  private lastPrimary: PathView
+
+  constructor(host: ConnectionHost, machine: ConnectionMachine) {
+    this.host = host
+    this.runtime = host.runtime
+    this.machine = machine
+    this.lastPrimary = machine.paths[0]!
+    const { datagrams, streams } = machine
+    const waits = (bidirectional: boolean) => ({
+      open: new WaitList((wake) => streams.setOpenWaiter(bidirectional, wake)),
+      accept: new WaitList((wake) => streams.setAcceptWaiter(bidirectional, wake))
+    })
+    this.waits = { bidi: waits(true), uni: waits(false) }
+    this.datagramReaders = new WaitList((wake) => {
+      datagrams.readWaiter = wake
+    })
+    this.datagramWriters = new WaitList((wake) => {
+      datagrams.writeWaiter = wake
+    })
+    machine.listener = {
+      onEstablished: () =>
+        this.runtime.defer(() => {
+          Deferred.doneUnsafe(this.ready, Effect.void)
+          host.onEstablished?.(this)
+        }),
+      onConfirmed: () => this.runtime.defer(this.confirmed.wakeAll),
+      onPath: (event) => this.runtime.defer(() => this.onPath(event)),
+      onClosed: (info) => this.runtime.defer(() => this.onClosed(info)),
+      onDiscarded: () => {}
+    }
+  }
+
+  get id(): string {
+    return this.machine.id
+  }
+  get role(): "client" | "server" {
+    return this.machine.role
+  }
+  get alpn(): string {
+    return this.machine.handshake?.alpn ?? ""
+  }
+  get multipath(): boolean {
+    return this.machine.multipath
+  }
+  get local(): NetAddress.InetAddress {
+    return toInetAddress(this.primary.local)
+  }
+  get remote(): NetAddress.InetAddress {
+    return toInetAddress(this.primary.remote)
+  }
+  get maxDatagramSize(): number {
+    return this.machine.maxDatagramSize()
+  }
+
+  get handshake(): Handshake {
+    const info = this.machine.handshake
+    return {
+      cipherSuite: info?.cipherSuite.name ?? "",
+      group: info?.group ?? "",
+      alpn: info?.alpn ?? "",
+      serverName: info?.serverName,
+      resumed: info?.resumed ?? false,
+      earlyDataAccepted: info?.earlyDataAccepted ?? false,
+      peerCertificates: info?.peerCertificates ?? []
+    }
+  }
+
+  get stats(): Stats {
+    const stats = this.machine.stats()
+    return { ...stats, paths: stats.paths.map(Path.toStats) }
+  }
+
+  get paths(): ReadonlyArray<Path.Path> {
+    return this.machine.paths.map((view) => this.pathOf(view))
+  }
+
+  readonly path = (id: number): Path.Path | undefined => {
+    const view = this.machine.path(id)
+    return view === undefined ? this.known.get(id) : this.pathOf(view)
+  }
+
+  readonly openStream = (): Effect.Effect<QuicStream, QuicError, Scope.Scope> => this.scoped("bidi", "open")
+
+  readonly openUniStream = (): Effect.Effect<SendStream, QuicError, Scope.Scope> => this.scoped("uni", "open")
+
+  readonly acceptStream: Effect.Effect<QuicStream, QuicError, Scope.Scope> = Effect.suspend(() =>
+    this.scoped("bidi", "accept")
+  )
+
+  readonly acceptUniStream: Effect.Effect<ReceiveStream, QuicError, Scope.Scope> = Effect.suspend(() =>
+    this.scoped("uni", "accept")
+  )
+
+  readonly streams: Stream.Stream<QuicStream, QuicError> = Stream.suspend(() => this.accepted("bidi"))
+
+  readonly uniStreams: Stream.Stream<ReceiveStream, QuicError> = Stream.suspend(() => this.accepted("uni"))
+
+  readonly sendDatagram = (
+    data: Input,
+    options?: { readonly path?: number | undefined }
+  ): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => {
+      const bytes = typeof data === "string" ? encoder.encode(data) : data
+      const path = options?.path
+      const attempt: Effect.Effect<void, QuicError> = Effect.suspend(() => {
+        const closed = this.machine.closeInfo
+        if (closed !== undefined) return Effect.fail(closeError(closed))
+        const limit = this.machine.maxDatagramSize()
+        if (limit === 0) return Effect.fail(new QuicError({ reason: new DatagramsUnavailable({}) }))
+        if (bytes.length > limit)
+          return Effect.fail(new QuicError({ reason: new DatagramTooLarge({ size: bytes.length, limit }) }))
+        if (path !== undefined && this.machine.path(path) === undefined)
+          return Effect.fail(new QuicError({ reason: new PathFailed({ pathId: path, why: "unknown" }) }))
+        if (!this.machine.datagrams.push(bytes, path)) return Effect.flatMap(this.datagramWriters.wait, () => attempt)
+        this.machine.wake()
+        return Effect.void
+      })
+      return attempt
+    })
+
+  readonly datagrams: Stream.Stream<Uint8Array, QuicError> = Stream.suspend(() => {
+    const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
+      const first = this.machine.datagrams.read()
+      if (first === undefined) return this.waitUnlessClosed(this.datagramReaders, pull)
+      const burst: [Uint8Array, ...Array<Uint8Array>] = [first]
+      for (let next = this.machine.datagrams.read(); next !== undefined; next = this.machine.datagrams.read())
+        burst.push(next)
+      return Effect.succeed(burst)
+    })
+    return Stream.fromPull(Effect.succeed(pull))
+  })
+
+  readonly openPath = (options?: OpenPathOptions): Effect.Effect<Path.Path, QuicError> =>
+    Effect.gen({ self: this }, function* () {
+      yield* this.waitConfirmed
+      const primary = this.primary
+      const remote =
+        options?.remote === undefined ? primary.remote : yield* this.host.remoteAddress(options.remote, primary.remote)
+      const local = yield* this.host.localAddress(options?.local, primary.local)
+      return yield* this.tryOpenPath({ local, remote, status: options?.status }, CONNECTION_ID_ROUNDS)
+    })
+
+  readonly events: Stream.Stream<Path.Event> = this.broadcast.stream
+
+  readonly updateKeys: Effect.Effect<boolean> = Effect.sync(() => {
+    const updated = this.machine.updateKeys(this.runtime.now())
+    this.machine.wake()
+    return updated
+  })
+
+  readonly close = (options?: {
+    readonly code?: number | undefined
+    readonly reason?: string | undefined
+  }): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.machine.close(options?.code ?? 0, options?.reason ?? "", this.runtime.now())
+      this.machine.wake()
+    })
+
+  readonly closed: Effect.Effect<CloseInfo> = Deferred.await(this.end)
+
+  /** Waits until the handshake is done. */
+  readonly established: Effect.Effect<void, QuicError> = Deferred.await(this.ready)
+
+  /** Closes as the end of a scope does. */
+  readonly release = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (this.machine.closeInfo !== undefined) return Effect.void
+      if (Exit.isFailure(exit) || this.machine.state !== "established") return this.close()
+      const waiting = this.sending.filter(isDelivering)
+      return Effect.forEach(waiting, (stream) => Effect.exit(new QuicStreamImpl(this.machine, stream).flushed), {
+        concurrency: "unbounded",
+        discard: true
+      }).pipe(Effect.timeoutOption(LINGER), Effect.andThen(this.close()))
+    })
+
+  /** Addresses of path 0, or of the lowest path that is left, or was. */
+  private get primary(): PathView {
+    const view = this.machine.paths[0]
+    if (view !== undefined) this.lastPrimary = view
+    return this.lastPrimary
+  }
+
+  private pathOf(view: PathView): Path.PathImpl {
+    let path = this.known.get(view.id)
+    if (path === undefined) {
+      path = new Path.PathImpl(this.machine, view, () => this.runtime.now(), this.broadcast)
+      this.known.set(view.id, path)
+    }
+    return path
+  }
+
+  private onPath(event: PathEvent): void {
+    const view = this.machine.path(event.pathId)
+    const path = view === undefined ? this.known.get(event.pathId) : this.pathOf(view)
+    path?.onEvent(event)
+    if (event.kind === "closed") this.known.delete(event.pathId)
+    this.broadcast.publish(Path.toEvent(event))
+  }
+
+  private onClosed(info: CloseInfo): void {
+    for (const path of this.known.values()) path.onConnectionClosed()
+    this.broadcast.end()
+    this.confirmed.wakeAll()
+    Deferred.doneUnsafe(this.ready, Effect.fail(closeError(info)))
+    Deferred.doneUnsafe(this.end, Effect.succeed(info))
+    this.host.onClosed?.(this)
+  }
+
+  private readonly waitConfirmed: Effect.Effect<void, QuicError> = Effect.suspend(() => {
+    const closed = this.machine.closeInfo
+    if (closed !== undefined) return Effect.fail(closeError(closed))
+    return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmed.wait, () => this.waitConfirmed)
+  })
+
+  private tryOpenPath(
+    options: { readonly local: Address; readonly remote: Address; readonly status: PathStatus | undefined },
+    rounds: number
+  ): Effect.Effect<Path.Path, QuicError> {
+    return Effect.suspend(() => {
+      const closed = this.machine.closeInfo
+      if (closed !== undefined) return Effect.fail(closeError(closed))
+      const opened = this.machine.openPath(options, this.runtime.now())
+      if (opened === "noConnectionIds" && rounds > 0)
+        return Effect.andThen(
+          Effect.sleep(Math.max(1, this.primary.smoothedRtt)),
+          this.tryOpenPath(options, rounds - 1)
+        )
+      if (typeof opened === "string")
+        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: opened }) }))
+      this.machine.wake()
+      return Effect.succeed(this.pathOf(this.machine.path(opened)!))
+    })
+  }
+
+  /** Opens or accepts, and gives the stream to the scope. Interruptible while it waits, and then there is no stream. */
+  private scoped(kind: StreamKind, how: "open" | "accept"): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
+    const { machine } = this
+    const take = (): StreamMachine | undefined => machine.streams[how](kind === "bidi")
+    return Effect.uninterruptibleMask((restore) => {
+      const attempt: Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> = Effect.suspend(() => {
+        const taken = take()
+        if (taken !== undefined) {
+          const stream = this.adopt(taken)
+          return Effect.as(
+            Effect.addFinalizer((exit) => Effect.sync(() => stream.release(exit))),
+            stream
+          )
+        }
+        if (machine.closeInfo !== undefined) return Effect.fail(closeError(machine.closeInfo))
+        // What the peer should know: that we are blocked.
+        machine.wake()
+        return Effect.flatMap(restore(this.waits[kind][how].wait), () => attempt)
+      })
+      return attempt
+    })
+  }
+
+  private accepted(kind: StreamKind): Stream.Stream<QuicStreamImpl, QuicError> {
+    const { streams } = this.machine
+    const pull: Pull.Pull<readonly [QuicStreamImpl, ...Array<QuicStreamImpl>], QuicError> = Effect.suspend(() => {
+      const first = streams.accept(kind === "bidi")
+      if (first === undefined) return this.waitUnlessClosed(this.waits[kind].accept, pull)
+      // One by one: what is taken and then not handled, because its handler fails, would be lost.
+      this.machine.wake()
+      return Effect.succeed([this.adopt(first)] as const)
+    })
+    return Stream.fromPull(Effect.succeed(pull))
+  }
+
+  private waitUnlessClosed<A>(list: WaitList, next: Pull.Pull<A, QuicError>): Pull.Pull<A, QuicError> {
+    const closed = this.machine.closeInfo
+    if (closed === undefined) return Effect.flatMap(list.wait, () => next)
+    return isCleanClose(closed) ? Cause.done() : Effect.fail(closeError(closed))
+  }
+
+  private adopt(stream: StreamMachine): QuicStreamImpl {
+    if (stream.send !== undefined) {
+      if (this.sending.length >= this.sweepAt) {
+        this.sending = this.sending.filter(isDelivering)
+        this.sweepAt = Math.max(FIRST_SWEEP, 2 * this.sending.length)
+      }
+      this.sending.push(stream)
+    }
+    return new QuicStreamImpl(this.machine, stream)
+  }
+}
+
+/** Not reset, and neither empty nor acknowledged to its end. */
+const isDelivering = (stream: StreamMachine): boolean => stream.send !== undefined && stream.send.active

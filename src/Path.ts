@@ -1,0 +1,241 @@
+/**
+ * Paths: the pairs of addresses that a connection uses at the same time (draft-ietf-quic-multipath-21). Path 0 is the one
+ * the handshake used; further ones are opened by the client, with `Connection.openPath`.
+ *
+ * The fields of a `Path` are live: they say how things are when they are read. After the path is gone they keep the last
+ * values.
+ */
+import { Effect, Stream } from "effect"
+import type { NetAddress } from "effect/net"
+import type { ConnectionMachine, PathEvent, PathStats } from "./internal/connection/Machine.ts"
+import { toInetAddress } from "./internal/runtime/Addresses.ts"
+import type { Broadcast } from "./internal/runtime/Broadcast.ts"
+import { WaitList } from "./internal/runtime/WaitList.ts"
+import { PathError } from "./internal/wire/Protocol.ts"
+import type { PathState, PathStatus, PathView } from "./PathScheduler.ts"
+import { PathFailed, QuicError } from "./QuicError.ts"
+
+export type { PathState, PathStatus }
+
+/**
+ * @category type IDs
+ */
+export const TypeId = "~effect-mpquic/Path"
+
+/**
+ * Counters and measurements of one path. Bytes are UDP payload, times ms.
+ *
+ * @category models
+ */
+export interface Stats extends Omit<PathStats, "local" | "remote"> {
+  readonly local: NetAddress.InetAddress
+  readonly remote: NetAddress.InetAddress
+}
+
+/**
+ * What happened to a path. `potentiallyFailed`: nothing was acknowledged for a while, the scheduler avoids it until it
+ * `recovered`. `abandoned`: a side gave it up, with the code of its PATH_ABANDON; `closed`: nothing is left of it.
+ *
+ * @category models
+ */
+export type Event =
+  | Exclude<PathEvent, { readonly kind: "migrated" } | { readonly kind: "closed" }>
+  | { readonly kind: "migrated"; readonly pathId: number; readonly remote: NetAddress.InetAddress }
+  | { readonly kind: "closed"; readonly pathId: number; readonly stats: Stats }
+
+/**
+ * A path of a connection.
+ *
+ * @category models
+ */
+export interface Path {
+  readonly [TypeId]: typeof TypeId
+  /** The path ID (section 3.1): never used again in the connection. */
+  readonly id: number
+  readonly local: NetAddress.InetAddress
+  readonly remote: NetAddress.InetAddress
+  readonly state: PathState
+  /** What this side told the peer about using it: `backup` paths carry data only while no available one works. */
+  readonly status: PathStatus
+  /** What the peer told; undefined if nothing. */
+  readonly remoteStatus: PathStatus | undefined
+  readonly stats: Stats
+  /** Waits until the peer has answered on the path (RFC 9000 section 8.2). Fails with `PathFailed` when it does not. */
+  readonly validated: Effect.Effect<void, QuicError>
+  /** Tells the peer (PATH_STATUS_AVAILABLE, PATH_STATUS_BACKUP) and schedules accordingly. */
+  readonly setStatus: (status: PathStatus) => Effect.Effect<void, QuicError>
+  /** Sends a PATH_CHALLENGE, to see whether the path still works: its answer is a `validated` or a `recovered` event. */
+  readonly probe: Effect.Effect<void, QuicError>
+  /**
+   * Gives the path up (PATH_ABANDON); what it had under way is sent on the others. Does nothing if it is closed. Fails
+   * with `PathFailed` for the last path that works: close the connection instead. `code` is APPLICATION_ABANDON_PATH (0x3e) if not given.
+   */
+  readonly close: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
+  /** What happens to this path from now on; ends with the path. */
+  readonly changes: Stream.Stream<Event>
+}
+
+/** @internal */
+export const toStats = (stats: PathStats): Stats => ({
+  ...stats,
+  local: toInetAddress(stats.local),
+  remote: toInetAddress(stats.remote)
+})
+
+const statsOf = (connection: ConnectionMachine, view: PathView): Stats | undefined => {
+  const stats = connection.stats().paths.find((path) => path.id === view.id)
+  return stats === undefined ? undefined : toStats(stats)
+}
+
+/** @internal */
+export const toEvent = (event: PathEvent): Event =>
+  event.kind === "migrated"
+    ? { ...event, remote: toInetAddress(event.remote) }
+    : event.kind === "closed"
+      ? { ...event, stats: toStats(event.stats) }
+      : event
+
+/** @internal */
+export class PathImpl implements Path {
+  readonly [TypeId] = TypeId
+  private readonly connection: ConnectionMachine
+  private readonly view: PathView
+  private readonly now: () => number
+  private readonly events: Broadcast<Event>
+  private readonly waiting = new WaitList(() => {})
+  private abandoned: (PathEvent & { readonly kind: "abandoned" }) | undefined = undefined
+  private last: Stats | undefined = undefined
+  private recent: Stats
+
+  constructor(connection: ConnectionMachine, view: PathView, now: () => number, events: Broadcast<Event>) {
+    this.connection = connection
+    this.view = view
+    this.recent = statsOf(connection, view) ?? unused(view)
+    this.now = now
+    this.events = events
+  }
+
+  get id(): number {
+    return this.view.id
+  }
+  get local(): NetAddress.InetAddress {
+    return toInetAddress(this.view.local)
+  }
+  get remote(): NetAddress.InetAddress {
+    return toInetAddress(this.view.remote)
+  }
+  get state(): PathState {
+    return this.last === undefined ? this.view.state : "closed"
+  }
+  get status(): PathStatus {
+    return this.view.status
+  }
+  get remoteStatus(): PathStatus | undefined {
+    return this.view.remoteStatus
+  }
+
+  get stats(): Stats {
+    if (this.last !== undefined) return this.last
+    this.recent = statsOf(this.connection, this.view) ?? this.recent
+    return this.recent
+  }
+
+  readonly validated: Effect.Effect<void, QuicError> = Effect.suspend(() => {
+    if (this.gone) return Effect.fail(this.failure(this.abandoned === undefined ? "closed" : "validation"))
+    return this.view.validated ? Effect.void : Effect.flatMap(this.waiting.wait, () => this.validated)
+  })
+
+  readonly setStatus = (status: PathStatus): Effect.Effect<void, QuicError> =>
+    this.act(() => this.connection.setPathStatus(this.view.id, status))
+
+  readonly probe: Effect.Effect<void, QuicError> = Effect.suspend(() =>
+    this.act(() => this.connection.probePath(this.view.id, this.now()))
+  )
+
+  readonly close = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() =>
+      this.gone
+        ? Effect.void
+        : this.act(() =>
+            this.connection.closePath(this.view.id, options?.code ?? PathError.applicationAbandon, this.now())
+          )
+    )
+
+  readonly changes: Stream.Stream<Event> = Stream.suspend(() =>
+    this.last === undefined
+      ? this.events.stream.pipe(
+          Stream.filter((event) => event.pathId === this.view.id),
+          Stream.takeUntil((event) => event.kind === "closed")
+        )
+      : Stream.empty
+  )
+
+  /** After an event of this path. */
+  onEvent(event: PathEvent): void {
+    if (event.kind === "abandoned") this.abandoned = event
+    if (event.kind === "closed") this.last = toStats(event.stats)
+    this.waiting.wakeAll()
+  }
+
+  /** The connection ended, and the path with it. */
+  onConnectionClosed(): void {
+    this.last ??= this.stats
+    this.waiting.wakeAll()
+  }
+
+  private get gone(): boolean {
+    return (
+      this.last !== undefined ||
+      this.view.state === "closing" ||
+      this.view.state === "closed" ||
+      this.connection.closeInfo !== undefined
+    )
+  }
+
+  private act(action: () => boolean): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
+      if (this.gone || !action()) return Effect.fail(this.failure("closed"))
+      this.connection.wake()
+      return Effect.void
+    })
+  }
+
+  private failure(why: "closed" | "validation"): QuicError {
+    const abandoned = this.abandoned
+    return new QuicError({
+      reason:
+        abandoned === undefined
+          ? new PathFailed({ pathId: this.id, why })
+          : new PathFailed({
+              pathId: this.id,
+              why: abandoned.initiator === "peer" ? "abandoned" : why,
+              code: abandoned.code
+            })
+    })
+  }
+}
+
+/** Of a path that the connection gave up before anybody asked for it. */
+const unused = (view: PathView): Stats => ({
+  id: view.id,
+  local: toInetAddress(view.local),
+  remote: toInetAddress(view.remote),
+  packetsSent: view.packetsSent,
+  packetsReceived: 0,
+  packetsLost: view.packetsLost,
+  spuriousLosses: 0,
+  bytesSent: 0,
+  bytesReceived: 0,
+  bytesLost: 0,
+  streamBytesSent: 0,
+  streamBytesReceived: 0,
+  latestRtt: view.latestRtt,
+  smoothedRtt: view.smoothedRtt,
+  rttVariance: view.rttVariance,
+  minRtt: view.minRtt,
+  congestionWindow: view.congestionWindow,
+  bytesInFlight: 0,
+  ptoCount: view.ptoCount,
+  mtu: view.mtu,
+  controller: ""
+})

@@ -1,0 +1,323 @@
+/**
+ * Streams: ordered bytes, each way ended by its sender (RFC 9000 section 2). A bidirectional stream both sends and
+ * receives, a unidirectional one does one of the two.
+ *
+ * Leaving the scope that a stream was opened in closes it: what was written is still delivered and then its end (FIN), or,
+ * if the scope failed or was interrupted, the sending part is reset with code 0, so that the peer never takes half a
+ * message for a whole one. What was not read is refused (STOP_SENDING, code 0).
+ *
+ * Every operation may be interrupted: an interrupted `write` sends nothing, an interrupted read loses nothing.
+ */
+import { Cause, Effect, Exit, Option, Pull, Sink, Stream } from "effect"
+import { closeError } from "./internal/runtime/CloseError.ts"
+import { WaitList } from "./internal/runtime/WaitList.ts"
+import type { CloseInfo, ConnectionMachine } from "./internal/connection/Machine.ts"
+import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
+import { ConnectionClosed, QuicError, StreamReset, StreamStopped } from "./QuicError.ts"
+
+/**
+ * @category type IDs
+ */
+export const TypeId = "~effect-mpquic/QuicStream"
+
+/**
+ * What can be written: bytes, or text as UTF-8. Bytes are not copied: do not change them until they are `flushed`.
+ *
+ * @category models
+ */
+export type Input = Uint8Array | string
+
+/**
+ * Counters of one stream, in bytes of the application.
+ *
+ * @category models
+ */
+export interface StreamStats {
+  readonly bytesWritten: number
+  readonly bytesAcknowledged: number
+  /** Handed to the application. */
+  readonly bytesRead: number
+  /** Arrived in order and not read yet. */
+  readonly bytesReadable: number
+}
+
+interface Common {
+  readonly [TypeId]: typeof TypeId
+  /** The stream ID (RFC 9000 section 2.1). */
+  readonly id: number
+  /** Counters now. */
+  readonly stats: StreamStats
+}
+
+/**
+ * The sending part of a stream.
+ *
+ * @category models
+ */
+export interface SendStream extends Common {
+  /**
+   * Takes all of the bytes at once, waiting while the send buffer (`sendBuffer` of the configuration) is full. Success
+   * says that they will be sent, not that they have arrived: see `flushed`. Fails with `StreamStopped` when the peer
+   * wants no more, and with the reason of the connection's end when it is over.
+   */
+  readonly write: (data: Input) => Effect.Effect<void, QuicError>
+  /** Writes, if there is anything to write, and ends the stream (FIN). Ending twice does nothing. */
+  readonly end: (data?: Input | undefined) => Effect.Effect<void, QuicError>
+  /** Waits until the peer has acknowledged everything that was written, and the end if it was ended. */
+  readonly flushed: Effect.Effect<void, QuicError>
+  /** Writes what it is given and ends the stream after it. */
+  readonly sink: Sink.Sink<void, Input, never, QuicError>
+  /** Gives up on what is not delivered yet (RESET_STREAM): the peer's reads fail with `StreamReset` and this code. */
+  readonly reset: (code: number) => Effect.Effect<void>
+  /** 0 (first) to 7 (last), 3 unless set (RFC 9218 section 4.1). */
+  readonly priority: number
+  /** `incremental` streams of the same priority take turns; others are sent one after the other. */
+  readonly setPriority: (
+    priority: number,
+    options?: { readonly incremental?: boolean | undefined }
+  ) => Effect.Effect<void>
+  /** Binds the stream's data to paths by ID, or frees it. A path that closes is taken off; after the last one any will do. */
+  readonly setPaths: (paths: ReadonlyArray<number> | "any") => Effect.Effect<void>
+}
+
+/**
+ * The receiving part of a stream.
+ *
+ * @category models
+ */
+export interface ReceiveStream extends Common {
+  /** The next bytes, at least one, or none at the end of the stream. Fails with `StreamReset` when the peer gave up. */
+  readonly read: Effect.Effect<Option.Option<Uint8Array>, QuicError>
+  /** All bytes from here on. What is not pulled is not acknowledged to the sender's window: a slow reader slows it down. */
+  readonly readable: Stream.Stream<Uint8Array, QuicError>
+  /** Waits for the end of the stream and gives all bytes from here on, in one piece. */
+  readonly bytes: Effect.Effect<Uint8Array, QuicError>
+  /** `bytes` as UTF-8 text. */
+  readonly text: Effect.Effect<string, QuicError>
+  /** Wants no more (STOP_SENDING): what has arrived is dropped, and the peer's writes fail with `StreamStopped` and this code. */
+  readonly stop: (code: number) => Effect.Effect<void>
+}
+
+/**
+ * A bidirectional stream.
+ *
+ * @category models
+ */
+export interface QuicStream extends SendStream, ReceiveStream {}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+const endOfStream = Cause.done()
+
+const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
+  if (chunks.length === 1) return chunks[0]!
+  let length = 0
+  for (const chunk of chunks) length += chunk.length
+  const all = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    all.set(chunk, at)
+    at += chunk.length
+  }
+  return all
+}
+
+/**
+ * Both parts in one object: unidirectional streams are given out as the part that they have.
+ *
+ * @internal
+ */
+export class QuicStreamImpl implements QuicStream {
+  readonly [TypeId] = TypeId
+  private readonly connection: ConnectionMachine
+  private readonly stream: StreamMachine
+  private readonly readers: WaitList
+  private readonly writers: WaitList
+  private readonly flushers: WaitList
+  /** What `bytes` has read so far: if it is interrupted, the next read begins with it. */
+  private gathered: Array<Uint8Array> = []
+
+  constructor(connection: ConnectionMachine, stream: StreamMachine) {
+    this.connection = connection
+    this.stream = stream
+    this.readers = new WaitList((wake) => {
+      stream.readWaiter = wake
+    })
+    this.writers = new WaitList((wake) => {
+      stream.writeWaiter = wake
+    })
+    this.flushers = new WaitList((wake) => {
+      stream.flushWaiter = wake
+    })
+  }
+
+  get id(): number {
+    return this.stream.id
+  }
+
+  get priority(): number {
+    return this.stream.urgency
+  }
+
+  get stats(): StreamStats {
+    const send = this.stream.send?.buffer
+    const receive = this.stream.receive?.buffer
+    return {
+      bytesWritten: send?.writtenOffset ?? 0,
+      bytesAcknowledged: send?.ackedOffset ?? 0,
+      bytesRead: receive?.readOffset ?? 0,
+      bytesReadable: receive?.readable ?? 0
+    }
+  }
+
+  readonly write = (data: Input): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => this.append(typeof data === "string" ? encoder.encode(data) : data, false))
+
+  readonly end = (data?: Input | undefined): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => {
+      if (data !== undefined && data.length > 0)
+        return this.append(typeof data === "string" ? encoder.encode(data) : data, true)
+      const send = this.stream.send
+      if (this.stream.isWritable) {
+        this.stream.finish()
+        this.connection.wake()
+        return Effect.void
+      }
+      // The FIN of before is on its way, or there.
+      return send !== undefined && send.buffer.finished && this.stream.error === undefined
+        ? Effect.void
+        : Effect.fail(this.writeError("end"))
+    })
+
+  /** All or nothing: the bytes are taken in one step as soon as there is any room, so the buffer may go over by one write. */
+  private append(bytes: Uint8Array, fin: boolean): Effect.Effect<void, QuicError> {
+    const stream = this.stream
+    if (!stream.isWritable) return Effect.fail(this.writeError("write"))
+    if (stream.writableBytes > 0 || bytes.length === 0) {
+      stream.write(bytes)
+      if (fin) stream.finish()
+      this.connection.wake()
+      return Effect.void
+    }
+    return Effect.flatMap(this.writers.wait, () => this.append(bytes, fin))
+  }
+
+  readonly flushed: Effect.Effect<void, QuicError> = Effect.suspend(() => {
+    if (this.stream.isFlushed) return Effect.void
+    const send = this.stream.send
+    if (this.stream.error !== undefined || (send !== undefined && send.resetCode >= 0))
+      return Effect.fail(this.writeError("flushed"))
+    return Effect.flatMap(this.flushers.wait, () => this.flushed)
+  })
+
+  readonly sink: Sink.Sink<void, Input, never, QuicError> = Sink.fromTransform((upstream) =>
+    Effect.flatMap(upstream, (chunks) => {
+      const [first, ...rest] = chunks
+      return rest.length === 0 ? this.write(first) : Effect.forEach(chunks, this.write, { discard: true })
+    }).pipe(
+      Effect.forever({ disableYield: true }),
+      Pull.catchDone(() => Effect.as(this.end(), [void 0] as const))
+    )
+  )
+
+  readonly reset = (code: number): Effect.Effect<void> =>
+    Effect.sync(() => {
+      if (this.stream.reset(code)) this.changed()
+    })
+
+  readonly setPriority = (
+    priority: number,
+    options?: { readonly incremental?: boolean | undefined }
+  ): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.stream.setPriority(priority, options?.incremental ?? this.stream.incremental)
+      this.connection.wake()
+    })
+
+  readonly setPaths = (paths: ReadonlyArray<number> | "any"): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.stream.setPaths(paths === "any" ? undefined : paths)
+      this.connection.wake()
+    })
+
+  readonly read: Effect.Effect<Option.Option<Uint8Array>, QuicError> = Effect.suspend(() => {
+    const bytes = this.gathered.shift() ?? this.stream.read()
+    if (bytes !== undefined) {
+      this.connection.wake()
+      return Effect.succeed(Option.some(bytes))
+    }
+    if (this.stream.isFinished) return Effect.succeedNone
+    const error = this.readError("read")
+    return error === undefined ? Effect.flatMap(this.readers.wait, () => this.read) : Effect.fail(error)
+  })
+
+  private readonly pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
+    const [first, ...rest] = [...this.gathered.splice(0), ...this.stream.readAll()]
+    if (first !== undefined) {
+      this.connection.wake()
+      return Effect.succeed([first, ...rest] as const)
+    }
+    if (this.stream.isFinished) return endOfStream
+    const error = this.readError("read")
+    return error === undefined ? Effect.flatMap(this.readers.wait, () => this.pull) : Effect.fail(error)
+  })
+
+  readonly readable: Stream.Stream<Uint8Array, QuicError> = Stream.fromPull(Effect.succeed(this.pull))
+
+  readonly bytes: Effect.Effect<Uint8Array, QuicError> = Effect.suspend(() => {
+    const chunks = this.stream.readAll()
+    if (chunks.length > 0) this.connection.wake()
+    for (const chunk of chunks) this.gathered.push(chunk)
+    if (this.stream.isFinished) return Effect.succeed(concat(this.gathered.splice(0)))
+    const error = this.readError("read")
+    return error === undefined ? Effect.flatMap(this.readers.wait, () => this.bytes) : Effect.fail(error)
+  })
+
+  readonly text: Effect.Effect<string, QuicError> = Effect.suspend(() =>
+    Effect.map(this.bytes, (bytes) => decoder.decode(bytes))
+  )
+
+  readonly stop = (code: number): Effect.Effect<void> =>
+    Effect.sync(() => {
+      if (this.stream.stopSending(code)) this.changed()
+    })
+
+  /** Leaves the stream as a scope's end asks. */
+  release(exit: Exit.Exit<unknown, unknown>): void {
+    const stream = this.stream
+    if (stream.error !== undefined) return
+    if (stream.isWritable) {
+      if (Exit.isSuccess(exit)) stream.finish()
+      else stream.reset(0)
+    }
+    if (!stream.isFinished) stream.stopSending(0)
+    this.changed()
+  }
+
+  private changed(): void {
+    this.connection.streams.flushWakes()
+    this.connection.wake()
+  }
+
+  private writeError(operation: string): QuicError {
+    const stream = this.stream
+    if (stream.error !== undefined) return closeError(stream.error as CloseInfo)
+    if (stream.stopCode >= 0) return new QuicError({ reason: new StreamStopped({ code: stream.stopCode }) })
+    return new QuicError({
+      reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}, which ended` })
+    })
+  }
+
+  private readError(operation: string): QuicError | undefined {
+    const stream = this.stream
+    if (stream.resetCode >= 0) return new QuicError({ reason: new StreamReset({ code: stream.resetCode }) })
+    if (stream.error !== undefined) return closeError(stream.error as CloseInfo)
+    const receive = stream.receive
+    return receive === undefined || receive.stopCode >= 0
+      ? new QuicError({
+          reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}, which ended` })
+        })
+      : undefined
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Events of the machine as a Stream, for any number of subscribers; without one an event costs nothing.
+ */
+import { type Cause, Effect, Queue, Stream } from "effect"
+
+/** Events that a slow subscriber may fall behind; then it loses the oldest. */
+const BACKLOG = 256
+
+export class Broadcast<A> {
+  private readonly queues = new Set<Queue.Queue<A, Cause.Done>>()
+  private ended = false
+
+  publish(event: A): void {
+    for (const queue of this.queues) Queue.offerUnsafe(queue, event)
+  }
+
+  end(): void {
+    this.ended = true
+    for (const queue of this.queues) Queue.endUnsafe(queue)
+    this.queues.clear()
+  }
+
+  /** Everything published from the moment it runs. */
+  readonly stream: Stream.Stream<A> = Stream.callback<A>(
+    (queue) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          if (this.ended) Queue.endUnsafe(queue)
+          else this.queues.add(queue)
+        }),
+        () => Effect.sync(() => this.queues.delete(queue))
+      ),
+    { bufferSize: BACKLOG, strategy: "sliding" }
+  )
+}

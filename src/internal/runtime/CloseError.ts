@@ -1,0 +1,45 @@
+/**
+ * Why a connection ended, as the error that its operations fail with.
+ */
+import { Duration } from "effect"
+import * as QuicError from "../../QuicError.ts"
+import type { CloseInfo } from "../connection/Machine.ts"
+import { TransportError } from "../wire/Protocol.ts"
+
+const reasonOf = (info: CloseInfo): QuicError.Reason => {
+  switch (info.kind) {
+    case "transport": {
+      const { code, initiator, reason, tls } = info
+      if (tls?.certificate !== undefined)
+        return new QuicError.CertificateRefused({ why: tls.certificate, message: tls.message, alert: tls.alert })
+      if (tls !== undefined) return new QuicError.HandshakeFailed({ alert: tls.alert, message: tls.message, initiator })
+      if (code >= TransportError.crypto && code < TransportError.crypto + 256) {
+        const alert = code - TransportError.crypto
+        const said = reason === "" ? "it gave no reason" : reason
+        const message = `${initiator === "peer" ? "the peer" : "this side"} ended the handshake with TLS alert ${alert}: ${said}`
+        return new QuicError.HandshakeFailed({ alert, message, initiator })
+      }
+      if (code === TransportError.connectionRefused && initiator === "peer")
+        return new QuicError.ConnectionRefused({ why: reason })
+      return new QuicError.TransportClosed({ code, initiator, reason, frameType: info.frameType })
+    }
+    case "application":
+      return new QuicError.ApplicationClosed({ code: info.code, reason: info.reason, initiator: info.initiator })
+    case "idleTimeout":
+      return new QuicError.IdleTimeout({ after: Duration.millis(info.after) })
+    case "handshakeTimeout":
+      return new QuicError.HandshakeTimeout({ after: Duration.millis(info.after) })
+    case "statelessReset":
+      return new QuicError.StatelessReset({})
+    case "versionNegotiation":
+      return new QuicError.VersionNegotiationFailed({ offered: info.offered })
+    case "internal":
+      return new QuicError.Internal({ cause: info.cause })
+  }
+}
+
+export const closeError = (info: CloseInfo): QuicError.QuicError => new QuicError.QuicError({ reason: reasonOf(info) })
+
+/** Ended as it should: nobody had anything to complain about. */
+export const isCleanClose = (info: CloseInfo): boolean =>
+  (info.kind === "application" || info.kind === "transport") && info.code === 0

@@ -1,0 +1,249 @@
+/**
+ * Where the machine meets Effect: sockets, fibers, the clock and one timer around an `EndpointMachine`.
+ *
+ * All happens in bursts. A burst is one call into the machine (datagrams that arrived together, a deadline, or what the
+ * application changed in one turn) followed by one `poll`. Nothing from Effect happens per packet.
+ */
+import { Cause, Clock, Effect, Exit, Fiber, Latch, Scope } from "effect"
+import type { QuicError } from "../../QuicError.ts"
+import type { BoundSocket } from "../../UdpSocket.ts"
+import type { EndpointMachine } from "../connection/Machine.ts"
+import { type Address, AddressBook, type DatagramBurst } from "../wire/Datagram.ts"
+import { SlabSink } from "./SlabSink.ts"
+
+/** ms that a closing endpoint waits for a full socket to take its last packets. */
+const LAST_PACKETS = 1000
+
+/** ms between two looks at a machine that keeps saying that it is late: it must not keep the processor busy. */
+const LATE_RETRY = 1
+
+export class EndpointRuntime {
+  readonly book = new AddressBook()
+  private machineOrNone: EndpointMachine | undefined = undefined
+  private readonly clock: Clock.Clock
+  private readonly scope: Scope.Closeable
+  private readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  private readonly sink = new SlabSink()
+  private readonly dirty = Latch.makeUnsafe(false)
+  /** What listeners of the machine left to be done when its call has returned. */
+  private tasks: Array<() => void> = []
+  /** A flush comes anyway: a wake need not ask for one. */
+  private flushing = false
+  /** A socket is full. */
+  private stalled = false
+  private stopped = false
+  /** When the timer fiber wakes; -Infinity while it runs, because then it arms itself. */
+  private armed = Infinity
+  private timer: Fiber.Fiber<void> | undefined = undefined
+
+  constructor(
+    clock: Clock.Clock,
+    scope: Scope.Closeable,
+    runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  ) {
+    this.clock = clock
+    this.scope = scope
+    this.runFork = runFork
+  }
+
+  get machine(): EndpointMachine {
+    return this.machineOrNone!
+  }
+
+  /** Bound so far, in that order. */
+  get sockets(): ReadonlyArray<BoundSocket> {
+    return this.sink.sockets
+  }
+
+  /** Monotonic, in ms with fractions. */
+  now(): number {
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  /** Wall clock in ms since 1970. */
+  readonly wallTime = (): number => this.clock.currentTimeMillisUnsafe()
+
+  /** Gives the runtime its machine and starts it: once, before anything else. */
+  start(machine: EndpointMachine): void {
+    this.machineOrNone = machine
+    this.fork(this.driver)
+  }
+
+  /** Forks into the scope of the runtime. */
+  fork<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> {
+    return Fiber.runIn(this.runFork(effect), this.scope)
+  }
+
+  /** Takes over a bound socket: receives from it and sends through it until the endpoint ends or the socket fails. */
+  addSocket(socket: BoundSocket): void {
+    this.sink.add(socket)
+    this.fork(this.receiveFrom(socket))
+  }
+
+  /** The socket bound to this address. */
+  socketAt(local: Address): BoundSocket | undefined {
+    return this.sink.find(local)
+  }
+
+  /** Something changed: flush at the end of this turn. Cheap, and called often. */
+  readonly wake = (): void => {
+    if (this.flushing || this.stopped) return
+    this.flushing = true
+    this.dirty.openUnsafe()
+  }
+
+  /** Runs a task when the machine is consistent: listeners of the machine must do everything this way. */
+  readonly defer = (task: () => void): void => {
+    this.tasks.push(task)
+    this.wake()
+  }
+
+  /** Closes every connection, gets their last packets out, and stops for good. The sockets stay open. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
+    this.machine.closeAll(0, "", this.now())
+    this.flush()
+    const last = this.stalled ? Effect.timeoutOption(this.lastRoom, LAST_PACKETS) : Effect.void
+    return Effect.flatMap(last, () => {
+      this.stopped = true
+      return Scope.close(this.scope, Exit.void)
+    })
+  })
+
+  private readonly lastRoom: Effect.Effect<void> = Effect.suspend(() =>
+    this.stalled ? Effect.flatMap(Effect.sleep(1), () => this.lastRoom) : Effect.void
+  )
+
+  private readonly driver: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.flatMap(this.dirty.await, () =>
+      // The rest of the turn may change more: one flush serves all of it.
+      Effect.flatMap(Effect.yieldNow, () => {
+        this.dirty.closeUnsafe()
+        this.flush()
+        return this.driver
+      })
+    )
+  )
+
+  private receiveFrom(socket: BoundSocket): Effect.Effect<void> {
+    const loop: Effect.Effect<void, QuicError> = Effect.flatMap(socket.pull, (burst) => {
+      this.receive(burst)
+      // What else this turn brings is the next burst, and fibers that were woken write their answers before the flush.
+      return Effect.flatMap(Effect.yieldNow, () => {
+        this.flush()
+        return loop
+      })
+    })
+    return Effect.onExit(loop, () =>
+      Effect.sync(() => {
+        this.sink.remove(socket)
+        this.stalled = false
+        this.flushing = false
+        this.wake()
+      })
+    ).pipe(
+      Effect.catch((error) =>
+        this.stopped ? Effect.void : Effect.logWarning(`Paths from ${socket.local} are lost: ${error.message}`)
+      )
+    )
+  }
+
+  private receive(burst: DatagramBurst): void {
+    if (this.stopped) return
+    this.flushing = true
+    try {
+      this.machine.receive(burst, this.now())
+      this.runTasks()
+    } catch (cause) {
+      this.report(cause)
+    }
+  }
+
+  /** Sends what may be sent, then sets the timer. */
+  private flush(): void {
+    if (this.stopped) return
+    this.flushing = true
+    try {
+      this.runTasks()
+      if (!this.stalled) {
+        if (!this.machine.poll(this.now(), this.sink)) this.waitForRoom()
+        this.runTasks()
+      }
+    } catch (cause) {
+      this.report(cause)
+    }
+    this.flushing = false
+    this.rearm()
+  }
+
+  private runTasks(): void {
+    while (this.tasks.length > 0) {
+      const tasks = this.tasks
+      this.tasks = []
+      for (const task of tasks) task()
+    }
+  }
+
+  private waitForRoom(): void {
+    const socket = this.sink.full
+    this.sink.full = undefined
+    if (socket === undefined) return
+    this.stalled = true
+    this.fork(
+      Effect.map(socket.writable, () => {
+        this.stalled = false
+        this.flush()
+      })
+    )
+  }
+
+  /** The machine closes a connection that goes wrong; what gets here is a mistake of the machine itself. */
+  private report(cause: unknown): void {
+    this.fork(Effect.logError("The QUIC endpoint failed to handle an event", Cause.die(cause)))
+  }
+
+  /** The timer is lazy: when a deadline moves later, its fiber finds out by itself. */
+  private rearm(): void {
+    const next = this.machine.nextTimeout()
+    if (next >= this.armed) return
+    this.timer?.interruptUnsafe()
+    this.armed = next
+    this.timer = this.fork(this.sleepUntil(next))
+  }
+
+  private sleepUntil(deadline: number): Effect.Effect<void> {
+    return Effect.flatMap(Effect.sleep(Math.max(deadline - this.now(), 0)), () => this.onTimer)
+  }
+
+  private readonly onTimer: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.stopped) return Effect.void
+    this.armed = -Infinity
+    // The live clock wakes up to 1 ms early, and deadlines may have moved.
+    if (this.machine.nextTimeout() <= this.now()) {
+      this.flushing = true
+      try {
+        this.machine.onTimeout(this.now())
+      } catch (cause) {
+        this.report(cause)
+      }
+      this.flush()
+    }
+    const next = this.machine.nextTimeout()
+    this.armed = next
+    if (next === Infinity) {
+      this.timer = undefined
+      return Effect.void
+    }
+    const now = this.now()
+    return this.sleepUntil(next > now ? next : now + LATE_RETRY)
+  })
+}
+
+/** A runtime that stops with the scope. Sockets must outlive it: bind them in a scope that closes later. */
+export const make: Effect.Effect<EndpointRuntime, never, Scope.Scope> = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const scope = yield* Scope.make()
+  const runtime = new EndpointRuntime(clock, scope, runFork)
+  yield* Effect.addFinalizer(() => runtime.stop)
+  return runtime
+})

@@ -1,0 +1,86 @@
+/**
+ * Where the machine sends to: picks the socket of a transmit, and keeps slabs for it to build packets in.
+ */
+import type { BoundSocket } from "../../UdpSocket.ts"
+import { type Address, sameAddress, type Transmit, type TransmitSink } from "../wire/Datagram.ts"
+
+/** Room for a full GSO batch and the packets of other paths built beside it. */
+export const SLAB_BYTES = 128 * 1024
+
+/** Slabs kept for reuse. */
+const SPARE_SLABS = 8
+
+/** A slab with bytes that sockets have taken and not sent yet: a batch may hold packets for several of them. */
+interface HeldSlab {
+  readonly slab: Uint8Array
+  readonly sockets: Array<BoundSocket>
+}
+
+export class SlabSink implements TransmitSink {
+  slab: Uint8Array = Buffer.allocUnsafeSlow(SLAB_BYTES)
+  /** The socket that can take no more for now. */
+  full: BoundSocket | undefined = undefined
+  /** Transmits from an address that has no socket (any more). */
+  unroutable = 0
+  /** In the order in which they were added. */
+  readonly sockets: Array<BoundSocket> = []
+  private held: Array<HeldSlab> = []
+  private readonly spare: Array<Uint8Array> = []
+  private lastLocal: Address | undefined = undefined
+  private last: BoundSocket | undefined = undefined
+
+  add(socket: BoundSocket): void {
+    this.sockets.push(socket)
+    this.lastLocal = this.last = undefined
+  }
+
+  remove(socket: BoundSocket): void {
+    const at = this.sockets.indexOf(socket)
+    if (at >= 0) this.sockets.splice(at, 1)
+    if (this.full === socket) this.full = undefined
+    this.lastLocal = this.last = undefined
+  }
+
+  send(transmit: Transmit): boolean {
+    let socket = this.last
+    if (transmit.local !== this.lastLocal) {
+      socket = this.last = this.find(transmit.local)
+      this.lastLocal = transmit.local
+    }
+    if (socket === undefined) {
+      this.unroutable++
+      return true
+    }
+    const more = socket.send(transmit)
+    if (socket.retained()) this.hold(transmit.bytes, socket)
+    if (!more) this.full = socket
+    return more
+  }
+
+  /** The socket bound to this address. */
+  find(local: Address): BoundSocket | undefined {
+    for (const socket of this.sockets) if (sameAddress(socket.local, local)) return socket
+    return undefined
+  }
+
+  private hold(bytes: Uint8Array, socket: BoundSocket): void {
+    for (const held of this.held) {
+      if (held.slab.buffer !== bytes.buffer) continue
+      if (!held.sockets.includes(socket)) held.sockets.push(socket)
+      return
+    }
+    if (this.slab.buffer !== bytes.buffer) return
+    this.held.push({ slab: this.slab, sockets: [socket] })
+    this.recycle()
+    this.slab = this.spare.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+  }
+
+  private recycle(): void {
+    const still: Array<HeldSlab> = []
+    for (const held of this.held) {
+      if (held.sockets.some((socket) => socket.retained())) still.push(held)
+      else if (this.spare.length < SPARE_SLABS) this.spare.push(held.slab)
+    }
+    this.held = still
+  }
+}
