@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { AddressBook, type Transmit } from "../src/internal/wire/Datagram.ts"
-import { type QuicError } from "../src/QuicError.ts"
+import { AddressInUse, AddressUnavailable, SocketFailed, type QuicError } from "../src/QuicError.ts"
 import * as UdpSocket from "../src/UdpSocket.ts"
 
 const loopback = { host: "127.0.0.1", port: 0 }
@@ -156,16 +156,16 @@ describe("UdpSocket.layerNode", () => {
       Effect.gen(function* () {
         const a = yield* bind()
         const taken = reason(yield* Effect.flip(bind({ host: "127.0.0.1", port: a.local.port })))
-        assert.strictEqual(taken._tag, "AddressInUse")
+        assert.instanceOf(taken, AddressInUse)
         assert.include(taken.message, `127.0.0.1:${a.local.port}`)
         const absent = reason(yield* Effect.flip(bind({ host: "198.51.100.1", port: 0 })))
-        assert.strictEqual(absent._tag, "AddressUnavailable")
+        assert.instanceOf(absent, AddressUnavailable)
         for (const address of [
           { host: "not an address", port: 0 },
           { host: "127.0.0.1", port: 70_000 }
         ]) {
           const bad = reason(yield* Effect.flip(bind(address)))
-          assert.strictEqual(bad._tag, "SocketFailed")
+          assert.instanceOf(bad, SocketFailed)
           assert.include(bad.message, address.host)
         }
       })
@@ -206,12 +206,12 @@ describe("UdpSocket.layerNode", () => {
         yield* Scope.close(scope, Exit.void)
         assert.deepStrictEqual(yield* receive(b, 1), [Uint8Array.of(5)])
         const error = yield* Fiber.join(reader)
-        assert.strictEqual(reason(error)._tag, "SocketFailed")
+        assert.instanceOf(reason(error), SocketFailed)
         assert.isTrue(socket.send(transmit(socket, b.local, Uint8Array.of(1))))
         assert.deepStrictEqual(socket.stats().sendErrors, { ERR_SOCKET_DGRAM_NOT_RUNNING: 1 })
         assert.isFalse(socket.retained())
         const refused = yield* Effect.flip(socket.transmit([transmit(socket, b.local, Uint8Array.of(1))]))
-        assert.strictEqual(reason(refused)._tag, "SocketFailed")
+        assert.instanceOf(reason(refused), SocketFailed)
         yield* bind({ host: "127.0.0.1", port: socket.local.port })
       })
     )
@@ -238,7 +238,7 @@ describe("UdpSocket.bindAll", () => {
         )
         assert.strictEqual(new Set(sockets.map(({ local }) => local.port)).size, 1)
         const taken = yield* Effect.flip(UdpSocket.bindAll({ host: "0.0.0.0", port: sockets[0]!.local.port }))
-        assert.strictEqual(reason(taken)._tag, "AddressInUse")
+        assert.instanceOf(reason(taken), AddressInUse)
       })
     )
   )
@@ -287,7 +287,7 @@ describe("UdpSocket.bindAll", () => {
         Effect.provideService(UdpSocket.UdpSocket, { ...real, hosts: () => ["198.51.100.1", "198.51.100.2"] }),
         Effect.flip
       )
-      assert.strictEqual(reason(error)._tag, "AddressUnavailable")
+      assert.instanceOf(reason(error), AddressUnavailable)
     }).pipe(Effect.provide(UdpSocket.layerNode))
   )
 })

@@ -301,7 +301,7 @@ export class Simulator implements LinkEvents<Flow> {
     const length = bytes.length
     let from = 0
     do {
-      const to = length - from <= segmentSize ? length : from + segmentSize
+      const to = segmentSize < 1 || length - from <= segmentSize ? length : from + segmentSize
       if (flow === undefined) {
         this.dropped++
         if (this.onTrace !== undefined) {

@@ -103,6 +103,16 @@ describe("SimulatorCore", () => {
     )
   })
 
+  it("takes a transmit without a segment size as one datagram", () => {
+    const { sim, a, b, arrivals } = pair({})
+    sim.send({ local: a, remote: b, ecn: 0, segmentSize: 0, bytes: new Uint8Array(30) })
+    sim.run()
+    assert.deepStrictEqual(
+      arrivals.map(({ length }) => length),
+      [30]
+    )
+  })
+
   it("keeps the rate exactly: 1000 packets of 1250 bytes at 10 Mbit/s take 1000 ms", () => {
     const { sim, a, b, arrivals, link } = pair({ mbps: 10, delay: 20, queue: 2000 })
     for (let i = 0; i < 1000; i++) send(sim, a, b, 1250)
@@ -350,27 +360,27 @@ describe("SimulatorCore timers", () => {
   })
 })
 
-describe("SimulatorCore translators (RFC 4787)", () => {
-  const behindNat = (options: { idle?: number; open?: boolean } = {}) => {
-    const lines: Array<string> = []
-    const sim = new Simulator({ onTrace: (line) => lines.push(line) })
-    const client = sim.addresses.intern("192.168.1.2", 5000)
-    const server = sim.addresses.intern("203.0.113.9", 443)
-    const stranger = sim.addresses.intern("203.0.113.10", 443)
-    const nat = sim.nat({ outside: "198.51.100.1", inside: ["192.168.1.*"], ...options })
-    sim.link("192.168.1.2", "203.0.113.9", { delay: 10 })
-    const sources: Array<Address> = []
-    const replies: Array<number> = []
-    sim.attach(server, (burst) => {
-      for (let i = 0; i < burst.count; i++) sources.push(burst.remote[i]!)
-    })
-    sim.attach(client, (burst, now) => {
-      assert.strictEqual(burst.local[0], client)
-      replies.push(now)
-    })
-    return { sim, client, server, stranger, nat, sources, replies }
-  }
+const behindNat = (options: { idle?: number; open?: boolean } = {}) => {
+  const lines: Array<string> = []
+  const sim = new Simulator({ onTrace: (line) => lines.push(line) })
+  const client = sim.addresses.intern("192.168.1.2", 5000)
+  const server = sim.addresses.intern("203.0.113.9", 443)
+  const stranger = sim.addresses.intern("203.0.113.10", 443)
+  const nat = sim.nat({ outside: "198.51.100.1", inside: ["192.168.1.*"], ...options })
+  sim.link("192.168.1.2", "203.0.113.9", { delay: 10 })
+  const sources: Array<Address> = []
+  const replies: Array<number> = []
+  sim.attach(server, (burst) => {
+    for (let i = 0; i < burst.count; i++) sources.push(burst.remote[i]!)
+  })
+  sim.attach(client, (burst, now) => {
+    assert.strictEqual(burst.local[0], client)
+    replies.push(now)
+  })
+  return { sim, client, server, stranger, nat, sources, replies }
+}
 
+describe("SimulatorCore translators (RFC 4787)", () => {
   it("hides the inside address, and lets answers in", () => {
     const { sim, client, server, nat, sources, replies } = behindNat()
     send(sim, client, server, 20)

@@ -148,7 +148,7 @@ class NodeUdpSocket implements BoundSocket {
       this.lastRemote = remote
       this.unreported = 0
     }
-    if (length <= segmentSize) {
+    if (length <= segmentSize || segmentSize < 1) {
       this.socket.send(bytes, remote.port, remote.host, report)
       this.sent++
     } else {

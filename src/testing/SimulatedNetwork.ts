@@ -1,0 +1,384 @@
+/**
+ * A simulated network under Effect's clock: hosts, links, translators and outages, with a `UdpSocket` Layer per host. Under
+ * `TestClock` a test decides when time passes, and one seed decides everything else, so a failure can be repeated exactly.
+ *
+ * ```ts
+ * const net = yield* SimulatedNetwork.make({ seed: 7 })
+ * const client = net.host("client", ["10.0.0.1", "10.0.1.1"])
+ * const server = net.host("server", ["10.9.0.1"])
+ * const wifi = net.link("10.0.0.1", "10.9.0.1", { mbps: 40, delay: 10, queue: 100 })
+ * // ... Effect.provide(client.udpSocket)
+ * wifi.cut()
+ * yield* TestClock.adjust("3 seconds")
+ * wifi.restore()
+ * ```
+ */
+import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
+import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
+import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
+import { type Address, type Transmit } from "../internal/wire/Datagram.ts"
+import { type QuicError } from "../QuicError.ts"
+import { type BindOptions, type BoundSocket, type SocketStats, UdpSocket } from "../UdpSocket.ts"
+import { type LinkOptions, type LinkStats } from "./Link.ts"
+import {
+  type Attachment,
+  type DatagramReceiver,
+  type DuplexOptions,
+  type Hosts,
+  type NatOptions,
+  Simulator,
+  type SimLink
+} from "./SimulatorCore.ts"
+
+export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
+
+/**
+ * Settings of a network.
+ *
+ * @category configuration
+ */
+export interface Options {
+  /** Everything random follows from it. Default 1. It is logged when the scope of the network ends with a failure. */
+  readonly seed?: number | undefined
+  /** What links have that do not say otherwise. Default: a delay of 1 ms and no limits. */
+  readonly link?: LinkOptions | undefined
+  /** Keep a line for each datagram in `trace`. Default false. */
+  readonly trace?: boolean | undefined
+}
+
+/**
+ * A host of the network.
+ *
+ * @category models
+ */
+export interface Host {
+  readonly name: string
+  readonly addresses: ReadonlyArray<string>
+  /** The sockets of this host: provide it to an endpoint, and the endpoint lives here. */
+  readonly udpSocket: Layer.Layer<UdpSocket>
+}
+
+/**
+ * A link between hosts. Operations take effect at once.
+ *
+ * @category models
+ */
+export interface NetworkLink {
+  /** Changes options from now on; what is not named stays. */
+  readonly set: (options: DuplexOptions) => void
+  /** Starts an outage: what is inside is lost, what is sent into it too. */
+  readonly cut: () => void
+  readonly restore: () => void
+  /** An outage of some ms. */
+  readonly outage: (ms: number) => void
+  readonly stats: () => { readonly forward: LinkStats; readonly backward: LinkStats }
+}
+
+/**
+ * A network address translator.
+ *
+ * @category models
+ */
+export interface NetworkNat {
+  /** Gives every mapping another public port, and another public address when one is named. */
+  readonly rebind: (outside?: string) => void
+  readonly mappings: () => ReadonlyArray<readonly [inside: Address, outside: Address]>
+}
+
+/**
+ * The network that a test runs in.
+ *
+ * @category services
+ */
+export class SimulatedNetwork extends Context.Service<
+  SimulatedNetwork,
+  {
+    readonly seed: number
+    /** Adds a host. The name is for the reader; addresses belong to one host only. */
+    readonly host: (name: string, addresses: ReadonlyArray<string>) => Host
+    /**
+     * Joins two groups of hosts by one link that all their traffic shares: addresses, or prefixes that end in `*`. The more
+     * specific link wins, then the later one. Throws a `RangeError` for options out of range.
+     */
+    readonly link: (a: Hosts, b: Hosts, options?: DuplexOptions) => NetworkLink
+    /** A link that carries nothing until `route` names it. */
+    readonly makeLink: (options?: DuplexOptions) => NetworkLink
+    /** Sends what `a` and `b` have for each other through several links, in this order from `a` to `b`. */
+    readonly route: (a: Hosts, b: Hosts, links: ReadonlyArray<NetworkLink>) => void
+    /** Puts hosts behind a translator. */
+    readonly nat: (options: NatOptions) => NetworkNat
+    /** With the option `trace`: a line for each datagram that arrived or was dropped. Times are in ms since `make`. */
+    readonly trace: ReadonlyArray<string>
+    /** Datagrams that reached nobody: no such address, nobody bound to it, or kept out by a translator. */
+    readonly unreachable: () => number
+  }
+>()("effect-mpquic/testing/SimulatedNetwork") {}
+
+/**
+ * Makes a network. It lives as long as its scope.
+ *
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* (options: Options = {}) {
+  const trace: Array<string> = []
+  const simulator = new Simulator({
+    seed: options.seed,
+    link: options.link,
+    onTrace: options.trace === true ? (line) => trace.push(line) : undefined
+  })
+  const driver = yield* makeDriver(simulator)
+  const scope = yield* Effect.scope
+  yield* Scope.addFinalizerExit(scope, (exit) =>
+    Exit.isFailure(exit) ? Effect.logWarning(`The simulated network had seed ${simulator.seed}`) : Effect.void
+  )
+  const links = new WeakMap<NetworkLink, SimLink>()
+  const wrap = (link: SimLink): NetworkLink => {
+    const change = (changed: DuplexOptions): void => driver.act(() => link.set(changed))
+    const networkLink: NetworkLink = {
+      set: change,
+      cut: () => change({ up: false }),
+      restore: () => change({ up: true }),
+      outage: (ms) =>
+        driver.act(() => {
+          link.cut()
+          simulator.at(simulator.now + ms, () => link.restore())
+        }),
+      stats: () => ({ forward: { ...link.stats.forward }, backward: { ...link.stats.backward } })
+    }
+    links.set(networkLink, link)
+    return networkLink
+  }
+  return SimulatedNetwork.of({
+    seed: simulator.seed,
+    host: (name, addresses) => ({
+      name,
+      addresses,
+      udpSocket: Layer.succeed(UdpSocket, {
+        bind: makeBind(driver, addresses),
+        hosts: () => addresses,
+        lane: "simulated"
+      })
+    }),
+    link: (a, b, duplex) => wrap(simulator.link(a, b, duplex)),
+    makeLink: (duplex) => wrap(simulator.makeLink(duplex)),
+    route: (a, b, through) =>
+      simulator.route(
+        a,
+        b,
+        through.map((link) => links.get(link)!)
+      ),
+    nat: (natOptions) => {
+      const nat = simulator.nat(natOptions)
+      return { rebind: (outside) => driver.act(() => nat.rebind(outside)), mappings: () => nat.mappings }
+    },
+    trace,
+    unreachable: () => simulator.unreachable
+  })
+})
+
+/**
+ * A network as a Layer.
+ *
+ * @category layers
+ */
+export const layer = (options?: Options): Layer.Layer<SimulatedNetwork> => Layer.effect(SimulatedNetwork, make(options))
+
+/**
+ * The sockets of a new host on the network.
+ *
+ * @category layers
+ */
+export const layerHost = (
+  name: string,
+  addresses: ReadonlyArray<string>
+): Layer.Layer<UdpSocket, never, SimulatedNetwork> =>
+  Layer.unwrap(Effect.map(SimulatedNetwork, (network) => network.host(name, addresses).udpSocket))
+
+/** Runs the simulator by the clock. */
+interface Driver {
+  readonly simulator: Simulator
+  /** Does something in the simulator now, and sees to it that what follows happens in time. */
+  readonly act: (run: () => void) => void
+}
+
+/** One nanosecond in ms: what clocks can tell apart. An event due before the next one is due now. */
+const nanosecond = 1e-6
+
+const makeDriver = Effect.fnUntraced(function* (simulator: Simulator) {
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const epoch = Number(clock.monotonicTimeNanosUnsafe())
+  const now = (): number => (Number(clock.monotonicTimeNanosUnsafe()) - epoch) / 1e6
+  let armed = Infinity
+  let fiber: Fiber.Fiber<void> | undefined
+  let running = false
+
+  // Sleeps until the next event; sleeps again when the clock rounded down, or when events were added.
+  const loop: Effect.Effect<void> = Effect.suspend(() => {
+    const time = now()
+    const due = simulator.next()
+    running = true
+    simulator.run(due > time && due <= time + nanosecond ? due : time)
+    running = false
+    const next = simulator.next()
+    armed = next
+    if (next === Infinity) {
+      fiber = undefined
+      return Effect.void
+    }
+    return Effect.andThen(pause(next), loop)
+  })
+  // What is due now waits for the caller to finish: nobody is called from inside a `send`.
+  const pause = (next: number): Effect.Effect<void> => {
+    // Whole nanoseconds, rounded up; differences of large times carry an error far below one.
+    const left = Math.ceil((next - now()) * 1e6 - 0.01) / 1e6
+    return left > 0 ? Effect.sleep(left) : Effect.yieldNow
+  }
+  const act = (run: () => void): void => {
+    if (!running) simulator.now = Math.max(simulator.now, now())
+    run()
+    const next = simulator.next()
+    if (running || next >= armed) return
+    fiber?.interruptUnsafe()
+    armed = next
+    fiber = Fiber.runIn(fork(Effect.andThen(pause(next), loop)), scope)
+  }
+  return { simulator, act } satisfies Driver
+})
+
+const wildcards = new Set(["0.0.0.0", "::"])
+const firstEphemeral = 49_152
+const portRange = 65_536 - firstEphemeral
+
+const makeBind = (driver: Driver, hosts: ReadonlyArray<string>): UdpSocket["Service"]["bind"] => {
+  const { simulator } = driver
+  let ephemeral = 0
+  return (address, options) =>
+    Effect.suspend((): Effect.Effect<BoundSocket, QuicError, Scope.Scope> => {
+      const wildcard = wildcards.has(address.host)
+      const bound = wildcard
+        ? hosts.filter((host) => host.includes(":") === address.host.includes(":"))
+        : hosts.filter((host) => host === address.host)
+      if (bound.length === 0) return Effect.fail(addressUnavailable(address))
+      const isFree = (port: number) => bound.every((host) => simulator.isFree(simulator.addresses.intern(host, port)))
+      let port = address.port
+      if (port === 0) {
+        for (let tries = 0; tries < portRange; tries++) {
+          const candidate = firstEphemeral + (ephemeral++ % portRange)
+          if (isFree(candidate)) {
+            port = candidate
+            break
+          }
+        }
+      }
+      if (port === 0 || !isFree(port)) return Effect.fail(addressInUse(address))
+      return Effect.acquireRelease(
+        Effect.sync(() => new SimulatedSocket(driver, address.host, bound, port, options)),
+        (socket) => socket.close
+      )
+    })
+}
+
+class SimulatedSocket implements BoundSocket, DatagramReceiver {
+  readonly local: Address
+  readonly addresses: BoundSocket["addresses"]
+  readonly pull: BoundSocket["pull"]
+  readonly incoming: BoundSocket["incoming"]
+  readonly writable: Effect.Effect<void> = Effect.void
+  readonly transmit: BoundSocket["transmit"]
+  readonly close: Effect.Effect<void>
+
+  private readonly driver: Driver
+  private readonly inbox = new UdpInbox()
+  private readonly attachments: ReadonlyArray<Attachment>
+  /** Where datagrams leave from that name no address of this socket (it is bound to a wildcard). */
+  private readonly source: Address
+  private readonly sources: ReadonlySet<string>
+  private readonly onSendError: BindOptions["onSendError"]
+  private readonly outgoing: Transmit
+  private readonly sendNow: () => void
+  private sent = 0
+  private sentBytes = 0
+  private refused = 0
+  private closed = false
+
+  constructor(
+    driver: Driver,
+    host: string,
+    bound: ReadonlyArray<string>,
+    port: number,
+    options: BindOptions | undefined
+  ) {
+    const { addresses } = driver.simulator
+    this.driver = driver
+    this.addresses = options?.addresses ?? addresses
+    this.onSendError = options?.onSendError
+    this.local = this.addresses.intern(host, port)
+    const sources = bound.map((each) => addresses.intern(each, port))
+    this.source = sources[0]!
+    this.sources = new Set(bound)
+    this.attachments = sources.map((address) => driver.simulator.listen(address, this))
+    this.outgoing = { local: this.source, remote: this.source, ecn: 0, segmentSize: 0, bytes: new Uint8Array() }
+    this.sendNow = () => driver.simulator.send(this.outgoing)
+    this.pull = this.inbox.pull
+    this.incoming = Stream.fromEffectRepeat(this.inbox.pull)
+    this.transmit = transmitAll(this, () => (this.closed ? socketClosed("send", this.local) : undefined))
+    this.close = Effect.sync(() => {
+      this.closed = true
+      for (const attachment of this.attachments) attachment.close()
+      this.inbox.close(() => socketClosed("receive", this.local))
+    })
+  }
+
+  send = (transmit: Transmit): boolean => {
+    const { bytes, local, remote, segmentSize, ecn } = transmit
+    if (this.closed) {
+      this.refused++
+      this.onSendError?.({ code: "ERR_SOCKET_DGRAM_NOT_RUNNING", remote })
+      return true
+    }
+    const { addresses } = this.driver.simulator
+    const { outgoing } = this
+    outgoing.local =
+      local.port === this.source.port && this.sources.has(local.host)
+        ? addresses.intern(local.host, local.port)
+        : this.source
+    outgoing.remote = addresses.intern(remote.host, remote.port)
+    outgoing.ecn = ecn
+    outgoing.segmentSize = segmentSize
+    outgoing.bytes = bytes
+    this.driver.act(this.sendNow)
+    this.sent += bytes.length <= segmentSize || segmentSize < 1 ? 1 : Math.ceil(bytes.length / segmentSize)
+    this.sentBytes += bytes.length
+    return true
+  }
+
+  retained = (): boolean => false
+
+  stats = (): SocketStats => ({
+    received: this.inbox.received,
+    receivedBytes: this.inbox.receivedBytes,
+    sent: this.sent,
+    sentBytes: this.sentBytes,
+    dropped: this.inbox.dropped,
+    sendErrors: this.refused === 0 ? {} : { ERR_SOCKET_DGRAM_NOT_RUNNING: this.refused }
+  })
+
+  /** For logs: not the memory of the socket. */
+  toJSON(): unknown {
+    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats() }
+  }
+
+  /** For the simulator: a datagram has arrived. */
+  datagram(packet: Parameters<DatagramReceiver["datagram"]>[0]): void {
+    const { addresses } = this
+    const local = addresses.intern(packet.to.host, packet.to.port)
+    const remote = addresses.intern(packet.from.host, packet.from.port)
+    this.inbox.push(packet.buffer, packet.length, local, remote, packet.ecn)
+  }
+
+  /** For the simulator: nothing to do, the reader was woken and comes when the instant is over. */
+  flush(): void {}
+}

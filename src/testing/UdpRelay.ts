@@ -1,0 +1,200 @@
+/**
+ * A UDP relay: datagrams pass through it on their way to a target and back, with the rate, delay, loss and outages of a
+ * network that is not there. It works on real sockets (demonstrations, live tests, foreign peers) as well as on simulated
+ * ones: it uses whichever `UdpSocket` Layer it is given.
+ *
+ * ```ts
+ * const relay = yield* UdpRelay.make({
+ *   listen: { host: "127.0.0.1", port: 0 },
+ *   target: { host: "127.0.0.1", port: 4433 },
+ *   mbps: 40,
+ *   delay: 10,
+ *   queue: 100
+ * })
+ * // connect to relay.address, then:
+ * relay.cut()
+ * ```
+ *
+ * It releases what is due about every millisecond (the grain of timers) and reckons rates by time, so that they are
+ * exact however late a timer is; a delay may be up to 2 ms longer than asked.
+ */
+import { Clock, Effect, Exit, Latch, Scope } from "effect"
+import { type Address, AddressBook, type DatagramBurst, type Transmit } from "../internal/wire/Datagram.ts"
+import { type QuicError } from "../QuicError.ts"
+import { type BoundSocket, UdpSocket } from "../UdpSocket.ts"
+import { type LinkOptions } from "./Link.ts"
+import { makeRelayCore, type RelayCore, type RelayStats } from "./RelayCore.ts"
+import { type DuplexOptions } from "./SimulatorCore.ts"
+
+export { makeRelayCore, type RelayCore, type DuplexOptions, type LinkOptions, type RelayStats }
+
+/**
+ * Settings of a relay. Link options hold for each direction, except where `forward` (to the target) or `backward` has its
+ * own.
+ *
+ * @category configuration
+ */
+export interface Options extends DuplexOptions {
+  /** Where clients send to. Port 0: the system chooses. */
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly target: { readonly host: string; readonly port: number }
+  /** Local host of the sockets that talk to the target. Default: that of `listen`. */
+  readonly from?: string | undefined
+  /** Clients served at the same time, each with a socket of its own. A new one beyond that replaces the oldest. Default 64. */
+  readonly maxClients?: number | undefined
+  /** For losses, jitter and the like. Default 1. */
+  readonly seed?: number | undefined
+}
+
+/**
+ * A running relay. Operations take effect at once.
+ *
+ * @category models
+ */
+export interface UdpRelay {
+  /** What clients connect to. */
+  readonly address: Address
+  /** Starts an outage: what is inside is lost, what comes in too. */
+  readonly cut: () => void
+  readonly restore: () => void
+  /** Changes link options; what is not named stays. Throws a `RangeError` for options out of range. */
+  readonly set: (options: DuplexOptions) => void
+  readonly stats: () => RelayStats
+  /** Clients with an open session. */
+  readonly clients: () => ReadonlyArray<Address>
+  /**
+   * Gives every session a new socket towards the target, so that the target sees its peers move to other ports: a NAT
+   * rebinding (RFC 9000 section 9.3).
+   */
+  readonly rebind: Effect.Effect<void, QuicError>
+}
+
+/** One client and its socket towards the target. */
+interface Session {
+  readonly client: Address
+  socket: BoundSocket
+  scope: Scope.Closeable | undefined
+}
+
+/**
+ * Runs a relay until the scope closes.
+ *
+ * @category constructors
+ */
+export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSocket | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { listen, target: targetInput, from = listen.host, maxClients = 64, seed, ...link } = options
+    const service = yield* UdpSocket
+    const clock = yield* Clock.Clock
+    const scope = yield* Effect.scope
+    const addresses = new AddressBook()
+    const target = addresses.intern(targetInput.host, targetInput.port)
+    const front = yield* service.bind(listen, { addresses })
+    const sessions = new Map<string, Session>()
+    const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+    const outgoing: Transmit = { local: front.local, remote: target, ecn: 0, segmentSize: 0, bytes: new Uint8Array() }
+    const core = makeRelayCore<Session>(
+      { ...link, seed },
+      {
+        send: (direction, session, bytes, ecn) => {
+          const socket = direction === "forward" ? session.socket : front
+          outgoing.local = socket.local
+          outgoing.remote = direction === "forward" ? target : session.client
+          outgoing.ecn = ecn
+          outgoing.segmentSize = bytes.length
+          outgoing.bytes = bytes
+          return !socket.send(outgoing) && socket.retained()
+        }
+      }
+    )
+
+    // One fiber releases what is due, every tick while there is something inside.
+    const busy = Latch.makeUnsafe(false)
+    const release: Effect.Effect<never> = Effect.suspend(() => {
+      core.advance(now())
+      if (core.next() < Infinity) return Effect.andThen(Effect.sleep(tick), release)
+      busy.closeUnsafe()
+      return Effect.andThen(busy.await, release)
+    })
+    yield* Effect.forkIn(release, scope)
+
+    /** Hands over the datagrams of a burst from `start` on, up to one whose session must be opened first. */
+    const offer = (
+      direction: "backward" | "forward",
+      burst: DatagramBurst,
+      start: number,
+      find: (remote: Address) => Session | undefined
+    ): number => {
+      const time = now()
+      let index = start
+      for (; index < burst.count; index++) {
+        const session = find(burst.remote[index]!)
+        if (session === undefined) break
+        const at = burst.offset[index]!
+        core.offer(direction, session, burst.slab, at, at + burst.length[index]!, burst.ecn[index]!, time)
+      }
+      core.advance(time)
+      if (core.next() < Infinity) busy.openUnsafe()
+      return index
+    }
+
+    const receiveAnswers = (session: Session, socket: BoundSocket): Effect.Effect<never, QuicError> => {
+      const find = () => session
+      return Effect.forever(Effect.map(socket.pull, (burst) => offer("backward", burst, 0, find)))
+    }
+
+    /** Gives a session a new socket, and closes the one it had. */
+    const renew = (session: Session): Effect.Effect<void, QuicError> =>
+      Effect.gen(function* () {
+        const own = yield* Scope.fork(scope)
+        const socket = yield* service.bind({ host: from, port: 0 }, { addresses }).pipe(
+          Scope.provide(own),
+          Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+        )
+        yield* Effect.forkIn(receiveAnswers(session, socket), own)
+        const old = session.scope
+        session.socket = socket
+        session.scope = own
+        if (old !== undefined) yield* Scope.close(old, Exit.void)
+      })
+
+    const admit = Effect.fnUntraced(function* (client: Address) {
+      if (sessions.size >= maxClients) {
+        const [oldest] = sessions.values()
+        sessions.delete(oldest!.client.key)
+        if (oldest!.scope !== undefined) yield* Scope.close(oldest!.scope, Exit.void)
+      }
+      const session: Session = { client, socket: front, scope: undefined }
+      yield* renew(session)
+      sessions.set(client.key, session)
+    })
+
+    const findSession = (remote: Address) => sessions.get(remote.key)
+    const receiveClients = Effect.gen(function* () {
+      while (true) {
+        const burst = yield* front.pull
+        let index = offer("forward", burst, 0, findSession)
+        while (index < burst.count) {
+          // Without a socket for this client, its datagram is lost, as on a router without a free port.
+          const admitted = yield* Effect.exit(admit(burst.remote[index]!))
+          index = offer("forward", burst, Exit.isSuccess(admitted) ? index : index + 1, findSession)
+        }
+      }
+    })
+    yield* Effect.forkIn(receiveClients, scope)
+
+    const set = (change: DuplexOptions): void => core.set(change, now())
+    return {
+      address: front.local,
+      cut: () => set({ up: false }),
+      restore: () => set({ up: true }),
+      set,
+      stats: core.stats,
+      clients: () => Array.from(sessions.values(), ({ client }) => client),
+      rebind: Effect.suspend(() => Effect.forEach(Array.from(sessions.values()), renew, { discard: true }))
+    }
+  })
+
+/** Ms between releases. */
+const tick = 1
