@@ -373,10 +373,8 @@ class SimulatedSocket implements BoundSocket, DatagramReceiver {
 
   /** For the simulator: a datagram has arrived. */
   datagram(packet: Parameters<DatagramReceiver["datagram"]>[0]): void {
-    const { addresses } = this
-    const local = addresses.intern(packet.to.host, packet.to.port)
-    const remote = addresses.intern(packet.from.host, packet.from.port)
-    this.inbox.push(packet.buffer, packet.length, local, remote, packet.ecn)
+    const remote = this.addresses.intern(packet.from.host, packet.from.port)
+    this.inbox.push(packet.buffer, packet.length, this.local, remote, packet.ecn)
   }
 
   /** For the simulator: nothing to do, the reader was woken and comes when the instant is over. */
