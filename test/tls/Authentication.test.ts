@@ -135,8 +135,10 @@ describe("authentication", () => {
     })
   }
 
-  it("CertificateRequest without signature_algorithms: 109; with a context: 47", () => {
+  it("CertificateRequest without signature_algorithms: 109; with a context or an extension of elsewhere: 47", () => {
     assertAlert(requested(encodeCertificateRequest(new Map())), 109)
+    const misplaced = new Map([[ExtensionType.keyShare, bytes(0)]])
+    assertAlert(requested(encodeCertificateRequest(misplaced)), 47)
     assertAlert(requested(bytes(13, 0, 0, 4, 1, 7, 0, 0)), 47)
   })
 

@@ -88,7 +88,9 @@ describe("messages out of place: 10 (RFC 8446 section 4)", () => {
     assert.strictEqual(failure?.transportError, protocolViolation)
   })
 
-  it("a malformed ticket: 50", () => {
+  it("a malformed ticket: 50; one with an extension that belongs elsewhere: 47", () => {
+    const misplaced = new Map([[ExtensionType.alpn, none]])
+    assertAlert(toConnected(encodeNewSessionTicket({ ...ticket, extensions: misplaced })), 47)
     const empty = encodeNewSessionTicket({ ...ticket, ticket: none })
     assertAlert(connected().client.session.receive(Level.oneRtt, empty), 50)
   })

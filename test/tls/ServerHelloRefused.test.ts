@@ -52,7 +52,7 @@ describe("what a client refuses in ServerHello (RFC 8446 section 4.1.3)", () => 
     assertAlert(serverExtension(ExtensionType.keyShare, undefined), 109)
     const share = (group: number, keyExchange: Uint8Array) =>
       serverExtension(ExtensionType.keyShare, encodeServerShare({ group, keyExchange }))
-    assertAlert(share(0x0017, new Uint8Array(65).fill(4)), 47)
+    assertAlert(share(0x0017, new Uint8Array(32).fill(9)), 47)
     assertAlert(share(0x001d, new Uint8Array(32)), 47)
   })
 
@@ -81,6 +81,7 @@ describe("what a client refuses in ServerHello (RFC 8446 section 4.1.3)", () => 
         1
       )
       assertAlert(again, 10)
+      assert.include(again!.message, "a second HelloRetryRequest")
     })
 
     it("followed by another suite or group: 47", () => {
@@ -126,6 +127,10 @@ describe("what a client refuses in EncryptedExtensions", () => {
   it("an answer to what was not asked: 110; an extension that belongs elsewhere: 47", () => {
     assertAlert(encryptedExtension(ExtensionType.earlyData, none), 110)
     assertAlert(encryptedExtension(ExtensionType.keyShare, none), 47)
+  })
+
+  it("supported_groups that are malformed: 50", () => {
+    assertAlert(encryptedExtension(ExtensionType.supportedGroups, bytes(0, 1, 0)), 50)
   })
 
   it("a server_name with content: 50", () => assertAlert(encryptedExtension(ExtensionType.serverName, bytes(0)), 50))

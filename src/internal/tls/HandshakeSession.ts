@@ -16,7 +16,7 @@ import {
   messageName
 } from "./Messages.ts"
 import { type ResolvedConfig } from "./OwnTlsConfig.ts"
-import { announcedSchemes, schemeName, schemesOf, signWith, signedContent, verifyWith } from "./Signatures.ts"
+import { schemeName, schemesOf, signWith, signedContent, verifyWith } from "./Signatures.ts"
 import type { CipherSuite, TlsFailure, TlsOutput, TlsSession, TlsSessionOptions } from "./TlsSession.ts"
 
 interface TrafficSecrets {
@@ -234,7 +234,7 @@ export abstract class HandshakeSession implements TlsSession {
   protected receiveCertificateVerify(body: Uint8Array, message: Uint8Array): void {
     const { scheme, signature } = decodeCertificateVerify(body)
     const key = this.#peerKey!
-    if (!announcedSchemes.includes(scheme) || !schemesOf(key).includes(scheme)) {
+    if (!schemesOf(key).includes(scheme)) {
       abort(Alert.illegalParameter, `CertificateVerify with ${schemeName(scheme)}, which does not fit the certificate`)
     }
     if (!verifyWith(scheme, key, signedContent(this.#peer, this.transcript.digest()), signature)) {
