@@ -1,0 +1,32 @@
+import { type Controller, type PathInfo } from "../../src/CongestionControl.ts"
+import { RttEstimator } from "../../src/internal/recovery/RttEstimator.ts"
+
+export const MSS = 1200
+
+/** A path with a fixed RTT of 100 ms, which tests may change. */
+export class TestPath implements PathInfo {
+  readonly pathId = 0
+  readonly maxDatagramSize = MSS
+  readonly rtt = new RttEstimator(100)
+
+  constructor() {
+    this.setRtt(100)
+  }
+
+  setRtt(ms: number): void {
+    this.rtt.hasSample = true
+    this.rtt.latest = this.rtt.smoothed = ms
+    this.rtt.min = Math.min(this.rtt.min, ms)
+  }
+}
+
+/** One RTT with the window in full use: every packet acknowledged by itself. Returns the time after it. */
+export const round = (controller: Controller, path: TestPath, now: number): number => {
+  const rtt = path.rtt.smoothed
+  const packets = Math.floor(controller.congestionWindow / MSS)
+  for (let i = 0; i < packets; i++) {
+    const sent = now + (i * rtt) / packets
+    controller.onAcked(sent + rtt, MSS, sent, false)
+  }
+  return now + rtt
+}

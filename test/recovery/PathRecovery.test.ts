@@ -1,0 +1,696 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Space } from "../../src/internal/recovery/PathRecovery.ts"
+import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
+import { TransportError } from "../../src/internal/wire/Protocol.ts"
+import { Bench } from "./support.ts"
+
+describe("PathRecovery acknowledgements (RFC 9002 appendix A.7)", () => {
+  it("reports records and packets once, in order, and frees the window", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 4; i++) bench.send(i)
+    assert.strictEqual(bench.path.bytesInFlight, 4800)
+    bench.ack(100, [
+      [3, 3],
+      [0, 1]
+    ])
+    assert.deepStrictEqual(bench.takeLog(), [
+      "frame acked 0",
+      "acked 2:0",
+      "frame acked 1",
+      "acked 2:1",
+      "frame acked 3",
+      "acked 2:3"
+    ])
+    assert.strictEqual(bench.path.bytesInFlight, 1200)
+    bench.ack(101, [[0, 3]])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 2", "acked 2:2"])
+    bench.ack(102, [[0, 3]])
+    assert.deepStrictEqual(bench.takeLog(), [])
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+    assert.deepStrictEqual([bench.path.packetsSent, bench.path.packetsAcked, bench.path.packetsLost], [4, 4, 0])
+    assert.deepStrictEqual([bench.path.bytesSent, bench.path.bytesAcked], [4800, 4800])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 100 3600 3", "acked 101 1200 2"])
+  })
+
+  it("reports every record of a packet, and gives them back to the pool after that", () => {
+    const bench = new Bench()
+    const first = bench.record(7)
+    bench.record(8)
+    bench.path.onPacketSent(2, 0, 0, 500, true, true, false, bench.list.detach())
+    bench.ack(10, [[0, 0]])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 7", "frame acked 8", "acked 2:0"])
+    const again = [bench.pool.take(SentFrameKind.ping), bench.pool.take(SentFrameKind.ping)]
+    assert.include(again, first)
+  })
+
+  it("refuses what was never sent (RFC 9000 section 13.1)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    assert.strictEqual(bench.ack(10, [[0, 1]])?.code, TransportError.protocolViolation)
+    assert.strictEqual(bench.ack(10, [[0, 0]], { space: Space.initial })?.code, TransportError.protocolViolation)
+    assert.isUndefined(bench.ack(10, [[0, 0]]))
+  })
+
+  it("refuses acknowledgements of skipped numbers (RFC 9000 section 21.4)", () => {
+    const bench = new Bench({ random: () => 0 })
+    const numbers = Array.from({ length: 6 }, () => bench.send(0))
+    assert.deepStrictEqual(numbers, [0, 1, 2, 4, 5, 6])
+    assert.strictEqual(bench.ack(10, [[0, 6]])?.code, TransportError.protocolViolation)
+    assert.deepStrictEqual(bench.takeLog(), [], "nothing of it counts")
+    assert.isUndefined(
+      bench.ack(10, [
+        [4, 6],
+        [0, 2]
+      ])
+    )
+    assert.strictEqual(bench.ack(10, [[0, 6]])?.code, TransportError.protocolViolation, "also when all is settled")
+  })
+
+  it("samples the RTT from the largest, newly acknowledged, with something ack-eliciting (5.1)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(10)
+    bench.sendAck(20)
+    bench.ack(50, [[0, 0]])
+    assert.strictEqual(bench.path.rtt.latest, 50)
+    bench.ack(75, [[0, 1]], { delay: 5 })
+    assert.strictEqual(bench.path.rtt.latest, 65)
+    bench.ack(80, [[2, 2]])
+    assert.strictEqual(bench.path.rtt.latest, 65, "elicits nothing")
+    bench.send(100)
+    bench.send(110)
+    bench.ack(150, [[4, 4]])
+    bench.ack(190, [[3, 4]])
+    assert.strictEqual(bench.path.rtt.latest, 40, "the largest was known")
+  })
+
+  it("RTT-2 takes no sample where the way of the acknowledgement forbids it", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.ack(50, [[0, 0]], { rtt: false })
+    assert.isFalse(bench.path.rtt.hasSample)
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+  })
+
+  it("ignores the ack delay of Initial packets (5.3)", () => {
+    const bench = new Bench()
+    bench.send(0, Space.initial)
+    bench.ack(50, [[0, 0]], { space: Space.initial })
+    bench.send(50, Space.initial)
+    bench.ack(150, [[1, 1]], { space: Space.initial, delay: 40 })
+    assert.strictEqual(bench.path.rtt.smoothed, 0.875 * 50 + 0.125 * 100)
+  })
+
+  it("tells the controller when the application was the limit (7.8)", () => {
+    const bench = new Bench()
+    bench.path.appLimited = true
+    bench.send(0)
+    bench.ack(10, [[0, 0]])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 10 1200 0 limited"])
+    bench.controller.congestionWindow = 3000
+    bench.send(20)
+    assert.isTrue(bench.path.appLimited, "one more fits")
+    bench.send(20)
+    assert.isFalse(bench.path.appLimited, "the window is used up")
+  })
+})
+
+describe("PathRecovery loss (RFC 9002 section 6.1)", () => {
+  it("declares lost what is 3 packets behind (6.1.1)", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 5; i++) bench.send(0)
+    bench.ack(50, [[2, 2]])
+    assert.notInclude(bench.takeLog(), "lost 2:0", "2 behind is reordering")
+    bench.ack(50, [[2, 3]])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 3", "acked 2:3", "frame lost 0", "lost 2:0"])
+    assert.deepStrictEqual(bench.controller.take("congestion"), ["congestion 50 0 1200"])
+    assert.strictEqual(bench.path.packetsLost, 1)
+    assert.strictEqual(bench.path.bytesLost, 1200)
+    assert.strictEqual(bench.path.bytesInFlight, 2400)
+  })
+
+  it("leaves out a skipped number when it counts how far behind a packet is", () => {
+    const bench = new Bench({ random: () => 0 })
+    for (let i = 0; i < 5; i++) bench.send(0)
+    bench.ack(50, [[5, 5]])
+    // 0, 1, [2], 4, 5 with 3 never sent: 2 is behind 4 and 5 only.
+    assert.deepStrictEqual(
+      bench.takeLog().filter((line) => line.startsWith("lost")),
+      ["lost 2:0", "lost 2:1"]
+    )
+  })
+
+  it("declares lost by time after 9/8 of the RTT, with a timer at that very time (6.1.2)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(8)
+    bench.ack(88, [[1, 1]])
+    assert.strictEqual(bench.path.timeout(), 90)
+    assert.strictEqual(bench.path.onTimeout(89.999), 0)
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 1", "acked 2:1"])
+    assert.strictEqual(bench.path.onTimeout(90), 1)
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 0", "lost 2:0"])
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    assert.strictEqual(bench.path.ptoCount, 0)
+  })
+
+  it("never waits less than the granularity (6.1.2)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(0)
+    bench.ack(0.25, [[1, 1]])
+    assert.strictEqual(bench.path.timeout(), 1)
+    assert.strictEqual(bench.path.onTimeout(1), 1)
+  })
+
+  it("never declares lost what is newer than the largest acknowledged", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(0)
+    bench.ack(10, [[0, 0]])
+    bench.takeLog()
+    assert.strictEqual(bench.path.onTimeout(11.5), 0)
+    assert.deepStrictEqual(bench.takeLog(), [])
+  })
+
+  it("reports one congestion event for a burst of losses, with the newest send time", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 10; i++) bench.send(i)
+    bench.ack(100, [[9, 9]])
+    assert.deepStrictEqual(bench.controller.take("congestion"), ["congestion 100 6 8400"])
+    assert.strictEqual(bench.path.timeout(), 7 + 91 * 1.125)
+  })
+
+  it("does not take lost ACK-only packets for congestion", () => {
+    const bench = new Bench()
+    bench.sendAck(0)
+    for (let i = 0; i < 4; i++) bench.send(1)
+    bench.ack(50, [[1, 4]])
+    assert.include(bench.takeLog(), "frame lost 0")
+    assert.deepStrictEqual(bench.controller.take("congestion"), [])
+  })
+
+  it("does not take a lost MTU probe for congestion (RFC 9000 section 14.4)", () => {
+    const bench = new Bench()
+    bench.record(1400, SentFrameKind.mtuProbe)
+    bench.path.onPacketSent(2, 0, 0, 1400, true, true, false, bench.list.detach())
+    for (let i = 0; i < 3; i++) bench.send(1)
+    bench.ack(50, [[1, 3]])
+    assert.include(bench.takeLog(), "frame lost 1400")
+    assert.deepStrictEqual(bench.controller.take("congestion"), [])
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+  })
+
+  it("finds a loss spurious when all that was missing comes after all", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 8; i++) bench.send(i)
+    bench.ack(50, [[5, 5]])
+    assert.strictEqual(bench.path.packetsLost, 3)
+    bench.controller.take()
+    bench.takeLog()
+    bench.ack(52, [
+      [5, 5],
+      [1, 2]
+    ])
+    assert.strictEqual(bench.path.spuriousLosses, 2)
+    assert.deepStrictEqual(bench.controller.take("spurious"), [], "0 is still missing")
+    bench.ack(54, [
+      [5, 5],
+      [0, 2]
+    ])
+    assert.strictEqual(bench.path.spuriousLosses, 3)
+    assert.deepStrictEqual(bench.controller.take("spurious"), ["spurious 54 0"])
+    assert.deepStrictEqual(bench.takeLog(), [], "the records went when the packets were lost")
+    bench.ack(56, [[0, 5]])
+    assert.strictEqual(bench.path.spuriousLosses, 3, "once")
+  })
+
+  it("forgets lost packets after 3 probe timeouts", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 4; i++) bench.send(0)
+    bench.ack(50, [[3, 3]])
+    bench.ack(50 + 3 * bench.path.pto + 1, [[0, 3]])
+    assert.strictEqual(bench.path.spuriousLosses, 0)
+    assert.deepStrictEqual(bench.controller.take("spurious"), [])
+  })
+})
+
+/** An RTT of exactly 100 ms with variance 50: PTO is 100 + 200 + 25, the duration 975 ms. */
+const sampled = (): Bench => {
+  const bench = new Bench()
+  bench.send(0)
+  bench.ack(100, [[0, 0]])
+  assert.strictEqual(bench.path.pto, 325)
+  bench.takeLog()
+  return bench
+}
+
+const loseRun = (bench: Bench, from: number, to: number): Array<string> => {
+  bench.send(from)
+  bench.send(to)
+  for (let i = 0; i < 3; i++) bench.send(to)
+  // No RTT sample: the duration stays what it was.
+  const last = bench.path.sent(2)!.next - 1
+  bench.ack(to + 100, [[last, last]], { rtt: false })
+  return bench.controller.take("persistent")
+}
+
+describe("PathRecovery persistent congestion (RFC 9002 section 7.6)", () => {
+  it("not when the losses span exactly the duration", () => {
+    assert.deepStrictEqual(loseRun(sampled(), 200, 1175), [])
+  })
+
+  it("when they span more", () => {
+    const bench = sampled()
+    assert.deepStrictEqual(loseRun(bench, 200, 1175.001), ["persistent 1275.001"])
+    assert.strictEqual(bench.path.rtt.min, Infinity, "5.2: the minimum is taken anew")
+  })
+
+  it("not without an RTT sample before both (7.6.2)", () => {
+    const bench = new Bench()
+    assert.deepStrictEqual(loseRun(bench, 0, 5000), [])
+  })
+
+  it("not when the first of them was sent before the first sample", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(99)
+    bench.ack(100, [[0, 0]])
+    bench.send(2000)
+    for (let i = 0; i < 3; i++) bench.send(2000)
+    bench.ack(2100, [[5, 5]], { rtt: false })
+    assert.strictEqual(bench.path.packetsLost, 2)
+    assert.deepStrictEqual(bench.controller.take("persistent"), [])
+  })
+
+  it("not when a packet in between was acknowledged", () => {
+    const bench = sampled()
+    bench.send(200)
+    bench.send(700)
+    bench.send(2000)
+    for (let i = 0; i < 3; i++) bench.send(2000)
+    bench.ack(
+      2100,
+      [
+        [6, 6],
+        [2, 2]
+      ],
+      { rtt: false }
+    )
+    assert.strictEqual(bench.path.packetsLost, 2)
+    assert.deepStrictEqual(bench.controller.take("persistent"), [])
+  })
+
+  it("also when the run is found lost by several acknowledgements", () => {
+    const bench = sampled()
+    bench.send(200)
+    bench.send(210)
+    for (let i = 0; i < 2; i++) bench.send(1500)
+    bench.ack(1600, [[4, 4]], { rtt: false })
+    assert.strictEqual(bench.path.packetsLost, 2)
+    assert.deepStrictEqual(bench.controller.take("persistent"), [])
+    for (let i = 0; i < 3; i++) bench.send(1700)
+    bench.ack(1800, [[7, 7]], { rtt: false })
+    assert.strictEqual(bench.path.packetsLost, 3)
+    assert.deepStrictEqual(bench.controller.take("persistent"), ["persistent 1800"])
+  })
+
+  it("not from packets that elicit nothing", () => {
+    const bench = sampled()
+    bench.sendAck(200)
+    bench.sendAck(5000)
+    for (let i = 0; i < 4; i++) bench.send(5000)
+    bench.ack(5100, [[6, 6]], { rtt: false })
+    assert.deepStrictEqual(bench.controller.take("persistent"), [])
+  })
+})
+
+describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
+  it("expires after smoothed + 4 * variance + max_ack_delay, and doubles (6.2.1)", () => {
+    const bench = new Bench()
+    bench.send(10)
+    assert.strictEqual(bench.path.timeout(), 10 + 100 + 200 + 25)
+    assert.strictEqual(bench.path.onTimeout(334.9), 0)
+    assert.strictEqual(bench.path.onTimeout(335), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.application)
+    assert.strictEqual(bench.path.ptoCount, 1)
+    bench.send(335)
+    assert.strictEqual(bench.path.timeout(), 335 + 650)
+    assert.strictEqual(bench.path.onTimeout(985), 2)
+    bench.send(985)
+    assert.strictEqual(bench.path.timeout(), 985 + 1300)
+    bench.ack(1000, [[2, 2]], { rtt: false })
+    assert.strictEqual(bench.path.ptoCount, 0)
+  })
+
+  it("cannot be due twice at once when no probe could be sent", () => {
+    const bench = new Bench()
+    bench.path.maxPtoBackoff = 325
+    bench.send(0)
+    assert.strictEqual(bench.path.onTimeout(5000), 2)
+    assert.strictEqual(bench.path.onTimeout(5000), 0)
+    assert.strictEqual(bench.path.timeout(), 5325)
+  })
+
+  it("restarts with every ack-eliciting packet, and not with others", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(50)
+    bench.sendAck(90)
+    assert.strictEqual(bench.path.timeout(), 375)
+  })
+
+  it("caps the backoff, yet never below the timeout itself", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.path.maxPtoBackoff = 2000
+    bench.path.ptoCount = 60
+    assert.strictEqual(bench.path.timeout(), 2000)
+    bench.path.maxPtoBackoff = 100
+    assert.strictEqual(bench.path.timeout(), 325)
+    bench.path.maxPtoBackoff = 60_000
+    assert.strictEqual(bench.path.timeout(), 60_000)
+  })
+
+  it("is not armed with nothing ack-eliciting outstanding", () => {
+    const bench = new Bench()
+    bench.sendAck(0)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    assert.strictEqual(bench.path.onTimeout(1e6), 0)
+    bench.send(10)
+    bench.ack(60, [[1, 1]])
+    bench.path.onTimeout(1e6)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+  })
+
+  it("takes the earliest space, without max_ack_delay in the handshake (6.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.send(0, Space.handshake)
+    bench.send(10, Space.initial)
+    assert.strictEqual(bench.path.timeout(), 300)
+    assert.strictEqual(bench.path.onTimeout(300), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.handshake)
+  })
+
+  it("leaves application packets alone until the handshake is confirmed (6.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.send(0)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    bench.path.handshakeConfirmed = true
+    assert.strictEqual(bench.path.timeout(), 325)
+  })
+
+  it("waits behind the loss timer (6.2.1)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(0)
+    bench.send(0)
+    bench.ack(40, [[1, 1]])
+    assert.strictEqual(bench.path.timeout(), 45)
+  })
+
+  it("probes an unvalidated server though nothing is in flight (6.2.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.path.peerAddressValidated = false
+    bench.send(5, Space.initial)
+    bench.ack(55, [[0, 0]], { space: Space.initial })
+    // 50 + 4 * 25 after the last thing that happened
+    assert.strictEqual(bench.path.timeout(), 55 + 150)
+    assert.strictEqual(bench.path.onTimeout(205), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.initial)
+    assert.strictEqual(bench.path.timeout(), 205 + 300)
+    bench.path.hasHandshakeKeys = true
+    assert.strictEqual(bench.path.onTimeout(505), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.handshake)
+    bench.path.peerAddressValidated = true
+    assert.strictEqual(bench.path.timeout(), Infinity)
+  })
+
+  it("probes an unvalidated server also with only 0-RTT packets in flight", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.path.peerAddressValidated = false
+    bench.send(5)
+    assert.strictEqual(bench.path.timeout(), 305)
+  })
+
+  it("keeps the backoff at a client whose address may not be validated (6.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.path.peerAddressValidated = false
+    bench.send(0, Space.initial)
+    bench.path.onTimeout(300)
+    bench.send(300, Space.initial)
+    bench.ack(350, [[1, 1]], { space: Space.initial })
+    assert.strictEqual(bench.path.ptoCount, 1)
+    bench.path.peerAddressValidated = true
+    bench.send(400, Space.initial)
+    bench.ack(450, [[2, 2]], { space: Space.initial })
+    assert.strictEqual(bench.path.ptoCount, 0)
+  })
+
+  it("is not armed at the amplification limit (6.2.2.1)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.path.amplificationBlocked = true
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    bench.path.amplificationBlocked = false
+    assert.strictEqual(bench.path.timeout(), 325)
+  })
+
+  it("hands over the oldest content for the probe, once (6.2.4)", () => {
+    const bench = new Bench()
+    bench.sendAck(0)
+    for (let i = 0; i < 4; i++) bench.send(0)
+    assert.isTrue(bench.path.takeForProbe(Space.application))
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 1", "frame lost 2"])
+    assert.strictEqual(bench.path.bytesInFlight, 4800, "still in flight")
+    assert.strictEqual(bench.path.packetsLost, 0)
+    assert.isTrue(bench.path.takeForProbe(Space.application, 1))
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 3"])
+    bench.ack(50, [[1, 1]])
+    assert.deepStrictEqual(bench.takeLog(), ["acked 2:1"])
+    bench.ack(51, [
+      [4, 4],
+      [1, 1]
+    ])
+    bench.path.onTimeout(1000)
+    assert.deepStrictEqual(
+      bench.takeLog(),
+      ["frame acked 4", "acked 2:4", "frame lost 0", "lost 2:0", "lost 2:2", "lost 2:3"],
+      "0 had its record still, 2 and 3 had not"
+    )
+    assert.isFalse(bench.path.takeForProbe(Space.application))
+  })
+
+  it("has nothing to hand over from PINGs, acknowledgements and MTU probes", () => {
+    const bench = new Bench()
+    bench.record(1, SentFrameKind.ping)
+    bench.record(2, SentFrameKind.ack)
+    bench.path.onPacketSent(2, 0, 0, 100, true, true, false, bench.list.detach())
+    bench.record(1400, SentFrameKind.mtuProbe)
+    bench.path.onPacketSent(2, 1, 0, 1400, true, true, false, bench.list.detach())
+    assert.isFalse(bench.path.takeForProbe(Space.application))
+    assert.deepStrictEqual(bench.takeLog(), [])
+    assert.isFalse(bench.path.takeForProbe(7))
+  })
+
+  it("REC-4 hands over everything when the path seems dead", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 100; i++) bench.send(0)
+    assert.isTrue(bench.path.takeAllForReinjection(Space.application))
+    assert.strictEqual(bench.takeLog().length, 100)
+    assert.isFalse(bench.path.takeAllForReinjection(Space.application))
+    assert.strictEqual(bench.path.bytesInFlight, 120_000)
+    bench.ack(50, [[0, 99]])
+    assert.strictEqual(bench.takeLog().filter((line) => line.startsWith("frame")).length, 0)
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+  })
+})
+
+describe("PathRecovery life of spaces and paths", () => {
+  it("discards a space without loss, and resets the backoff (RFC 9002 section 6.4)", () => {
+    const bench = new Bench()
+    bench.send(0, Space.initial)
+    bench.send(0, Space.handshake)
+    bench.path.ptoCount = 3
+    bench.path.received(Space.initial).onReceived(0, true, 0, 0)
+    bench.path.discardSpace(Space.initial)
+    assert.strictEqual(bench.path.bytesInFlight, 1200)
+    assert.strictEqual(bench.path.ptoCount, 0)
+    assert.deepStrictEqual(bench.takeLog(), [])
+    assert.isUndefined(bench.path.sent(Space.initial))
+    assert.isFalse(bench.path.received(Space.initial).ackDue(1e9))
+    assert.isTrue(bench.path.received(Space.initial).isDuplicate(99))
+    assert.strictEqual(bench.path.packetsLost, 0)
+    assert.isUndefined(bench.ack(10, [[0, 5]], { space: Space.initial }))
+    bench.send(20, Space.initial)
+    assert.strictEqual(bench.path.bytesInFlight, 1200)
+    bench.path.discardSpace(Space.initial)
+    assert.strictEqual(bench.path.timeout(), 300)
+  })
+
+  it("takes a space back for Retry and rejected 0-RTT: sent again, not congestion (RFC 9001 section 4.6.2)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(0)
+    bench.path.withdraw(Space.application)
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 0", "frame lost 1"])
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+    assert.deepStrictEqual(bench.controller.take("congestion"), [])
+    assert.strictEqual(bench.send(10), 2, "numbers go on")
+    bench.ack(50, [[2, 2]])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 2", "acked 2:2"])
+  })
+
+  it("ABN-9 loses everything outstanding when the path's state goes", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(0)
+    bench.ack(10, [[1, 1]])
+    bench.send(20)
+    bench.takeLog()
+    bench.path.abandon(100)
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 0", "lost 2:0", "frame lost 2", "lost 2:2"])
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    assert.deepStrictEqual(bench.controller.take("congestion"), [])
+    bench.path.abandon(100)
+    assert.deepStrictEqual(bench.takeLog(), [])
+    bench.path.close()
+    assert.deepStrictEqual(bench.controller.take("close"), ["close"])
+  })
+
+  it("VAL-7 starts over for a new address; earlier packets count for nothing there", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.ack(40, [[0, 0]])
+    for (let i = 0; i < 4; i++) bench.send(50)
+    bench.path.ptoCount = 2
+    bench.path.resetForNewAddress(60)
+    assert.deepStrictEqual(bench.controller.take("reset"), ["reset 60"])
+    assert.deepStrictEqual([bench.path.bytesInFlight, bench.path.ptoCount], [0, 0])
+    assert.isFalse(bench.path.rtt.hasSample)
+    assert.strictEqual(bench.path.rtt.smoothed, 100)
+    assert.isFalse(Number.isFinite(bench.path.rtt.min))
+    bench.takeLog()
+    bench.ack(100, [[4, 4]])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 4", "acked 2:4", "frame lost 1", "lost 2:1"])
+    assert.isFalse(bench.path.rtt.hasSample, "it went the old way")
+    assert.deepStrictEqual(bench.controller.take("acked", "congestion"), [])
+    bench.send(110)
+    assert.strictEqual(bench.path.bytesInFlight, 1200)
+    bench.ack(130, [[5, 5]])
+    assert.strictEqual(bench.path.rtt.latest, 20)
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 130 1200 110"])
+  })
+
+  it("REC-1, NON-5 keeps only application packets on other paths, numbered from 0", () => {
+    const bench = new Bench({ pathId: 3 })
+    assert.isUndefined(bench.path.sent(Space.initial))
+    assert.isUndefined(bench.path.sent(Space.handshake))
+    assert.strictEqual(bench.path.nextPacketNumber(Space.application), 0)
+    assert.strictEqual(bench.path.nextPacketNumber(Space.initial), 0)
+    assert.isTrue(bench.path.received(Space.handshake).isDuplicate(0))
+    assert.strictEqual(bench.info?.pathId, 3)
+    bench.send(0)
+    assert.strictEqual(bench.path.timeout(), 325, "no handshake to wait for")
+  })
+
+  it("passes the packet size on", () => {
+    const bench = new Bench()
+    bench.path.setMaxDatagramSize(1452)
+    assert.strictEqual(bench.path.maxDatagramSize, 1452)
+    assert.strictEqual(bench.info?.maxDatagramSize, 1452)
+    assert.deepStrictEqual(bench.controller.take("size"), ["size 1452"])
+  })
+
+  it("holds back at the window, and then only an acknowledgement helps", () => {
+    const bench = new Bench()
+    bench.controller.congestionWindow = 2400
+    assert.isTrue(bench.path.canSend(1200, 0))
+    bench.send(0)
+    assert.strictEqual(bench.path.nextSendTime(0), 0)
+    bench.send(0)
+    assert.isFalse(bench.path.canSend(1, 0))
+    assert.strictEqual(bench.path.nextSendTime(0), Infinity)
+    bench.ack(10, [[0, 0]])
+    assert.isTrue(bench.path.canSend(1200, 10))
+  })
+
+  it("holds back when more is outstanding than the ring takes, and survives it", () => {
+    const bench = new Bench()
+    while (bench.path.canSend(1, 0) || bench.path.pacer.budget(0) < 1) {
+      const n = bench.path.nextPacketNumber(2)
+      bench.path.onPacketSent(2, n, 0, 0, true, true, false, undefined)
+    }
+    assert.isTrue(bench.path.sent(2)!.isFull)
+    assert.strictEqual(bench.path.nextSendTime(0), Infinity)
+    for (let i = 0; i < 3000; i++)
+      bench.path.onPacketSent(2, bench.path.nextPacketNumber(2), 0, 0, true, true, false, undefined)
+    assert.isAbove(bench.path.packetsLost, 0)
+    assert.isAtMost(bench.path.sent(2)!.span, 2 ** 17)
+  })
+
+  it("does not grow by acknowledgements that nobody acknowledges", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 10_000; i++) bench.sendAck(i)
+    assert.strictEqual(bench.path.sent(2)!.capacity, 64)
+    assert.strictEqual(bench.path.sent(2)!.sinceAckEliciting, 10_000)
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+    bench.send(10_000)
+    assert.strictEqual(bench.path.sent(2)!.sinceAckEliciting, 0)
+    const last = bench.path.sent(2)!.next - 1
+    assert.isUndefined(bench.ack(10_050, [[last, last]]))
+    assert.strictEqual(bench.path.rtt.latest, 50)
+  })
+
+  it("reports the records of every such packet as lost", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 100; i++) bench.sendAck(i)
+    assert.strictEqual(bench.takeLog().filter((line) => line.startsWith("frame lost")).length, 36)
+    assert.strictEqual(bench.path.packetsLost, 0)
+  })
+})
+
+const sendMarked = (bench: Bench, now: number, count: number): void => {
+  for (let i = 0; i < count; i++) {
+    const n = bench.path.nextPacketNumber(2)
+    bench.path.onPacketSent(2, n, now, 1200, true, true, bench.path.ecn.marks, undefined)
+  }
+}
+
+describe("PathRecovery ECN (RFC 9000 section 13.4, RFC 9002 section 7.1)", () => {
+  it("answers a rise of the CE count as congestion", () => {
+    const bench = new Bench({ ecn: true })
+    sendMarked(bench, 0, 4)
+    bench.ack(50, [[0, 1]], { ecn: [2, 0, 0] })
+    assert.strictEqual(bench.path.ecn.state, "capable")
+    assert.deepStrictEqual(bench.controller.take("congestion"), [])
+    bench.ack(51, [[0, 3]], { ecn: [3, 0, 1] })
+    assert.deepStrictEqual(bench.controller.take("congestion"), ["congestion 51 0 0 ecn"])
+    sendMarked(bench, 60, 1)
+    bench.ack(90, [[0, 4]], { ecn: [4, 0, 1] })
+    assert.deepStrictEqual(bench.controller.take("congestion"), [], "the same count is no news")
+  })
+
+  it("gives up when marked packets are acknowledged without counts", () => {
+    const bench = new Bench({ ecn: true })
+    sendMarked(bench, 0, 2)
+    bench.ack(50, [[0, 1]])
+    assert.strictEqual(bench.path.ecn.state, "failed")
+    assert.isFalse(bench.path.ecn.marks)
+  })
+
+  it("gives up when all marked packets are lost", () => {
+    const bench = new Bench({ ecn: true })
+    sendMarked(bench, 0, 20)
+    assert.strictEqual(bench.path.ecn.state, "unknown")
+    bench.ack(50, [[19, 19]])
+    assert.strictEqual(bench.path.ecn.state, "failed")
+  })
+})
