@@ -4,6 +4,7 @@ import {
   AlgorithmIdentifier,
   AttributeTypeAndValue,
   AttributeValue,
+  AuthorityKeyIdentifier,
   BasicConstraints,
   Certificate,
   ExtendedKeyUsage,
@@ -12,11 +13,13 @@ import {
   GeneralName,
   GeneralSubtree,
   GeneralSubtrees,
+  id_ce_authorityKeyIdentifier,
   id_ce_basicConstraints,
   id_ce_extKeyUsage,
   id_ce_keyUsage,
   id_ce_nameConstraints,
   id_ce_subjectAltName,
+  id_ce_subjectKeyIdentifier,
   id_kp_clientAuth,
   id_kp_serverAuth,
   KeyUsage,
@@ -30,8 +33,9 @@ import {
   Validity,
   Version
 } from "@peculiar/asn1-x509"
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
-import { isIP } from "node:net"
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
+import { domainToASCII } from "node:url"
+import { formatIp, parseIp } from "./Names.ts"
 
 export type KeyKind = "ecdsa" | "ed25519" | "rsa"
 
@@ -99,6 +103,7 @@ export const issueCertificate = (options: IssueOptions): Issued => {
   const signer = options.issuer?.privateKey ?? options.key
   const algorithm = signatureAlgorithm(signer, options.hash ?? "sha256")
   const subject = nameOf(options.subject)
+  const publicKey = publicKeyOf(options.key)
   const tbs = new TBSCertificate({
     version: Version.v3,
     serialNumber: serialOf(options.random),
@@ -106,11 +111,8 @@ export const issueCertificate = (options: IssueOptions): Issued => {
     issuer: options.issuer === undefined ? subject : subjectOf(options.issuer.certificate),
     validity: new Validity({ notBefore: new Date(options.notBefore), notAfter: new Date(options.notAfter) }),
     subject,
-    subjectPublicKeyInfo: AsnConvert.parse(
-      createPublicKey(options.key).export({ format: "der", type: "spki" }),
-      SubjectPublicKeyInfo
-    ),
-    extensions: new Extensions(extensionsOf(options))
+    subjectPublicKeyInfo: publicKey,
+    extensions: new Extensions(extensionsOf(options, publicKey))
   })
   const signature = sign(algorithm.hash, Buffer.from(AsnConvert.serialize(tbs)), signer)
   const certificate = new Certificate({
@@ -120,6 +122,9 @@ export const issueCertificate = (options: IssueOptions): Issued => {
   })
   return { certificate: new Uint8Array(AsnConvert.serialize(certificate)), privateKey: options.key }
 }
+
+const publicKeyOf = (privateKey: KeyObject): SubjectPublicKeyInfo =>
+  AsnConvert.parse(createPublicKey(privateKey).export({ format: "der", type: "spki" }), SubjectPublicKeyInfo)
 
 const arrayBufferOf = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
@@ -167,16 +172,34 @@ const signatureAlgorithm = (
   }
 }
 
-const generalName = (text: string): GeneralName =>
-  isIP(text) !== 0 || text.includes("/") ? new GeneralName({ iPAddress: text }) : new GeneralName({ dNSName: text })
+const generalName = (text: string): GeneralName => {
+  if (text.includes("/")) return new GeneralName({ iPAddress: text })
+  const address = parseIp(text)
+  // Written out in full: the library knows no IPv4 in IPv6 and no zones.
+  if (address !== undefined) return new GeneralName({ iPAddress: formatIp(address) })
+  return new GeneralName({ dNSName: /^[\x20-\x7e]*$/.test(text) ? text : domainToASCII(text) })
+}
 
 const subtrees = (bases: ReadonlyArray<string>): GeneralSubtrees =>
   new GeneralSubtrees(bases.map((base) => new GeneralSubtree({ base: generalName(base) })))
 
-const extensionsOf = (options: IssueOptions): Array<Extension> => {
+/** Short enough for any certificate (RFC 7093 section 2, method 1). */
+const keyIdentifier = (key: SubjectPublicKeyInfo): OctetString => {
+  const digest = createHash("sha256").update(new Uint8Array(key.subjectPublicKey)).digest()
+  return new OctetString(arrayBufferOf(digest.subarray(0, 20)))
+}
+
+const extensionsOf = (options: IssueOptions, key: SubjectPublicKeyInfo): Array<Extension> => {
   const extensions: Array<Extension> = []
   const add = (extnID: string, critical: boolean, value: ArrayBuffer) =>
     extensions.push(new Extension({ extnID, critical, extnValue: new OctetString(value) }))
+  add(id_ce_subjectKeyIdentifier, false, AsnConvert.serialize(keyIdentifier(key)))
+  if (options.issuer !== undefined) {
+    const identifier = new AuthorityKeyIdentifier({
+      keyIdentifier: keyIdentifier(publicKeyOf(options.issuer.privateKey))
+    })
+    add(id_ce_authorityKeyIdentifier, false, AsnConvert.serialize(identifier))
+  }
   const authority = options.authority
   if (authority !== undefined) {
     const { pathLength } = authority
