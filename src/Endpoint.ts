@@ -1,0 +1,424 @@
+/**
+ * Endpoints: the UDP sockets of a program, the connections behind them, and the fiber that drives them. One endpoint both
+ * connects and serves.
+ *
+ * Policies (`PathScheduler`, `CongestionControl`, trust and identities of `Tls`) are read when a connection is made: `connect`
+ * takes them from the context of its caller, accepted connections have those of the context that the endpoint was built in.
+ *
+ * **Example** (Ask a server)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Endpoint, UdpSocket } from "effect-mpquic"
+ *
+ * const program = Effect.gen(function*() {
+ *   const connection = yield* Endpoint.connect({ host: "example.com", port: 4433, alpn: "echo" })
+ *   const stream = yield* connection.openStream()
+ *   yield* stream.end("hello multipath")
+ *   return yield* stream.text
+ * }).pipe(Effect.scoped, Effect.provide(Endpoint.layer()), Effect.provide(UdpSocket.layer))
+ * ```
+ */
+import { Cause, Config, Context, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import { NetAddress } from "effect/net"
+import { CongestionControl } from "./CongestionControl.ts"
+import { type Connection, ConnectionImpl, type ConnectionHost } from "./Connection.ts"
+import type { EndpointStats } from "./internal/connection/Machine.ts"
+import { Endpoint as EndpointMachine } from "./internal/endpoint/Endpoint.ts"
+import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
+import { type AddressInput, toInetAddress } from "./internal/runtime/Addresses.ts"
+import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
+import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
+import { numericAddress, resolve, sourceHost } from "./internal/runtime/Resolve.ts"
+import type { Address } from "./internal/wire/Datagram.ts"
+import { PacketProtection } from "./PacketProtection.ts"
+import { PathScheduler } from "./PathScheduler.ts"
+import * as QuicConfig from "./QuicConfig.ts"
+import { AddressUnreachable, BadConfig, isQuicError, QuicError } from "./QuicError.ts"
+import * as Tls from "./Tls.ts"
+import { bindAll, UdpSocket } from "./UdpSocket.ts"
+
+/**
+ * Settings of an endpoint: those of `QuicConfig`, and where it serves what.
+ *
+ * @category configuration
+ */
+export type Options = QuicConfig.Input & {
+  /**
+   * Local addresses to serve on, such as "0.0.0.0:4433" or "[::]:4433". A wildcard becomes one socket for each address of
+   * this host, all with the same port. Without it the endpoint only connects, from sockets bound when they are needed.
+   */
+  readonly listen?: AddressInput | ReadonlyArray<AddressInput> | undefined
+  /** Application protocols to serve, the preferred first. */
+  readonly alpn?: string | ReadonlyArray<string> | undefined
+}
+
+/**
+ * Where to connect, and as what. Either `host` and `port`, or both in `address`: "127.0.0.1:4433", "[::1]:4433",
+ * "example.com:4433".
+ *
+ * @category configuration
+ */
+export type ConnectOptions = (
+  { readonly host: string; readonly port: number } | { readonly address: NetAddress.InetAddress | string }
+) & {
+  /** Application protocols to offer, the preferred first. */
+  readonly alpn: string | ReadonlyArray<string>
+  /** The name that the server's certificate must be for. Default: the host. */
+  readonly serverName?: string | undefined
+  /** Local address to connect from. Default: what the system's routes say, with a port that the system chooses. */
+  readonly local?: AddressInput | undefined
+}
+
+/**
+ * Counters of an endpoint.
+ *
+ * @category models
+ */
+export type Stats = EndpointStats
+
+/**
+ * Connects and serves. See the functions of this module.
+ *
+ * @category services
+ */
+export class Endpoint extends Context.Service<
+  Endpoint,
+  {
+    /** Local addresses of its sockets now. */
+    readonly addresses: ReadonlyArray<NetAddress.InetAddress>
+    /**
+     * Connects and waits for the handshake. Of several addresses of a name, the next one is tried as well when the one
+     * before has not answered within 250 ms (RFC 8305). Fails with `ResolveFailed`, `HandshakeFailed`, `CertificateRefused`,
+     * `HandshakeTimeout`, `ConnectionRefused` and what can go wrong with a socket. The scope closes the connection.
+     */
+    readonly connect: (options: ConnectOptions) => Effect.Effect<Connection, QuicError, Scope.Scope>
+    /**
+     * Accepted connections, each to one taker, when their handshake is done. They live until they are closed, or the
+     * endpoint ends. `serve` runs a handler for each.
+     */
+    readonly connections: Stream.Stream<Connection>
+    /** Closes all connections now, and accepts no more. */
+    readonly close: (options?: {
+      readonly code?: number | undefined
+      readonly reason?: string | undefined
+    }) => Effect.Effect<void>
+    /** Counters now. */
+    readonly stats: Stats
+  }
+>()("effect-mpquic/Endpoint") {}
+
+/** ms that one address of a name has for itself (RFC 8305 section 5). */
+const ATTEMPT_DELAY = 250
+
+/** ms for which the answer of the system's routes is believed. */
+const ROUTE_MEMORY = 5000
+
+/** Code of a connection whose handler failed. */
+const HANDLER_FAILED = 1
+
+const toList = <A>(value: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> =>
+  value === undefined ? [] : Array.isArray(value) ? value : [value as A]
+
+const badConfig = (field: string, value: string, allowed: string): Effect.Effect<never, QuicError> =>
+  Effect.fail(new QuicError({ reason: new BadConfig({ field, value, allowed }) }))
+
+const alpnOf = (field: string, value: string | ReadonlyArray<string> | undefined) => {
+  const names = toList(value)
+  const wrong = names.find((name) => name.length === 0 || Buffer.byteLength(name) > 255)
+  return wrong === undefined
+    ? Effect.succeed(names)
+    : badConfig(field, JSON.stringify(wrong), "names of 1 to 255 bytes (RFC 7301 section 3.1)")
+}
+
+/**
+ * Makes an endpoint that lives in the scope: its end closes all connections with code 0, and the sockets after their last
+ * packet. Fails with `BadConfig` and what `UdpSocket` fails with.
+ *
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<Endpoint["Service"], QuicError, UdpSocket | Scope.Scope> {
+  const { alpn, listen, ...settings } = options
+  const config = yield* QuicConfig.make(settings)
+  const serveAlpn = yield* alpnOf("alpn", alpn)
+  const listenAt = toList(listen)
+  const random = yield* RandomBytes
+  const udp = yield* UdpSocket
+  const tls = yield* Tls.makeEngine(random)
+  if (listenAt.length > 0 && serveAlpn.length === 0)
+    return yield* badConfig("alpn", "empty", "at least one application protocol, because the endpoint listens")
+  if (listenAt.length > 0 && tls.server === undefined)
+    return yield* badConfig(
+      "listen",
+      String(listenAt[0]),
+      "with an identity only: Tls.layerIdentity or Tls.layerSelfSigned"
+    )
+
+  // Closes after the runtime has sent its last packets, because it was made before it.
+  const socketScope = yield* Scope.fork(yield* Effect.scope)
+  const runtime = yield* EndpointRuntime.make
+  const accepted = new AcceptQueue<ConnectionImpl>()
+  const bindOptions = {
+    receiveBuffer: config.socketReceiveBuffer,
+    sendBuffer: config.socketSendBuffer,
+    addresses: runtime.book
+  }
+
+  /** A socket on this host: one that is there, or a new one. */
+  const socketOn = (local: Address): Effect.Effect<Address, QuicError> =>
+    Effect.suspend(() => {
+      const there = runtime.sockets.find(
+        (socket) => socket.local.host === local.host && (local.port === 0 || socket.local.port === local.port)
+      )
+      if (there !== undefined) return Effect.succeed(there.local)
+      return udp.bind(local, bindOptions).pipe(
+        Scope.provide(socketScope),
+        Effect.map((socket) => {
+          runtime.addSocket(socket)
+          return socket.local
+        })
+      )
+    }).pipe(Effect.uninterruptible)
+
+  const routes = new Map<string, { readonly host: string; readonly until: number }>()
+
+  /** Where packets to `remote` leave from. */
+  const sourceFor = Effect.fnUntraced(function* (remote: Address): Effect.fn.Return<Address, QuicError> {
+    const known = routes.get(remote.host)
+    const wildcard = remote.family === 6 ? "::" : "0.0.0.0"
+    if (known !== undefined && known.until > runtime.now())
+      return yield* socketOn(runtime.book.intern(known.host, 0, remote.family))
+    const host =
+      udp.lane === "simulated"
+        ? udp.hosts().find((candidate) => candidate.includes(":") === (remote.family === 6))
+        : yield* sourceHost(remote)
+    if (host === undefined)
+      return yield* Effect.fail(new QuicError({ reason: new AddressUnreachable({ address: remote.toString() }) }))
+    if (routes.size > 1000) routes.clear()
+    routes.set(remote.host, { host, until: runtime.now() + ROUTE_MEMORY })
+    return yield* socketOn(runtime.book.intern(host, 0, remote.family)).pipe(
+      // The address may be one that cannot be bound by itself, such as that of a tunnel.
+      Effect.catchReason("QuicError", "AddressUnavailable", () =>
+        socketOn(runtime.book.intern(wildcard, 0, remote.family))
+      )
+    )
+  })
+
+  const localFor = (local: AddressInput | undefined, remote: Address): Effect.Effect<Address, QuicError> =>
+    local === undefined ? sourceFor(remote) : Effect.flatMap(numericAddress(runtime.book, "local", local, 0), socketOn)
+
+  const host: ConnectionHost = {
+    runtime,
+    localAddress: (local, primary) =>
+      local === undefined
+        ? Effect.map(
+            udp.bind({ host: primary.host, port: 0 }, bindOptions).pipe(Scope.provide(socketScope)),
+            (socket) => {
+              runtime.addSocket(socket)
+              return socket.local
+            }
+          )
+        : Effect.flatMap(numericAddress(runtime.book, "local", local, 0), socketOn),
+    remoteAddress: (remote, primary) => numericAddress(runtime.book, "remote", remote, primary.port)
+  }
+
+  runtime.start(
+    new EndpointMachine({
+      settings: QuicConfig.toSettings(config),
+      tls,
+      serveAlpn,
+      protection: yield* PacketProtection,
+      scheduler: yield* PathScheduler,
+      congestion: yield* CongestionControl,
+      random,
+      randomNumber: () => randomNumber(random),
+      wallTime: runtime.wallTime,
+      maxConnections: config.maxConnections,
+      maxHandshakes: config.maxHandshakes,
+      onWake: runtime.wake,
+      onConnection: (machine) => {
+        void new ConnectionImpl(
+          {
+            ...host,
+            onEstablished: (connection) => accepted.add(connection),
+            onClosed: (connection) => accepted.remove(connection)
+          },
+          machine
+        )
+      }
+    })
+  )
+  yield* Effect.addFinalizer(() => Effect.sync(() => accepted.end()))
+
+  for (const [index, input] of listenAt.entries()) {
+    const local = yield* numericAddress(runtime.book, listenAt.length === 1 ? "listen" : `listen[${index}]`, input, 0)
+    const sockets = yield* bindAll(local, bindOptions).pipe(Scope.provide(socketScope))
+    for (const socket of sockets) runtime.addSocket(socket)
+  }
+
+  const attempt = (
+    remote: Address,
+    options: Omit<Parameters<EndpointMachine["connect"]>[0], "local" | "remote">,
+    from: AddressInput | undefined,
+    made: Array<ConnectionImpl>
+  ): Effect.Effect<ConnectionImpl, QuicError> =>
+    Effect.flatMap(localFor(from, remote), (local) =>
+      Effect.suspend(() => {
+        const connection = new ConnectionImpl(
+          host,
+          runtime.machine.connect({ ...options, local, remote }, runtime.now())
+        )
+        made.push(connection)
+        runtime.wake()
+        return Effect.as(connection.established, connection)
+      })
+    )
+
+  const connect = Effect.fnUntraced(function* (options: ConnectOptions) {
+    const target = yield* targetOf(options)
+    const alpn = yield* alpnOf("alpn", options.alpn)
+    if (alpn.length === 0) return yield* badConfig("alpn", "empty", "at least one application protocol")
+    const machineOptions = {
+      serverName: options.serverName ?? target.host,
+      alpn,
+      scheduler: yield* PathScheduler,
+      congestion: yield* CongestionControl,
+      tls: yield* Tls.makeEngine(random)
+    }
+    const remotes = yield* resolve(runtime.book, target.host, target.port)
+    return yield* Effect.uninterruptibleMask((restore) => {
+      const made: Array<ConnectionImpl> = []
+      const attempts = remotes.map((remote, index) =>
+        Effect.delay(attempt(remote, machineOptions, options.local, made), index * ATTEMPT_DELAY)
+      )
+      return restore(attempts.length === 1 ? attempts[0]! : Effect.raceAll(attempts)).pipe(
+        Effect.onExit((exit) =>
+          Effect.forEach(
+            made.filter((connection) => Exit.isFailure(exit) || connection !== exit.value),
+            (connection) => connection.close()
+          )
+        ),
+        Effect.tap((connection) => Effect.addFinalizer(connection.release))
+      )
+    })
+  })
+
+  return {
+    get addresses() {
+      return runtime.sockets.map((socket) => toInetAddress(socket.local))
+    },
+    connect,
+    connections: Stream.fromPull(Effect.succeed(Effect.map(accepted.take, (connection) => [connection] as const))),
+    close: (options) =>
+      Effect.sync(() => {
+        accepted.end()
+        runtime.machine.closeAll(options?.code ?? 0, options?.reason ?? "", runtime.now())
+        runtime.wake()
+      }),
+    get stats() {
+      return runtime.machine.stats()
+    }
+  }
+})
+
+const targetOf = (
+  options: ConnectOptions
+): Effect.Effect<{ readonly host: string; readonly port: number }, QuicError> => {
+  if ("host" in options) return Effect.succeed({ host: unbracketed(options.host), port: options.port })
+  const text = typeof options.address === "string" ? options.address : NetAddress.formatInet(options.address)
+  const parts = /^(\[[^\]]+\]|[^:]+):(\d+)$/.exec(text)
+  return parts === null
+    ? badConfig("address", JSON.stringify(text), 'host and port, such as "example.com:4433" or "[::1]:4433"')
+    : Effect.succeed({ host: unbracketed(parts[1]!), port: Number(parts[2]) })
+}
+
+const unbracketed = (host: string): string => (host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host)
+
+/**
+ * An endpoint.
+ *
+ * @category layers
+ */
+export const layer = (options?: Options): Layer.Layer<Endpoint, QuicError, UdpSocket> =>
+  Layer.effect(Endpoint, make(options))
+
+/**
+ * An endpoint with the settings of the environment (`QuicConfig.config`), `QUIC_LISTEN` and `QUIC_ALPN` (several are parted
+ * by commas) among them. What `options` names goes before.
+ *
+ * @category layers
+ */
+export const layerConfig = (
+  options?: Pick<Options, "alpn" | "listen">
+): Layer.Layer<Endpoint, QuicError | Config.ConfigError, UdpSocket> =>
+  Layer.effect(
+    Endpoint,
+    Effect.gen(function* () {
+      const config = yield* QuicConfig.config
+      const listen = options?.listen ?? (yield* list("LISTEN"))
+      const alpn = options?.alpn ?? (yield* list("ALPN"))
+      return yield* make({ ...config, listen, alpn })
+    })
+  )
+
+const list = (name: string): Config.Config<ReadonlyArray<string>> =>
+  Config.String(name).pipe(
+    Config.nested("QUIC"),
+    Config.option,
+    Config.map(Option.match({ onNone: () => [], onSome: (text) => text.split(",").map((each) => each.trim()) }))
+  )
+
+/**
+ * Connects with the endpoint of the context. See `Endpoint.connect`.
+ *
+ * @category accessors
+ */
+export const connect = (options: ConnectOptions): Effect.Effect<Connection, QuicError, Endpoint | Scope.Scope> =>
+  Effect.flatMap(Effect.service(Endpoint), (endpoint) => endpoint.connect(options))
+
+/**
+ * Serves: runs the handler for each accepted connection, in a fiber and a scope of its own. When the handler is done the
+ * connection is closed with code 0, after what was written is acknowledged; when it fails, at once and with code 1, and the
+ * failure is logged. The end of the Layer interrupts the handlers and closes their connections with code 0.
+ *
+ * @category layers
+ */
+export const serve = <A, E, R>(
+  handler: (connection: Connection) => Effect.Effect<A, E, R>
+): Layer.Layer<never, never, Endpoint | Exclude<R, Scope.Scope>> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const endpoint = yield* Endpoint
+      const scope = yield* Effect.scope
+      const run = (connection: Connection) =>
+        handler(connection).pipe(
+          Effect.tap(() => (connection as ConnectionImpl).release(Exit.void)),
+          Effect.onExit((exit) =>
+            Exit.isSuccess(exit)
+              ? Effect.void
+              : Cause.hasInterruptsOnly(exit.cause)
+                ? connection.close()
+                : Effect.andThen(
+                    connection.close({ code: HANDLER_FAILED, reason: "the handler failed" }),
+                    logFailure(connection, exit.cause)
+                  )
+          ),
+          Effect.exit,
+          Effect.scoped
+        )
+      yield* Stream.runForEach(endpoint.connections, (connection) => Effect.forkIn(run(connection), scope)).pipe(
+        Effect.forkIn(scope)
+      )
+    })
+  )
+
+/** That a connection ended is not a failure of its handler. */
+const logFailure = (connection: Connection, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const ended = cause.reasons.every((reason) => Cause.isFailReason(reason) && isQuicError(reason.error))
+  const log = ended ? Effect.logDebug : Effect.logError
+  return log("The handler of a connection failed", cause).pipe(
+    Effect.annotateLogs({ module: "effect-mpquic", connection: connection.id })
+  )
+}

@@ -1,0 +1,14 @@
+/**
+ * Multipath QUIC for TypeScript, as an Effect library.
+ */
+export * as CongestionControl from "./CongestionControl.ts"
+export * as Connection from "./Connection.ts"
+export * as Endpoint from "./Endpoint.ts"
+export * as PacketProtection from "./PacketProtection.ts"
+export * as Path from "./Path.ts"
+export * as PathScheduler from "./PathScheduler.ts"
+export * as QuicConfig from "./QuicConfig.ts"
+export * as QuicError from "./QuicError.ts"
+export * as QuicStream from "./QuicStream.ts"
+export * as Tls from "./Tls.ts"
+export * as UdpSocket from "./UdpSocket.ts"

@@ -1,0 +1,82 @@
+/**
+ * From what a caller names to addresses: IP literals as they are, names by the resolver.
+ */
+import { Effect, Option, Result } from "effect"
+import { Dns, NetAddress } from "effect/net"
+import { lookup } from "node:dns/promises"
+import { createSocket } from "node:dgram"
+import { BadConfig, QuicError, ResolveFailed } from "../../QuicError.ts"
+import { type Address, type AddressBook } from "../wire/Datagram.ts"
+import { addressFromInput, type AddressInput, isIpLiteral } from "./Addresses.ts"
+
+const systemLookup = (host: string): Effect.Effect<ReadonlyArray<string>, QuicError> =>
+  Effect.tryPromise({
+    try: () => lookup(host, { all: true }),
+    catch: (cause) => new QuicError({ reason: new ResolveFailed({ host, cause }) })
+  }).pipe(Effect.map((found) => found.map((entry) => entry.address)))
+
+/** A `Dns` service in the context, such as the one of a test, goes before the system's resolver. */
+const lookupHosts = (host: string): Effect.Effect<ReadonlyArray<string>, QuicError> =>
+  Effect.flatMap(Effect.serviceOption(Dns.Dns), (dns) =>
+    Option.isNone(dns)
+      ? systemLookup(host)
+      : dns.value.lookup(host).pipe(
+          Effect.map((found) => found.map(NetAddress.formatIp)),
+          Effect.mapError((cause) => new QuicError({ reason: new ResolveFailed({ host, cause }) }))
+        )
+  )
+
+/** At least one address, in the order of preference. */
+export const resolve = (
+  book: AddressBook,
+  host: string,
+  port: number
+): Effect.Effect<ReadonlyArray<Address>, QuicError> =>
+  Effect.gen(function* () {
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+      return yield* badAddress("port", port, "a whole number from 1 to 65535")
+    }
+    const hosts = isIpLiteral(host) ? [host] : yield* lookupHosts(host)
+    const addresses: Array<Address> = []
+    for (const each of hosts) {
+      const address = addressFromInput(book, each, port)
+      if (Result.isSuccess(address) && !addresses.includes(address.success)) addresses.push(address.success)
+    }
+    return addresses.length === 0 ? yield* new QuicError({ reason: new ResolveFailed({ host }) }) : addresses
+  })
+
+/** A numeric address of a setting; `port` when it names none. */
+export const numericAddress = (
+  book: AddressBook,
+  field: string,
+  input: AddressInput,
+  port: number
+): Effect.Effect<Address, QuicError> => {
+  const address = addressFromInput(book, input, port)
+  return Result.isSuccess(address)
+    ? Effect.succeed(address.success)
+    : badAddress(field, input, 'an address such as "127.0.0.1:4433" or "[::1]:4433"')
+}
+
+const badAddress = (field: string, value: unknown, allowed: string): Effect.Effect<never, QuicError> =>
+  Effect.fail(new QuicError({ reason: new BadConfig({ field, value: String(value), allowed }) }))
+
+/**
+ * The local host that packets to `remote` leave from, as the system's routes say now; undefined if there is no route. A
+ * connected UDP socket tells it without sending anything.
+ */
+export const sourceHost = (remote: Address): Effect.Effect<string | undefined> =>
+  Effect.callback<string | undefined>((resume) => {
+    const socket = createSocket(remote.family === 6 ? "udp6" : "udp4")
+    const finish = (host: string | undefined): void => {
+      socket.removeAllListeners()
+      socket.close()
+      resume(Effect.succeed(host))
+    }
+    socket.once("error", () => finish(undefined))
+    socket.connect(remote.port, remote.host, () => finish(socket.address().address))
+    return Effect.sync(() => {
+      socket.removeAllListeners()
+      socket.close()
+    })
+  })
