@@ -49,6 +49,7 @@ export class DatagramQueue {
   private chunkSize = FIRST_CHUNK
   private readWake = false
   private writeWake = false
+  private closed = false
 
   /** `capacity`: datagrams in each direction; `maxOutgoingBytes`: bytes of those that wait to be sent. */
   constructor(capacity: number, maxOutgoingBytes: number) {
@@ -78,7 +79,7 @@ export class DatagramQueue {
    * One datagram always fits into an empty queue. With `pathId` only that path may carry it.
    */
   push(bytes: Uint8Array, pathId = ANY_PATH): boolean {
-    if (this.outgoingCount >= this.capacity) return false
+    if (this.closed || this.outgoingCount >= this.capacity) return false
     if (this.outgoingCount > 0 && this.outgoingBytes + bytes.length > this.maxOutgoingBytes) return false
     const entry = new Outgoing(bytes, pathId)
     if (this.tail === undefined) this.head = entry
@@ -169,6 +170,7 @@ export class DatagramQueue {
 
   /** The connection is over: nothing is sent any more, what was received can be read, `flushWakes` wakes everybody. */
   close(): void {
+    this.closed = true
     this.head = this.tail = undefined
     this.droppedOutgoing += this.outgoingCount
     this.outgoingCount = this.outgoingBytes = 0

@@ -48,8 +48,8 @@ export class RangeSet {
     if (start < low) low = start
     if (end > high) high = end
     this.total += high - low
-    if (last > index) this.erase(index + 1, last - index)
     this.put(index, low, high)
+    if (last > index) this.erase(index + 1, last - index)
     this.hint = index
   }
 
@@ -158,8 +158,11 @@ export class RangeSet {
 
   private erase(index: number, length: number): void {
     const after = this.count - index - length
-    if (index === 0) this.first += length
-    else if (after > 0) {
+    if (index < after) {
+      this.bounds.copyWithin(2 * (this.first + length), 2 * this.first, 2 * (this.first + index))
+      this.first += length
+      this.steps += index
+    } else if (after > 0) {
       const at = 2 * (this.first + index)
       this.bounds.copyWithin(at, at + 2 * length, at + 2 * (length + after))
       this.steps += after

@@ -162,10 +162,13 @@ export class StreamControl {
       writeStopSending(w, id, receive.stopCode)
       this.record(frames, SentFrameKind.stopSending, stream, receive.stopCode)
     } else if (bit === StreamControlBit.maxStreamData && receive !== undefined) {
+      const before = receive.window.size
       const limit = receive.window.renew(now, rtt)
-      const total = this.state.window
-      total.grow(CONNECTION_FACTOR * receive.window.size)
-      if (total.due) this.request(ControlBit.maxData)
+      if (receive.window.size > before) {
+        const total = this.state.window
+        total.grow(CONNECTION_FACTOR * receive.window.size)
+        if (total.due) this.request(ControlBit.maxData)
+      }
       writeMaxStreamData(w, id, limit)
       this.record(frames, SentFrameKind.maxStreamData, stream, limit)
     }

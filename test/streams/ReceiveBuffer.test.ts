@@ -1,0 +1,203 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ReceiveBuffer } from "../../src/internal/streams/ReceiveBuffer.ts"
+import { TransportError } from "../../src/internal/wire/Protocol.ts"
+import { Random } from "../wire/random.ts"
+import { content, firstDifference, join } from "./support.ts"
+
+const insert = (buffer: ReceiveBuffer, offset: number, length: number, fin = false): ReturnType<typeof buffer.insert> =>
+  buffer.insert(offset, content(offset, length), 0, length, fin)
+
+const refused = (run: (buffer: ReceiveBuffer) => ReturnType<typeof insert>): void => {
+  const buffer = new ReceiveBuffer()
+  assert.strictEqual(run(buffer)?.code, TransportError.finalSize)
+}
+
+describe("ReceiveBuffer (RFC 9000 section 2.2)", () => {
+  for (const seed of [21, 22, 23, 24, 25, 26, 27, 28]) {
+    it(`gives the same bytes for any order, overlap and repetition (seed ${seed})`, () => {
+      const random = new Random(seed)
+      const buffer = new ReceiveBuffer()
+      const total = random.between(0, 400_000)
+      const window = 150_000
+      const source = content(0, total)
+      const arrived = new Uint8Array(total)
+      const pieces: Array<Uint8Array> = []
+      const copies: Array<Uint8Array> = []
+      let read = 0
+      let contiguous = 0
+      let rounds = 0
+      while (!buffer.ended) {
+        assert.isBelow(++rounds, 100_000)
+        const limit = Math.min(total, read + window)
+        // Often the first gap, often anywhere, seldom far back.
+        const kind = random.between(0, 9)
+        const start =
+          kind < 5
+            ? Math.min(limit, contiguous)
+            : kind < 9
+              ? random.between(contiguous, limit)
+              : random.between(Math.max(0, contiguous - 3000), contiguous)
+        const end = Math.min(limit, start + (random.boolean() ? random.between(0, 40) : random.between(0, 5000)))
+        const pad = random.between(0, 5)
+        const packet = new Uint8Array(pad + end - start)
+        packet.set(source.subarray(start, end), pad)
+        assert.isUndefined(buffer.insert(start, packet, pad, end - start, end === total))
+        arrived.fill(1, start, end)
+        while (contiguous < total && arrived[contiguous] === 1) contiguous++
+        assert.strictEqual(buffer.contiguousOffset, contiguous)
+        // What is handed out must stay as it is, whatever comes later.
+        packet.fill(0xaa)
+        if (random.between(0, 3) > 0) continue
+        const chunk = buffer.read(random.boolean() ? undefined : random.between(1, 3000))
+        if (chunk === undefined) {
+          assert.strictEqual(read, contiguous)
+          continue
+        }
+        pieces.push(chunk)
+        copies.push(chunk.slice())
+        read += chunk.length
+        assert.strictEqual(buffer.readOffset, read)
+      }
+      assert.strictEqual(read, total)
+      assert.isTrue(Buffer.from(join(pieces)).equals(source))
+      assert.isTrue(pieces.every((piece, at) => Buffer.from(piece).equals(copies[at]!)))
+      assert.isUndefined(buffer.read())
+    })
+  }
+
+  it("hands a short message out in memory of its own size", () => {
+    const buffer = new ReceiveBuffer()
+    insert(buffer, 0, 100, true)
+    const chunk = buffer.read()!
+    assert.strictEqual(chunk.buffer.byteLength, 100)
+    assert.strictEqual(chunk.constructor, Uint8Array)
+    assert.isTrue(buffer.ended)
+  })
+
+  it("reads everything in as few arrays as blocks", () => {
+    const buffer = new ReceiveBuffer()
+    for (let offset = 0; offset < 200_000; offset += 1000) insert(buffer, offset, 1000)
+    const chunks = buffer.readAll()
+    assert.strictEqual(firstDifference(chunks), -1)
+    assert.strictEqual(chunks.length, 7)
+  })
+
+  it("never gives memory out twice", () => {
+    const buffer = new ReceiveBuffer()
+    const seen = new Set<string>()
+    for (let offset = 0; offset < 300_000; offset += 700) {
+      insert(buffer, offset, 700)
+      for (const chunk of buffer.readAll()) {
+        chunk.fill(1)
+        seen.add(`${chunk.byteOffset}`)
+      }
+    }
+    insert(buffer, 300_300, 100)
+    assert.strictEqual(firstDifference(buffer.readAll(), 300_300), -1)
+  })
+
+  it("puts 20 MB that come over two paths, one late, in order in linear work", () => {
+    const buffer = new ReceiveBuffer()
+    const length = 1000
+    const count = 20_000
+    const lag = 1500
+    const packet = new Uint8Array(length)
+    let read = 0
+    for (let at = 0; at < count + lag; at += 2) {
+      if (at < count) buffer.insert(at * length, packet.fill(at & 0xff), 0, length, false)
+      const late = at - lag + 1
+      if (late > 0 && late < count) buffer.insert(late * length, packet.fill(late & 0xff), 0, length, false)
+      for (const chunk of buffer.readAll()) {
+        for (let byte = 0; byte < chunk.length; byte += 250) {
+          assert.strictEqual(chunk[byte], Math.floor((read + byte) / length) & 0xff)
+        }
+        read += chunk.length
+      }
+    }
+    assert.strictEqual(read, count * length)
+    // Half of the bytes are marked once and passed once, 32 to a word.
+    assert.isBelow(buffer.steps, 1.5 * ((count * length) / 32))
+  })
+
+  it("costs a hostile sender of single bytes no more than their number", () => {
+    const buffer = new ReceiveBuffer()
+    const bytes = 50_000
+    const one = new Uint8Array(1)
+    for (let at = bytes; at > 0; at--) buffer.insert(2 * at + 1, one, 0, 1, false)
+    assert.isBelow(buffer.steps, 2 * bytes)
+    assert.strictEqual(buffer.contiguousOffset, 0)
+    for (let at = 0; at <= bytes; at++) buffer.insert(2 * at, one, 0, 1, false)
+    buffer.insert(1, one, 0, 1, false)
+    assert.strictEqual(buffer.contiguousOffset, 2 * bytes + 2)
+    assert.isBelow(buffer.steps, 5 * bytes)
+  })
+
+  it("ignores an empty frame, and an empty frame with FIN ends the stream", () => {
+    const buffer = new ReceiveBuffer()
+    assert.isUndefined(insert(buffer, 0, 0))
+    assert.isUndefined(insert(buffer, 500, 0))
+    assert.isUndefined(buffer.read())
+    insert(buffer, 0, 500)
+    assert.isUndefined(insert(buffer, 500, 0, true))
+    assert.isFalse(buffer.ended)
+    assert.strictEqual(buffer.read()!.length, 500)
+    assert.isTrue(buffer.ended)
+  })
+
+  it("counts what arrives again", () => {
+    const buffer = new ReceiveBuffer()
+    insert(buffer, 0, 1000)
+    insert(buffer, 0, 1000)
+    insert(buffer, 900, 200)
+    assert.strictEqual(buffer.duplicateBytes, 1100)
+    assert.strictEqual(firstDifference(buffer.readAll()), -1)
+  })
+
+  it("drops everything once nobody reads, and goes on counting", () => {
+    const buffer = new ReceiveBuffer()
+    insert(buffer, 0, 1000)
+    insert(buffer, 5000, 1000)
+    buffer.discard()
+    assert.isUndefined(buffer.read())
+    insert(buffer, 1000, 9000)
+    assert.isUndefined(buffer.read())
+    assert.strictEqual(buffer.highestOffset, 10_000)
+    assert.isTrue(buffer["blocks"].every((block) => block === undefined))
+  })
+
+  describe("final size (RFC 9000 section 4.5)", () => {
+    it("does not change", () =>
+      refused((buffer) => {
+        assert.isUndefined(insert(buffer, 0, 10, true))
+        assert.isUndefined(insert(buffer, 0, 10, true))
+        return insert(buffer, 0, 11, true)
+      }))
+
+    it("is not below what arrived", () =>
+      refused((buffer) => {
+        assert.isUndefined(insert(buffer, 100, 10))
+        return insert(buffer, 0, 50, true)
+      }))
+
+    it("is not below what was read", () =>
+      refused((buffer) => {
+        assert.isUndefined(insert(buffer, 0, 100))
+        buffer.readAll()
+        return insert(buffer, 20, 30, true)
+      }))
+
+    it("has no data beyond it", () =>
+      refused((buffer) => {
+        assert.isUndefined(insert(buffer, 50, 50, true))
+        assert.isUndefined(insert(buffer, 0, 20))
+        return insert(buffer, 90, 20)
+      }))
+
+    it("holds for streams that nobody reads, too", () =>
+      refused((buffer) => {
+        buffer.discard()
+        assert.isUndefined(insert(buffer, 0, 100))
+        return insert(buffer, 0, 50, true)
+      }))
+  })
+})

@@ -1,0 +1,194 @@
+import { assert, describe, it } from "@effect/vitest"
+import { content, pair, settle } from "./support.ts"
+
+describe("waiters", () => {
+  it("a reader is woken once at the end of a burst, never inside a frame", () => {
+    const { server } = pair()
+    const { table } = server
+    table.onStreamFrame(0, 0, content(0, 10), 0, 10, false, 0)
+    table.flushWakes()
+    const stream = table.accept(true)!
+    stream.readAll()
+    let woken = 0
+    stream.readWaiter = () => woken++
+    table.onStreamFrame(0, 20, content(20, 10), 0, 10, false, 0)
+    table.flushWakes()
+    assert.strictEqual(woken, 0, "nothing is readable before the gap is closed")
+    table.onStreamFrame(0, 10, content(10, 10), 0, 10, false, 0)
+    table.onStreamFrame(0, 30, content(30, 10), 0, 10, false, 0)
+    assert.strictEqual(woken, 0)
+    table.flushWakes()
+    assert.strictEqual(woken, 1)
+    assert.isUndefined(stream.readWaiter)
+    table.onStreamFrame(0, 40, content(40, 10), 0, 10, false, 0)
+    table.flushWakes()
+    assert.strictEqual(woken, 1)
+  })
+
+  it("a reader is woken by the end and by a reset", () => {
+    const { server } = pair()
+    const { table } = server
+    table.onStreamFrame(4, 0, content(0, 1), 0, 1, false, 0)
+    const one = table.accept(true)!
+    const two = table.accept(true)!
+    two.readAll()
+    const woken: Array<string> = []
+    one.readWaiter = () => woken.push("reset")
+    two.readWaiter = () => woken.push("end")
+    table.onStreamFrame(4, 1, content(0, 0), 0, 0, true, 0)
+    table.onResetStream(0, 5, 0, 0)
+    table.flushWakes()
+    assert.deepStrictEqual(woken, ["end", "reset"])
+    assert.isTrue(two.isFinished)
+    assert.strictEqual(one.resetCode, 5)
+  })
+
+  it("a writer waits at the send buffer's size and is woken below half of it", () => {
+    const { client } = pair({ sendBuffer: 4000 })
+    const stream = client.table.open(false)!
+    assert.strictEqual(stream.writableBytes, 4000)
+    stream.write(content(0, 4400))
+    assert.strictEqual(stream.writableBytes, 0)
+    let woken = 0
+    stream.writeWaiter = () => woken++
+    const packets = [client.packet()!, client.packet()!, client.packet()!, client.packet()!]
+    client.acked(packets[0]!)
+    client.table.flushWakes()
+    assert.strictEqual(woken, 0)
+    client.acked(packets[1]!)
+    client.acked(packets[2]!)
+    assert.strictEqual(woken, 0)
+    client.table.flushWakes()
+    assert.strictEqual(woken, 1)
+    assert.isAbove(stream.writableBytes, 2000)
+  })
+
+  it("a writer waits while all streams together hold too much, but an empty stream gets its turn", () => {
+    const { client, server } = pair({
+      sendBuffer: 1000,
+      maxUniStreams: 100,
+      initialConnectionWindow: 100_000,
+      initialStreamWindow: 10_000
+    })
+    const streams = Array.from({ length: 9 }, () => client.table.open(false)!)
+    for (const stream of streams.slice(0, 8)) stream.write(content(0, 1000))
+    const last = streams[8]!
+    assert.strictEqual(last.writableBytes, 1000)
+    last.write(content(0, 10))
+    assert.strictEqual(last.writableBytes, 0)
+    let woken = 0
+    last.writeWaiter = () => woken++
+    const first = client.packet()!
+    server.receive(first)
+    client.acked(first)
+    client.table.flushWakes()
+    assert.strictEqual(woken, 0)
+    settle(client, server)
+    assert.strictEqual(woken, 1)
+  })
+
+  it("flushed: when all is acknowledged, or never will be", () => {
+    const { client } = pair()
+    const stream = client.table.open(false)!
+    const other = client.table.open(false)!
+    stream.write(content(0, 100))
+    stream.finish()
+    other.write(content(0, 100))
+    const woken: Array<string> = []
+    stream.flushWaiter = () => woken.push("acknowledged")
+    other.flushWaiter = () => woken.push("reset")
+    const packet = client.packet()!
+    client.table.flushWakes()
+    assert.deepStrictEqual(woken, [])
+    other.reset(1)
+    client.table.flushWakes()
+    assert.deepStrictEqual(woken, ["reset"])
+    assert.isFalse(other.isFlushed)
+    client.acked(packet)
+    client.table.flushWakes()
+    assert.deepStrictEqual(woken, ["reset", "acknowledged"])
+    assert.isTrue(stream.isFlushed)
+  })
+
+  it("STOP_SENDING wakes the writer", () => {
+    const { client } = pair()
+    const stream = client.table.open(false)!
+    let woken = 0
+    stream.writeWaiter = () => woken++
+    client.table.onStopSending(stream.id, 5)
+    client.table.flushWakes()
+    assert.strictEqual(woken, 1)
+    assert.isFalse(stream.isWritable)
+  })
+
+  it("acceptors and openers are woken by streams and by MAX_STREAMS", () => {
+    const { client, server } = pair({}, { maxBidiStreams: 0 })
+    const woken: Array<string> = []
+    server.table.setAcceptWaiter(false, () => woken.push("accept"))
+    server.table.setAcceptWaiter(true, () => woken.push("wrong type"))
+    client.table.setOpenWaiter(true, () => woken.push("open"))
+    client.table.open(false)!.finish()
+    settle(client, server)
+    assert.deepStrictEqual(woken, ["accept"])
+    client.table.onMaxStreams(true, 1)
+    assert.strictEqual(woken.length, 1)
+    client.table.flushWakes()
+    assert.deepStrictEqual(woken, ["accept", "open"])
+    client.table.onMaxStreams(true, 2)
+    client.table.flushWakes()
+    assert.strictEqual(woken.length, 2)
+  })
+
+  it("a waiter may read, wait again and flush", () => {
+    const { server } = pair()
+    const { table } = server
+    table.onStreamFrame(4, 0, content(0, 10), 0, 10, false, 0)
+    const one = table.accept(true)!
+    const two = table.accept(true)!
+    two.readAll()
+    const seen: Array<number> = []
+    const read = (): void => {
+      const bytes = two.read()
+      if (bytes !== undefined) seen.push(bytes.length)
+      two.readWaiter = read
+      if (seen.length === 1) table.onStreamFrame(4, 30, content(30, 7), 0, 7, false, 0)
+      one.readWaiter = () => seen.push(-1)
+      table.flushWakes()
+    }
+    two.readWaiter = read
+    table.onStreamFrame(4, 10, content(10, 20), 0, 20, false, 0)
+    table.flushWakes()
+    assert.deepStrictEqual(seen, [20, 7])
+    table.onResetStream(0, 0, 0, 0)
+    table.flushWakes()
+    assert.deepStrictEqual(seen, [20, 7, -1])
+  })
+
+  it("the end of the connection wakes everybody; what has arrived can still be read, and nothing else works", () => {
+    const { server } = pair()
+    const { table } = server
+    table.onStreamFrame(0, 0, content(0, 10), 0, 10, false, 0)
+    const stream = table.accept(true)!
+    const woken: Array<string> = []
+    stream.readWaiter = () => woken.push("read")
+    stream.writeWaiter = () => woken.push("write")
+    stream.flushWaiter = () => woken.push("flush")
+    for (const bidirectional of [true, false]) {
+      table.setOpenWaiter(bidirectional, () => woken.push("open"))
+      table.setAcceptWaiter(bidirectional, () => woken.push("accept"))
+    }
+    table.close("gone")
+    table.close("again")
+    table.flushWakes()
+    assert.sameMembers(woken, ["read", "write", "flush", "open", "open", "accept", "accept"])
+    assert.isTrue(stream.closed)
+    assert.strictEqual(stream.error, "gone")
+    assert.strictEqual(stream.writableBytes, 0)
+    assert.isFalse(stream.write(content(0, 1)))
+    assert.isFalse(stream.finish())
+    assert.isFalse(stream.reset(0))
+    assert.isFalse(stream.stopSending(0))
+    assert.isUndefined(table.open(true))
+    assert.strictEqual(stream.read()!.length, 10)
+  })
+})
