@@ -105,6 +105,18 @@ describe("Pacer (RFC 9002 section 7.7)", () => {
     assert.isTrue(pacer.canSend(1e9 + 1, 1200))
   })
 
+  it("names times that suffice, also where rounding makes them short", () => {
+    for (let rate = 101; rate < 900; rate += 7.3) {
+      const [pacer] = make({ pacingRate: rate })
+      let now = 1e9
+      for (let i = 0; i < 40; i++) {
+        while (pacer.canSend(now, 1200)) pacer.onSent(now, 1200)
+        now = pacer.nextTime(now)
+        assert.isTrue(pacer.canSend(now, 1200), `${rate} bytes per ms`)
+      }
+    }
+  })
+
   it("starts over with a full burst", () => {
     const [pacer] = make({ pacingRate: 100 })
     pacer.onSent(0, 12_000)
