@@ -1,3 +1,6 @@
+import { AsnConvert } from "@peculiar/asn1-schema"
+import { Certificate } from "@peculiar/asn1-x509"
+import { sign } from "node:crypto"
 import {
   ed25519FromSeed,
   type Issued,
@@ -30,6 +33,21 @@ export const intermediate = (issuer: Issued, options: Overrides = {}): Issued =>
 
 export const leaf = (issuer: Issued | undefined, options: Overrides = {}): Issued =>
   issue({ subject: "Leaf", names: ["a.example"], issuer, ...options })
+
+/** The certificate again, changed as OpenSSL and our own issuer would not have it, and signed once more. */
+export const reissue = (
+  issued: Issued,
+  signer: Issued,
+  edit: (certificate: Certificate) => void,
+  signature = (bytes: Uint8Array) => sign(null, bytes, signer.privateKey)
+): Issued => {
+  const certificate = AsnConvert.parse(issued.certificate, Certificate)
+  edit(certificate)
+  const signed = signature(new Uint8Array(AsnConvert.serialize(certificate.tbsCertificate)))
+  delete certificate.tbsCertificateRaw
+  certificate.signatureValue = new Uint8Array(signed).buffer
+  return { ...issued, certificate: new Uint8Array(AsnConvert.serialize(certificate)) }
+}
 
 export interface Question {
   readonly anchors: ReadonlyArray<Issued>

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import { AttributeTypeAndValue, AttributeValue, RelativeDistinguishedName } from "@peculiar/asn1-x509"
 import { matchesDns, normalizeDns, parseIp } from "../../../src/internal/tls/certificates/Names.ts"
-import { intermediate, leaf, root, verdict, verify } from "./Fixtures.ts"
+import { intermediate, leaf, reissue, root, verdict, verify } from "./Fixtures.ts"
 
 const ask = (names: ReadonlyArray<string>, serverName: string): string => {
   const anchor = root()
@@ -175,6 +176,31 @@ describe("name constraints (RFC 5280 section 4.2.1.10)", () => {
     const malformed = askUnder(0x82, 0x05)
     assert.strictEqual(verdict(malformed), "48 unknownAuthority")
     assert.include(malformed?.message, "name constraints that do not decode")
+  })
+
+  it("e-mail constraints refuse subjects with an e-mail address, which they would have to be compared with", () => {
+    const anchor = root()
+    const middle = intermediate(anchor, { extensions: [permittedOnly(0x81, 0x01, 0x61)] })
+    const end = reissue(leaf(middle), middle, ({ tbsCertificate }) => {
+      const value = new AttributeValue({ ia5String: "a@b.example" })
+      const address = new AttributeTypeAndValue({ type: "1.2.840.113549.1.9.1", value })
+      tbsCertificate.subject.push(new RelativeDistinguishedName([address]))
+    })
+    assert.strictEqual(verdict(verify({ anchors: [anchor], chain: [end, middle] })), "42 badUsage")
+  })
+
+  it("self-issued authorities in between are not held to them (RFC 5280 section 6.1.3)", () => {
+    const anchor = root({ subject: "Outer", extensions: [permittedOnly(...directoryName("leaf"))] })
+    const rolled = intermediate(anchor, { subject: "Outer" })
+    assert.isUndefined(verify({ anchors: [anchor], chain: [leaf(rolled), rolled] }))
+  })
+
+  it("minimum and maximum, which RFC 5280 rules out, are not passed over", () => {
+    const anchor = root()
+    const value = Uint8Array.of(0x30, 0x0a, 0xa0, 0x08, 0x30, 0x06, 0x82, 0x01, 0x65, 0x80, 0x01, 0x01)
+    const middle = intermediate(anchor, { extensions: [{ id: "2.5.29.30", critical: true, value }] })
+    const failure = verify({ anchors: [anchor], chain: [leaf(middle, { names: ["a.e"] }), middle], serverName: "a.e" })
+    assert.include(failure?.message, "name constraints that do not decode")
   })
 
   it("a constraint on a kind of name that is not understood refuses certificates with such a name", () => {

@@ -1,18 +1,50 @@
 import { assert, describe, it } from "@effect/vitest"
-import { X509Certificate } from "node:crypto"
+import { AlgorithmIdentifier, Version } from "@peculiar/asn1-x509"
+import { constants, generateKeyPairSync, sign, X509Certificate } from "node:crypto"
 import { getCACertificates } from "node:tls"
-import { generateKey } from "../../../src/internal/tls/certificates/IssueCertificate.ts"
-import { systemTrust } from "../../../src/internal/tls/certificates/Trust.ts"
+import { generateKey, type Issued } from "../../../src/internal/tls/certificates/IssueCertificate.ts"
+import { systemTrust, trustRoots } from "../../../src/internal/tls/certificates/Trust.ts"
 import { systemTrustStore } from "../../../src/internal/tls/certificates/TrustStore.ts"
 import { readPemCertificates } from "../../../src/internal/tls/certificates/Pem.ts"
 import { parseCertificate } from "../../../src/internal/tls/certificates/ParsedCertificate.ts"
-import { intermediate, issue, key, leaf, NOW, root, verdict, verify } from "./Fixtures.ts"
+import { intermediate, issue, key, leaf, NOW, reissue, root, verdict, verify } from "./Fixtures.ts"
 
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 const CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 const ANY_PURPOSE = "2.5.29.37.0"
 const KEY_ENCIPHERMENT = 4
 const DIGITAL_SIGNATURE = 1
+
+const versionOne = (issued: Issued, signer = issued): Issued =>
+  reissue(issued, signer, ({ tbsCertificate }) => {
+    tbsCertificate.version = Version.v1
+    delete tbsCertificate.extensions
+  })
+
+/** RSASSA-PSS-params: SHA-256, MGF1 with SHA-256, 32 bytes of salt. */
+const PSS_SHA256 = Buffer.from(
+  "3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d06096086480165030402010500a203020120",
+  "hex"
+)
+
+/** A leaf that an RSA root signed with RSA-PSS. */
+const withPss = (parameters: Uint8Array, hash: string, saltLength: number) => {
+  const anchor = root({ key: generateKey("rsa") })
+  const algorithm = new AlgorithmIdentifier({
+    algorithm: "1.2.840.113549.1.1.10",
+    parameters: new Uint8Array(parameters).buffer
+  })
+  const end = reissue(
+    leaf(anchor),
+    anchor,
+    (certificate) => {
+      certificate.signatureAlgorithm = algorithm
+      certificate.tbsCertificate.signature = algorithm
+    },
+    (bytes) => sign(hash, bytes, { key: anchor.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength })
+  )
+  return { anchor, end }
+}
 
 describe("accepted (RFC 5280 section 6)", () => {
   it("a leaf that the root issued", () => {
@@ -94,6 +126,30 @@ describe("accepted (RFC 5280 section 6)", () => {
     assert.isUndefined(verify({ anchors: [anchor], chain: [leaf(middle), middle] }))
   })
 
+  it("RSA-PSS with SHA-256 (RFC 4055 section 3.1)", () => {
+    const { anchor, end } = withPss(PSS_SHA256, "sha256", 32)
+    assert.isUndefined(verify({ anchors: [anchor], chain: [end] }))
+  })
+
+  it("an anchor from before version 3, which trusting makes an authority", () => {
+    const old = versionOne(root())
+    assert.isUndefined(verify({ anchors: [old], chain: [leaf(old)] }))
+  })
+
+  it("bytes that the caller uses again later do not change what was read", () => {
+    const anchor = root()
+    const [good, bad] = [leaf(anchor), leaf(anchor, { names: ["b.example"] })]
+    const verifier = trustRoots([anchor.certificate])
+    if (typeof verifier !== "function") return assert.fail(verifier.problem)
+    const buffer = good.certificate.slice()
+    const ask = () => verifier({ chain: [buffer], serverName: "a.example", usage: "serverAuth", now: NOW })
+    assert.isUndefined(ask())
+    buffer.set(bad.certificate)
+    assert.strictEqual(verdict(ask()), "42 nameMismatch")
+    buffer.set(good.certificate)
+    assert.isUndefined(ask())
+  })
+
   it("on the first and on the last second of its dates", () => {
     const anchor = root()
     const end = leaf(anchor, { notBefore: NOW, notAfter: NOW })
@@ -155,6 +211,50 @@ describe("refused: trust and signatures", () => {
     const weakMiddle = intermediate(rsa, { hash: "sha1" })
     assert.strictEqual(verdict(verify({ anchors: [rsa], chain: [leaf(weakMiddle), weakMiddle] })), "42 badSignature")
     assert.isUndefined(verify({ anchors: [rsa], chain: [leaf(rsa)] }))
+  })
+
+  it("RSA-PSS with SHA-1, which is its default", () => {
+    const { anchor, end } = withPss(Uint8Array.of(0x30, 0x00), "sha1", 20)
+    const failure = verify({ anchors: [anchor], chain: [end] })
+    assert.strictEqual(verdict(failure), "42 badSignature")
+    assert.include(failure?.message, "SHA-1")
+  })
+
+  it("keys on curves that nobody checks well", () => {
+    const anchor = root()
+    const odd = generateKeyPairSync("ec", { namedCurve: "secp256k1" }).privateKey
+    const failure = verify({ anchors: [anchor], chain: [leaf(anchor, { key: odd })] })
+    assert.strictEqual(verdict(failure), "42 badSignature")
+    assert.include(failure?.message, "secp256k1")
+  })
+
+  it("two different signature algorithms in one certificate (RFC 5280 section 4.1.1.2)", () => {
+    const anchor = root()
+    const end = reissue(leaf(anchor), anchor, ({ tbsCertificate }) => {
+      tbsCertificate.signature = new AlgorithmIdentifier({ algorithm: "1.3.101.113" })
+    })
+    const failure = verify({ anchors: [anchor], chain: [end] })
+    assert.strictEqual(verdict(failure), "42 malformed")
+    assert.include(failure?.message, "two different signature algorithms")
+  })
+
+  it("extensions in a certificate of another version than 3 (RFC 5280 section 4.1.2.1)", () => {
+    const anchor = root()
+    const end = reissue(leaf(anchor), anchor, ({ tbsCertificate }) => {
+      tbsCertificate.version = Version.v2
+    })
+    const failure = verify({ anchors: [anchor], chain: [end] })
+    assert.strictEqual(verdict(failure), "42 malformed")
+    assert.include(failure?.message, "version 3")
+  })
+
+  it("lengths that DER writes shorter (X.690 section 10.1)", () => {
+    const anchor = root()
+    const end = leaf(anchor)
+    const [tag, form, high, low] = end.certificate
+    assert.strictEqual(form, 0x82)
+    const certificate = Buffer.concat([Buffer.of(tag!, 0x83, 0, high!, low!), end.certificate.subarray(4)])
+    assert.strictEqual(verdict(verify({ anchors: [anchor], chain: [{ ...end, certificate }] })), "42 malformed")
   })
 
   it("RSA keys under 2048 bits, of leaves, intermediates and roots", () => {
@@ -230,6 +330,13 @@ describe("refused: authorities (RFC 5280 sections 4.2.1.3, 4.2.1.9)", () => {
     assert.include(failure?.message, "not a certificate authority")
   })
 
+  it("an issuer from before version 3 that the peer sent along", () => {
+    const anchor = root()
+    const old = versionOne(intermediate(anchor), anchor)
+    const failure = verify({ anchors: [anchor], chain: [leaf(old), old] })
+    assert.strictEqual(verdict(failure), "43 badUsage")
+  })
+
   it("an authority without keyCertSign", () => {
     const anchor = root()
     const middle = intermediate(anchor, { keyUsage: DIGITAL_SIGNATURE })
@@ -278,7 +385,7 @@ describe("refused: authorities (RFC 5280 sections 4.2.1.3, 4.2.1.9)", () => {
     const two = intermediate(one, { subject: "Two" })
     const back = issue({ subject: "One", key: one.privateKey, authority: {}, issuer: two })
     assert.strictEqual(
-      verdict(verify({ anchors: [root({ subject: "Other" })], chain: [leaf(two), two, back, one] })),
+      verdict(verify({ anchors: [root({ subject: "Other" })], chain: [leaf(two), two, back] })),
       "48 unknownAuthority"
     )
   })

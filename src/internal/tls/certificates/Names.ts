@@ -73,12 +73,12 @@ export const parseReference = (serverName: string): ReferenceName | undefined =>
  * (RFC 9525 section 6.3), and needs two labels after it: nobody owns all of a top-level domain.
  */
 export const matchesDns = (presented: string, name: string): boolean => {
+  // Compared as it is: name constraints see the presented name as it is, too.
   const pattern = (presented.endsWith(".") ? presented.slice(0, -1) : presented).toLowerCase()
-  if (!pattern.startsWith("*.")) return normalizeDns(pattern) === name
+  if (!pattern.startsWith("*.")) return pattern === name
   const parent = pattern.slice(2)
-  if (normalizeDns(parent) !== parent || !parent.includes(".")) return false
   const dot = name.indexOf(".")
-  return dot > 0 && name.slice(dot + 1) === parent
+  return parent.includes(".") && dot > 0 && name.slice(dot + 1) === parent
 }
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
