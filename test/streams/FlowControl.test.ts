@@ -44,6 +44,8 @@ describe("flow control (RFC 9000 section 4)", () => {
       assert.strictEqual(client.table.bytesSent, 8000)
       assert.isFalse(client.table.hasData(0))
       assert.strictEqual(server.table.timesPeerBlocked, 1)
+      one.write(content(6000, 100))
+      assert.isFalse(client.table.hasControl())
       client.table.onMaxData(7000)
       assert.isFalse(client.table.hasData(0))
       client.table.onMaxData(12_000)
@@ -70,6 +72,24 @@ describe("flow control (RFC 9000 section 4)", () => {
         framesOf(client.packet()).map(({ streamId, offset, length, fin }) => [streamId, offset, length, fin]),
         [[other.id, 0, 0, true]]
       )
+    })
+
+    it("says no more of being blocked once the data is given up", () => {
+      const { client } = pair({ initialStreamWindow: 100, initialConnectionWindow: 150 })
+      const one = client.table.open(false)!
+      const two = client.table.open(false)!
+      one.write(bytes(200))
+      client.packet()
+      one.reset(0)
+      assert.deepStrictEqual(typesOf(client.packet()), [FrameType.resetStream])
+      two.write(bytes(100))
+      client.packet()
+      const blocked = client.packet()!
+      assert.deepStrictEqual(typesOf(blocked), [FrameType.dataBlocked])
+      two.reset(0)
+      assert.deepStrictEqual(typesOf(client.packet()), [FrameType.resetStream])
+      client.lost(blocked)
+      assert.isFalse(client.table.hasControl())
     })
 
     it("sends a lost DATA_BLOCKED or STREAM_DATA_BLOCKED again only while it is true", () => {
@@ -120,6 +140,7 @@ describe("flow control (RFC 9000 section 4)", () => {
       assert.isUndefined(server.table.onStreamFrame(4, 0, bytes(600), 0, 600, false, 0))
       assert.strictEqual(server.table.onResetStream(0, 1, 901, 0)?.code, TransportError.flowControl)
       assert.isUndefined(server.table.onResetStream(0, 1, 900, 0))
+      assert.strictEqual(server.table.bytesReceived, 1500)
     })
 
     it("renews credit when half of a window is read, not before", () => {
@@ -152,6 +173,18 @@ describe("flow control (RFC 9000 section 4)", () => {
       assert.deepStrictEqual(typesOf(server.packet()), [FrameType.maxData])
     })
 
+    it("takes a MAX_STREAM_DATA back that is not sent yet when the size becomes known", () => {
+      const { client, server } = pair({ initialStreamWindow: 10_000, initialConnectionWindow: 100_000 })
+      const out = client.table.open(true)!
+      out.write(content(0, 9000))
+      settle(client, server)
+      server.table.accept(true)!.readAll()
+      assert.isTrue(server.table.hasControl())
+      out.finish()
+      server.receive(client.packet()!)
+      assert.isFalse(server.table.hasControl())
+    })
+
     it("doubles a window that is read within two round trips, up to its maximum; the connection follows at 1.5 times", () => {
       const { client, server } = pair({
         initialStreamWindow: 10_000,
@@ -181,6 +214,21 @@ describe("flow control (RFC 9000 section 4)", () => {
       }
       assert.deepStrictEqual([...new Set(gains)], [20_000, 35_000])
       assert.strictEqual(server.table["window"].size, 50_000)
+    })
+
+    it("makes room on the connection at once for a stream whose window has grown", () => {
+      const { client, server } = pair({ initialStreamWindow: 10_000, initialConnectionWindow: 22_000 })
+      server.rtt = 50
+      client.table.open(false)!.write(content(0, 8000))
+      settle(client, server, 10)
+      server.table.accept(false)!.readAll()
+      assert.deepStrictEqual(
+        framesOf(server.packet(20)).map(({ type, limit }) => [type, limit]),
+        [
+          [FrameType.maxStreamData, 28_000],
+          [FrameType.maxData, 8000 + 30_000]
+        ]
+      )
     })
 
     it("leaves the window of a slow reader as it is", () => {

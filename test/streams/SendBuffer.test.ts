@@ -132,6 +132,18 @@ describe("SendBuffer (RFC 9000 section 2.2)", () => {
     assert.isFalse(buffer.hasRetransmission)
   })
 
+  it("does not repeat a FIN that has arrived, though a copy of it was lost", () => {
+    const buffer = new SendBuffer()
+    buffer.append(content(0, 100))
+    buffer.finish()
+    buffer.markSent(100)
+    buffer.finSent = true
+    buffer.acknowledge(50, 50, true)
+    buffer.lose(0, 100, true)
+    assert.isFalse(buffer.finPending)
+    assert.strictEqual(buffer.lostBytes, 50)
+  })
+
   it("acknowledges two interleaved runs of 20 MB in linear work", () => {
     const buffer = new SendBuffer()
     const length = 1000

@@ -207,11 +207,13 @@ describe("0-RTT that the server refuses (RFC 9001 section 4.6.2)", () => {
     const early = [client.packet()!, client.packet()!, client.packet()!, client.packet()!]
     three.reset(3)
     three.stopSending(4)
+    early.push(client.packet()!)
     client.table.rejectEarlyData()
     assert.isFalse(client.table.hasData(0))
     assert.isFalse(client.table.hasControl())
     client.table.applyPeerParameters(limitsOf(settings({ maxBidiStreams: 1, initialStreamWindow: 3000 })))
     for (const packet of early) client.lost(packet)
+    assert.isFalse(client.table.hasControl(), "nothing is said about streams beyond the limit")
     settle(client, server)
     assert.strictEqual(server.table.openStreams, 1)
     assert.strictEqual(client.table.bytesSent, 3000)

@@ -48,8 +48,14 @@ export class ReceiveWindow {
     return this.limit
   }
 
-  /** At least `size`, as far as the maximum allows. */
-  grow(size: number): void {
-    if (size > this.size) this.size = Math.min(size, this.maximum)
+  /** At least `size`, as far as the maximum allows, because a part of it has grown: that counts as this round's growth. */
+  follow(size: number): void {
+    if (size <= this.size) return
+    this.grow(size)
+    this.renewedAt = -1
+  }
+
+  private grow(size: number): void {
+    this.size = Math.min(size, this.maximum)
   }
 }

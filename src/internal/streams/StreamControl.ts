@@ -166,7 +166,7 @@ export class StreamControl {
       const limit = receive.window.renew(now, rtt)
       if (receive.window.size > before) {
         const total = this.state.window
-        total.grow(CONNECTION_FACTOR * receive.window.size)
+        total.follow(CONNECTION_FACTOR * receive.window.size)
         if (total.due) this.request(ControlBit.maxData)
       }
       writeMaxStreamData(w, id, limit)
