@@ -88,7 +88,8 @@ export class Closing {
     if (core.handshake.oneRtt !== undefined) {
       // On every open path: one of them may be dead without our knowledge, and it costs a packet each (CLO-1).
       for (const path of core.paths.all) {
-        if (path.open && (path.validated || path.amplificationBudget() > 100)) ready = this.sendShort(path, now, sink) && ready
+        if (path.open && (path.validated || path.amplificationBudget() > 100))
+          ready = this.sendShort(path, now, sink) && ready
       }
     }
     // A peer that may not have 1-RTT keys yet understands the earlier ones (RFC 9000 section 10.2.3).
@@ -134,7 +135,13 @@ export class Closing {
     keys.sealed(1)
     path.recovery.onPacketSent(Space.application, packetNumber, now, end, false, false, false, undefined)
     path.onDatagramSent(end, now)
-    return sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes: sink.slab.subarray(0, end) })
+    return sink.send({
+      local: path.local,
+      remote: path.remote,
+      ecn: Ecn.notEct,
+      segmentSize: end,
+      bytes: sink.slab.subarray(0, end)
+    })
   }
 
   private sendLong(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
@@ -152,7 +159,17 @@ export class Closing {
       if (keys?.write === undefined || sent === undefined) continue
       const packetNumber = path.recovery.nextPacketNumber(space)
       w.end = budget - AEAD_TAG
-      datagram.open(w, level, core.handshake.version, dcid.bytes, scid, core.token, packetNumber, sent.largestAcked, keys)
+      datagram.open(
+        w,
+        level,
+        core.handshake.version,
+        dcid.bytes,
+        scid,
+        core.token,
+        packetNumber,
+        sent.largestAcked,
+        keys
+      )
       // Both packets must fit, whatever the reason says.
       w.end = Math.min(w.end, w.position + 400)
       this.writeClose(true)
@@ -163,6 +180,12 @@ export class Closing {
     if (core.role === "client") datagram.padTo(w, MIN_INITIAL_DATAGRAM)
     const end = datagram.seal()
     path.onDatagramSent(end, now)
-    return sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes: sink.slab.subarray(0, end) })
+    return sink.send({
+      local: path.local,
+      remote: path.remote,
+      ecn: Ecn.notEct,
+      segmentSize: end,
+      bytes: sink.slab.subarray(0, end)
+    })
   }
 }

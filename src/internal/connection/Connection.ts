@@ -5,7 +5,11 @@ import { type ConnectionControllers } from "../../CongestionControl.ts"
 import { type PacketProtection } from "../../PacketProtection.ts"
 import { type PathStatus, type Scheduler } from "../../PathScheduler.ts"
 import { verifyRetry } from "../crypto/RetryIntegrity.ts"
-import { type ConnectionIdSource, type LocalConnectionId, type LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
+import {
+  type ConnectionIdSource,
+  type LocalConnectionId,
+  type LocalConnectionIds
+} from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
 import { Path } from "../paths/Path.ts"
 import { PathTable } from "../paths/PathTable.ts"
@@ -273,7 +277,11 @@ export class Connection implements ConnectionMachine {
   }
 
   openPath(
-    options: { readonly local: Address; readonly remote?: Address | undefined; readonly status?: PathStatus | undefined },
+    options: {
+      readonly local: Address
+      readonly remote?: Address | undefined
+      readonly status?: PathStatus | undefined
+    },
     now: number
   ): number | OpenPathRefusal {
     this.now = now
@@ -370,7 +378,16 @@ export class Connection implements ConnectionMachine {
       recovery.maxAckDelay = peer.maxAckDelay
       discovery.limit(peer.maxUdpPayloadSize)
     }
-    return new Path({ id, local, remote, recovery, localIds, remoteIds, validation: new PathValidation(random), discovery })
+    return new Path({
+      id,
+      local,
+      remote,
+      recovery,
+      localIds,
+      remoteIds,
+      validation: new PathValidation(random),
+      discovery
+    })
   }
 
   private onPeerParameters(encoded: Uint8Array): Violation | undefined {
@@ -442,7 +459,8 @@ export class Connection implements ConnectionMachine {
     const start = burst.offset[datagram]!
     const packet = burst.slab.subarray(start, start + burst.length[datagram]!)
     // RFC 9000 section 17.2.5.2: one Retry at the most, and none after the server's first other packet.
-    const late = this.role === "server" || this.handshakeIds.retry !== undefined || this.handshakeIds.remote !== undefined
+    const late =
+      this.role === "server" || this.handshakeIds.retry !== undefined || this.handshakeIds.remote !== undefined
     if (late || !verifyRetry(this.options.protection, core.handshake.version, this.handshakeIds.original, packet)) {
       core.packetsDropped++
       return
@@ -469,10 +487,7 @@ export class Connection implements ConnectionMachine {
 
   private onHandshakeFailure(failure: HandshakeFailure): void {
     const { code, reason, frameType } = failure.violation
-    this.closing.close(
-      { kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls },
-      this.now
-    )
+    this.closing.close({ kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls }, this.now)
   }
 
   private fail(problem: Violation): void {
@@ -513,4 +528,3 @@ export class Connection implements ConnectionMachine {
     core.listener?.onDiscarded()
   }
 }
-

@@ -121,9 +121,13 @@ export class ConnectionCore implements RecoveryEvents {
       case SentFrameKind.crypto:
         ;(frame.owner as CryptoStream).onFrameAcked(frame)
         break
-      case SentFrameKind.mtuProbe:
-        this.paths.get(recovery.pathId)?.discovery.onProbeAcked(frame.value)
+      case SentFrameKind.mtuProbe: {
+        const path = this.paths.get(recovery.pathId)
+        if (path === undefined) break
+        path.discovery.onProbeAcked(frame.value)
+        recovery.setMaxDatagramSize(path.mtu)
         break
+      }
       default:
         this.paths.onFrameAcked(frame)
     }

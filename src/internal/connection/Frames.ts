@@ -194,7 +194,10 @@ export class Frames {
         )
         return undefined
       case FrameType.applicationClose:
-        this.events.onPeerClose({ kind: "application", initiator: "peer", code: reader.code, reason: this.reason() }, now)
+        this.events.onPeerClose(
+          { kind: "application", initiator: "peer", code: reader.code, reason: this.reason() },
+          now
+        )
         return undefined
       default:
         return isMultipathFrame(type)
@@ -243,7 +246,10 @@ export class Frames {
   ): Violation | undefined {
     if (path === undefined) return undefined
     const { core, reader } = this
-    if (level === Level.oneRtt && core.handshake.oneRtt?.onAckReceived(path.id, reader.largest, generation, now) === false) {
+    if (
+      level === Level.oneRtt &&
+      core.handshake.oneRtt?.onAckReceived(path.id, reader.largest, generation, now) === false
+    ) {
       return violation(TransportError.keyUpdate, "an acknowledgement under older keys than what it acknowledges")
     }
     // RFC 9000 section 13.2.5: the delay of Initial and Handshake acknowledgements is not counted.
@@ -268,7 +274,11 @@ export class Frames {
     // RFC 9221 section 3: the limit counts the whole frame.
     const limit = core.settings.maxDatagramFrameSize
     if (limit === 0 || reader.dataLength + 1 > limit) {
-      return violation(TransportError.protocolViolation, `DATAGRAM of ${reader.dataLength} bytes, allowed are ${limit}`, type)
+      return violation(
+        TransportError.protocolViolation,
+        `DATAGRAM of ${reader.dataLength} bytes, allowed are ${limit}`,
+        type
+      )
     }
     core.datagrams.onReceived(reader.bytes, reader.dataStart, reader.dataLength)
     return undefined
@@ -279,4 +289,3 @@ export class Frames {
     return text.decode(bytes.subarray(reasonStart, reasonStart + reasonLength))
   }
 }
-

@@ -6,7 +6,13 @@ import { type PacketProtection } from "../../PacketProtection.ts"
 import { KeyPhases } from "../crypto/KeyPhases.ts"
 import { closeLevelKeys, initialKeys, levelKeys, type LevelKeys } from "../crypto/LevelKeys.ts"
 import { CryptoStream } from "../streams/CryptoStream.ts"
-import { type CipherSuite, type HandshakeInfo, type TlsFailure, type TlsOutput, type TlsSession } from "../tls/TlsSession.ts"
+import {
+  type CipherSuite,
+  type HandshakeInfo,
+  type TlsFailure,
+  type TlsOutput,
+  type TlsSession
+} from "../tls/TlsSession.ts"
 import { isViolation, Level, TransportError, type Role, type Violation, violation } from "../wire/Protocol.ts"
 
 export interface HandshakeEvents {
@@ -86,7 +92,13 @@ export class Handshake {
   }
 
   /** A CRYPTO frame. */
-  onCrypto(level: Level, offset: number, bytes: Uint8Array, start: number, length: number): HandshakeFailure | undefined {
+  onCrypto(
+    level: Level,
+    offset: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number
+  ): HandshakeFailure | undefined {
     const stream = this.streams[level]!
     const problem = stream.onFrame(offset, bytes, start, length)
     if (problem !== undefined) return { violation: problem, tls: undefined }
@@ -142,6 +154,9 @@ export class Handshake {
   private failure(failure: TlsFailure | undefined): HandshakeFailure | undefined {
     if (failure === undefined) return undefined
     if (this.parametersViolation !== undefined) return { violation: this.parametersViolation, tls: undefined }
-    return { violation: violation(TransportError.crypto + failure.alert, failure.message, 0x06), tls: failure }
+    return {
+      violation: violation(failure.transportError ?? TransportError.crypto + failure.alert, failure.message, 0x06),
+      tls: failure
+    }
   }
 }

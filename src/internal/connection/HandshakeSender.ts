@@ -89,14 +89,24 @@ export class HandshakeSender {
       const space = spaceOfLevel(level)
       const sent = path.recovery.sent(space)
       const received = path.recovery.received(space)
-      if (sent === undefined || received === undefined) continue
+      if (sent === undefined) continue
       const crypto = core.handshake.stream(level)
       const probe = this.probes.get(level) ?? 0
       const mayCarry = probe > 0 || path.recovery.canSend(path.mtu, now)
       if (!received.ackDue(now) && !(mayCarry && (crypto.hasData || probe > 0))) continue
       const packetNumber = path.recovery.nextPacketNumber(space)
       w.end = budget - AEAD_TAG
-      datagram.open(w, level, core.handshake.version, dcid.bytes, scid, core.token, packetNumber, sent.largestAcked, keys)
+      datagram.open(
+        w,
+        level,
+        core.handshake.version,
+        dcid.bytes,
+        scid,
+        core.token,
+        packetNumber,
+        sent.largestAcked,
+        keys
+      )
       if (received.unackedEliciting > 0 || received.ackDue(now)) {
         const count = received.fillRanges()
         if (count > 0 && writeAck(w, NO_PATH, received.ranges, count, 0, 0, 0, 0, false)) {

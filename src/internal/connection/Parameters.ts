@@ -1,5 +1,9 @@
 /** Transport parameters of this side, and the checks that authenticate the peer's (RFC 9000 sections 7.3, 7.4, 18.2). */
-import { encodeTransportParameters, defaultTransportParameters, type TransportParameters } from "../wire/TransportParameters.ts"
+import {
+  encodeTransportParameters,
+  defaultTransportParameters,
+  type TransportParameters
+} from "../wire/TransportParameters.ts"
 import { type Role, TransportError, Version, type Violation, violation } from "../wire/Protocol.ts"
 import { type ConnectionSettings } from "./Settings.ts"
 
@@ -55,7 +59,10 @@ export const encodeParameters = (options: {
   }
   if (!settings.grease) return encodeTransportParameters(parameters)
   const random = options.random(8)
-  return encodeTransportParameters(parameters, { id: greaseId(random), bytes: random.subarray(3, 3 + (random[7]! & 3)) })
+  return encodeTransportParameters(parameters, {
+    id: greaseId(random),
+    bytes: random.subarray(3, 3 + (random[7]! & 3))
+  })
 }
 
 /** What the peer says about connection IDs must be what its packets showed, and multipath needs IDs that are not empty. */

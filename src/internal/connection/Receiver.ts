@@ -52,7 +52,8 @@ export class Receiver {
   private readonly core: ConnectionCore
   private readonly frames: Frames
   private readonly events: ReceiverEvents
-  private readonly undecryptable: Array<{ readonly burst: DatagramBurst; readonly id: LocalConnectionId | undefined }> = []
+  private readonly undecryptable: Array<{ readonly burst: DatagramBurst; readonly id: LocalConnectionId | undefined }> =
+    []
   private readonly localIdLength: number
   private count = 0
   private burst!: DatagramBurst
@@ -96,13 +97,7 @@ export class Receiver {
     this.undecryptable.length = 0
   }
 
-  private addShort(
-    datagram: number,
-    start: number,
-    end: number,
-    id: LocalConnectionId | undefined,
-    now: number
-  ): void {
+  private addShort(datagram: number, start: number, end: number, id: LocalConnectionId | undefined, now: number): void {
     const { core } = this
     if (core.handshake.oneRtt === undefined) {
       this.keep(datagram, start, id)
@@ -160,7 +155,8 @@ export class Receiver {
     if (result <= 0) {
       core.packetsDropped++
       if (result === OpenResult.violation) core.fail(violation(TransportError.keyUpdate, "key phase out of order"))
-      else if (keys.limitReached) core.fail(violation(TransportError.aeadLimitReached, "too many packets failed to open"))
+      else if (keys.limitReached)
+        core.fail(violation(TransportError.aeadLimitReached, "too many packets failed to open"))
       return
     }
     if (result !== OpenResult.opened) this.events.onKeyUpdate(now)
@@ -241,10 +237,15 @@ export class Receiver {
   private openLong(datagram: number, start: number, id: LocalConnectionId | undefined, now: number): boolean {
     const { core, burst } = this
     const { level, pnOffset, end } = header
-    const keys = level === Level.initial ? core.handshake.initial : level === Level.handshake ? core.handshake.handshake : undefined
+    const keys =
+      level === Level.initial
+        ? core.handshake.initial
+        : level === Level.handshake
+          ? core.handshake.handshake
+          : undefined
     const path = core.paths.primary
     const received = path.recovery.received(spaceOfLevel(level))
-    if (keys?.read === undefined || received === undefined) {
+    if (keys?.read === undefined || path.recovery.sent(spaceOfLevel(level)) === undefined) {
       // Handshake packets may be ahead of the keys; Initial keys are discarded, and 0-RTT is not accepted here.
       if (level === Level.handshake && core.handshake.oneRtt === undefined) this.keep(datagram, start, id)
       else core.packetsDropped++
@@ -291,7 +292,7 @@ export class Receiver {
       // The space may be gone: the frames can have completed the handshake.
       path.recovery
         .received(spaceOfLevel(level))
-        ?.onReceived(packetNumber, this.frames.ackEliciting, now, burst.ecn[datagram]!)
+        .onReceived(packetNumber, this.frames.ackEliciting, now, burst.ecn[datagram]!)
     }
     return true
   }

@@ -32,6 +32,9 @@ const MIN_ROOM = 16
 /** A larger ACK frame than this leaves too little of the packet for data. */
 const MAX_ACK_ROOM = 400
 
+/** ms: pacing is no finer than this. */
+const MIN_WAIT = 0.01
+
 // Shared by all connections: a flush runs to its end before the next connection has its turn.
 const batch = new SendBatch()
 const w = new ByteWriter()
@@ -102,7 +105,13 @@ export class Sender {
       this.build(path, Purpose.probe, path.mtu, undefined)
     }
     const size = path.discovery.nextProbe()
-    if (size > 0 && this.core.confirmed && path.validated && path.ptoCount === 0 && path.recovery.canSend(size, this.now)) {
+    if (
+      size > 0 &&
+      this.core.confirmed &&
+      path.validated &&
+      path.ptoCount === 0 &&
+      path.recovery.canSend(size, this.now)
+    ) {
       if (this.build(path, Purpose.size, size, undefined)) path.discovery.onProbeSent()
     }
   }
@@ -122,12 +131,12 @@ export class Sender {
       context.queuedBytes = core.streams.queuedBytes
       const selected = core.scheduler.select(context) as Path | undefined
       if (selected === undefined) {
-        for (const path of usable) this.pacingDeadline = Math.min(this.pacingDeadline, path.nextSendTime)
+        for (const path of usable) this.awaitPacing(path)
         break
       }
       if (!selected.canSend) {
         core.schedulerMistakes++
-        this.pacingDeadline = Math.min(this.pacingDeadline, selected.nextSendTime)
+        this.awaitPacing(selected)
         break
       }
       if (!this.build(selected, Purpose.data, selected.mtu, undefined)) {
@@ -139,6 +148,13 @@ export class Sender {
       }
     }
     for (const path of usable) path.recovery.appLimited = ranOut && path.canSend
+  }
+
+  /** There is something to send and only the pacer, if anything that time alone can change, is in its way. */
+  private awaitPacing(path: Path): void {
+    const next = path.nextSendTime
+    // Never now: what time does not change must not make the timer run in circles.
+    if (next < this.pacingDeadline) this.pacingDeadline = Math.max(next, this.now + MIN_WAIT)
   }
 
   /** What waits to be sent, most urgent first. */
@@ -188,7 +204,7 @@ export class Sender {
   private sendAcknowledgements(): void {
     for (const path of this.core.paths.all) {
       const received = path.recovery.received(Space.application)
-      if (received === undefined || !received.ackDue(this.now)) continue
+      if (!received.ackDue(this.now)) continue
       const carrier = this.ackCarrier(path)
       if (carrier !== undefined) this.build(carrier, Purpose.ack, carrier.mtu, undefined)
     }
@@ -277,7 +293,18 @@ export class Sender {
     }
     const expanded = purpose === Purpose.path || purpose === Purpose.size
     if (expanded && w.position < w.end) writePadding(w, w.end - w.position)
-    this.commit(path, region, packetNumber, pnOffset, pnLength, local, remote, ackEliciting, ackEliciting || expanded, elsewhere)
+    this.commit(
+      path,
+      region,
+      packetNumber,
+      pnOffset,
+      pnLength,
+      local,
+      remote,
+      ackEliciting,
+      ackEliciting || expanded,
+      elsewhere
+    )
     return true
   }
 
@@ -315,7 +342,16 @@ export class Sender {
     const keys = core.handshake.oneRtt!
     keys.onPacketSent(path.id, packetNumber)
     batch.add(region, path.id, packetNumber, pnOffset, pnLength, end, local, remote, marked ? Ecn.ect0 : Ecn.notEct)
-    path.recovery.onPacketSent(Space.application, packetNumber, now, end - start, ackEliciting, inFlight, marked, frames)
+    path.recovery.onPacketSent(
+      Space.application,
+      packetNumber,
+      now,
+      end - start,
+      ackEliciting,
+      inFlight,
+      marked,
+      frames
+    )
     if (!elsewhere) path.onDatagramSent(end - start, now)
     if (ackEliciting && !this.elicitedSinceReceive) {
       this.elicitedSinceReceive = true
@@ -328,7 +364,6 @@ export class Sender {
   private writeAcknowledgements(path: Path, dueOnly: boolean): void {
     for (const other of this.core.paths.all) {
       const received = other.recovery.received(Space.application)
-      if (received === undefined) continue
       const own = other === path
       if (own ? received.unackedEliciting === 0 && !received.ackDue(this.now) : !received.ackDue(this.now)) continue
       if (!own && (this.canAcknowledge(other) || (!dueOnly && w.remaining < MAX_ACK_ROOM))) continue

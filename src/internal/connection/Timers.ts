@@ -48,13 +48,18 @@ export class Timers {
   next(): number {
     const { core } = this
     if (!core.open) return core.state === "closed" ? Infinity : this.closing.deadline
-    let next = Math.min(this.idleDeadline(), this.keepAliveDeadline(), core.paths.nextDiscard(), this.sender.pacingDeadline)
+    let next = Math.min(
+      this.idleDeadline(),
+      this.keepAliveDeadline(),
+      core.paths.nextDiscard(),
+      this.sender.pacingDeadline
+    )
     if (core.state === "handshaking") next = Math.min(next, this.startedAt + core.settings.handshakeTimeout)
     for (const path of core.paths.all) {
       const { recovery } = path
       if (path.open) next = Math.min(next, recovery.timeout(), path.validation.deadline)
       const application = recovery.received(Space.application)
-      if (application !== undefined && application.ackDeadline < next) next = application.ackDeadline
+      if (application.ackDeadline < next) next = application.ackDeadline
     }
     return next
   }

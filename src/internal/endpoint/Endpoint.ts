@@ -45,7 +45,8 @@ export class Endpoint implements EndpointMachine {
   private readonly header = new PacketHeader()
   /** Connections that the burst at hand touches, with its datagrams grouped by connection. */
   private readonly touched: Array<Connection> = []
-  private readonly inboxes: Array<{ indexes: Int32Array; ids: Array<LocalConnectionId | undefined>; count: number }> = []
+  private readonly inboxes: Array<{ indexes: Int32Array; ids: Array<LocalConnectionId | undefined>; count: number }> =
+    []
   private readonly counters = { received: 0, dropped: 0, versionNegotiations: 0, resets: 0, refused: 0 }
 
   constructor(options: EndpointMachineOptions) {

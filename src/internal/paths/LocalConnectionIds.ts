@@ -67,7 +67,10 @@ export class LocalConnectionIds {
   /** The peer retired one (RFC 9000 section 19.16). `usedSequence` is the ID on the packet that said so, -1 if of another path. */
   onRetire(sequence: number, usedSequence: number): Violation | undefined {
     if (sequence >= this.nextSequence) {
-      return violation(TransportError.protocolViolation, `connection ID ${sequence} of path ${this.pathId} was never issued`)
+      return violation(
+        TransportError.protocolViolation,
+        `connection ID ${sequence} of path ${this.pathId} was never issued`
+      )
     }
     if (sequence === usedSequence) {
       return violation(TransportError.protocolViolation, "a packet retires the connection ID it was sent to")

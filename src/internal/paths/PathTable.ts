@@ -19,7 +19,15 @@ import {
   writePathsBlocked,
   writeRetireConnectionId
 } from "../wire/FrameWriter.ts"
-import { MAX_CONNECTION_ID, PathError, RESET_TOKEN, TransportError, violation, type Role, type Violation } from "../wire/Protocol.ts"
+import {
+  MAX_CONNECTION_ID,
+  PathError,
+  RESET_TOKEN,
+  TransportError,
+  violation,
+  type Role,
+  type Violation
+} from "../wire/Protocol.ts"
 import { LocalConnectionIds, type ConnectionIdSource, type LocalConnectionId } from "./LocalConnectionIds.ts"
 import { type Path } from "./Path.ts"
 import { type OpenPathRefusal, type PathEvent } from "./PathEvent.ts"
@@ -241,7 +249,11 @@ export class PathTable {
 
   onPathsBlocked(limit: number, frameType: number): Violation | undefined {
     if (limit > this.localMax) {
-      return violation(TransportError.protocolViolation, `PATHS_BLOCKED at ${limit}, above the limit of ${this.localMax}`, frameType)
+      return violation(
+        TransportError.protocolViolation,
+        `PATHS_BLOCKED at ${limit}, above the limit of ${this.localMax}`,
+        frameType
+      )
     }
     return undefined
   }
@@ -394,7 +406,8 @@ export class PathTable {
         break
       case SentFrameKind.pathStatus:
         // STA-6
-        if (path !== undefined && path.open && path.statusSequence === frame.value) path.statusPending = this.controlPending = true
+        if (path !== undefined && path.open && path.statusSequence === frame.value)
+          path.statusPending = this.controlPending = true
         break
       case SentFrameKind.newConnectionId: {
         const id = (path?.localIds ?? this.unusedLocal.get(frame.pathId))?.bySequence(frame.value)
@@ -425,7 +438,11 @@ export class PathTable {
         }
         break
       case SentFrameKind.pathCidsBlocked:
-        if (path === undefined && this.unusedRemote.get(frame.pathId)?.active === undefined && !this.isDiscarded(frame.pathId)) {
+        if (
+          path === undefined &&
+          this.unusedRemote.get(frame.pathId)?.active === undefined &&
+          !this.isDiscarded(frame.pathId)
+        ) {
           this.cidsBlocked.add(frame.pathId)
           this.controlPending = true
         }

@@ -80,7 +80,10 @@ export class RemoteConnectionIds {
       if (id.sequence === sequence) {
         return sameBytes(id.bytes, bytes) && (id.resetToken === undefined || sameBytes(id.resetToken, token))
           ? undefined
-          : violation(TransportError.protocolViolation, `connection ID ${sequence} was issued twice with different content`)
+          : violation(
+              TransportError.protocolViolation,
+              `connection ID ${sequence} was issued twice with different content`
+            )
       }
       if (sameBytes(id.bytes, bytes)) {
         return violation(TransportError.protocolViolation, "one connection ID was issued under two sequence numbers")
@@ -105,7 +108,10 @@ export class RemoteConnectionIds {
       }
     }
     if (this.ids.length > this.limit) {
-      return violation(TransportError.connectionIdLimit, `more than ${this.limit} active connection IDs on path ${this.pathId}`)
+      return violation(
+        TransportError.connectionIdLimit,
+        `more than ${this.limit} active connection IDs on path ${this.pathId}`
+      )
     }
     return this.tooManyRetires()
   }

@@ -1,0 +1,270 @@
+/**
+ * Two endpoints on the simulator, driven directly: no Effect, no sockets. Thousands of runs in the time of one with real
+ * clocks, and every run repeats from its seed.
+ */
+import { type Factory as CongestionFactory } from "../../src/CongestionControl.ts"
+import { type PacketProtection } from "../../src/PacketProtection.ts"
+import { type Factory as SchedulerFactory } from "../../src/PathScheduler.ts"
+import { type Connection } from "../../src/internal/connection/Connection.ts"
+import { type CloseInfo, type PathEvent } from "../../src/internal/connection/Machine.ts"
+import { type ConnectionSettings } from "../../src/internal/connection/Settings.ts"
+import { newReno } from "../../src/internal/congestion/NewReno.ts"
+import { cubic } from "../../src/internal/congestion/Cubic.ts"
+import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
+import { Endpoint } from "../../src/internal/endpoint/Endpoint.ts"
+import { lowestRtt } from "../../src/internal/paths/schedulers/LowestRtt.ts"
+import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
+import { type Stream } from "../../src/internal/streams/Stream.ts"
+import { insecure } from "../../src/internal/tls/certificates/Trust.ts"
+import { ed25519FromSeed, issueCertificate } from "../../src/internal/tls/certificates/IssueCertificate.ts"
+import { type Identity } from "../../src/internal/tls/Identity.ts"
+import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
+import { type Address, type DatagramBurst, type TransmitSink } from "../../src/internal/wire/Datagram.ts"
+import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
+import { type SimLink, Simulator, type DuplexOptions, type SimTimer } from "../../src/testing/SimulatorCore.ts"
+
+export { cubic, lowestRtt, newReno, roundRobin }
+
+export const defaultSettings: ConnectionSettings = {
+  maxIdleTimeout: 30_000,
+  handshakeTimeout: 10_000,
+  keepAlive: 0,
+  initialStreamWindow: 512 * 1024,
+  maxStreamWindow: 16 * 1024 * 1024,
+  initialConnectionWindow: 768 * 1024,
+  maxConnectionWindow: 24 * 1024 * 1024,
+  maxBidiStreams: 100,
+  maxUniStreams: 100,
+  sendBuffer: 1024 * 1024,
+  datagramQueue: 128,
+  maxDatagramFrameSize: 65_535,
+  initialMtu: 1200,
+  maxMtu: 1452,
+  mtuDiscovery: true,
+  ecn: true,
+  maxAckDelay: 25,
+  ackDelayExponent: 3,
+  activeConnectionIdLimit: 4,
+  maxPaths: 0,
+  initialRtt: 333,
+  grease: true
+}
+
+const key = ed25519FromSeed(new Uint8Array(32).fill(7))
+/** Ed25519, so that signatures, and with them runs, repeat to the byte. */
+export const identity: Identity = {
+  certificates: [
+    issueCertificate({
+      key,
+      subject: "server.test",
+      names: ["server.test"],
+      notBefore: 0,
+      notAfter: 4_000_000_000_000,
+      random: seededBytes(1)
+    }).certificate
+  ],
+  privateKey: key
+}
+
+export interface NodeOptions {
+  readonly settings?: Partial<ConnectionSettings> | undefined
+  readonly scheduler?: SchedulerFactory | undefined
+  readonly congestion?: CongestionFactory | undefined
+  readonly protection?: PacketProtection | undefined
+}
+
+/** One endpoint with its addresses on the simulator. */
+export class Node {
+  readonly endpoint: Endpoint
+  readonly addresses: ReadonlyArray<Address>
+  readonly accepted: Array<Connection> = []
+  readonly closes: Array<CloseInfo> = []
+  readonly events: Array<PathEvent> = []
+  private readonly simulator: Simulator
+  private readonly sink: TransmitSink
+  private readonly timer: SimTimer
+  private wakeSet = false
+  private lastTimer = -1
+  private sameInstant = 0
+
+  constructor(simulator: Simulator, hosts: ReadonlyArray<string>, port: number, server: boolean, options: NodeOptions) {
+    this.simulator = simulator
+    const random = seededBytes(simulator.seed * 2 + (server ? 1 : 0))
+    const scramble = seededBytes(simulator.seed * 2 + 1000 + (server ? 1 : 0))
+    this.endpoint = new Endpoint({
+      settings: { ...defaultSettings, ...options.settings },
+      tls: makeTlsEngine({ random, verifyServer: insecure(), ...(server ? { identity } : {}) }),
+      serveAlpn: server ? ["test"] : [],
+      protection: options.protection ?? nodeProtection,
+      scheduler: options.scheduler ?? lowestRtt,
+      congestion: options.congestion ?? cubic,
+      random,
+      randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,
+      wallTime: () => 1_000_000_000_000,
+      maxConnections: 10_000,
+      maxHandshakes: 1_000,
+      onWake: () => this.wake(),
+      onConnection: (connection) => {
+        this.accepted.push(connection as Connection)
+        this.listen(connection as Connection)
+      }
+    })
+    this.addresses = hosts.map((host) => simulator.addresses.intern(host, port))
+    for (const address of this.addresses) {
+      simulator.attach(address, (burst: DatagramBurst, now) => this.endpoint.receive(burst, now))
+    }
+    const slab = new Uint8Array(131_072)
+    this.sink = {
+      slab,
+      send: (transmit) => {
+        simulator.send(transmit)
+        return true
+      }
+    }
+    this.timer = simulator.timer((now) => {
+      // A deadline that nothing moves on would stop time itself.
+      this.sameInstant = now === this.lastTimer ? this.sameInstant + 1 : 0
+      if (this.sameInstant > 1000)
+        throw new Error(`timer of the ${server ? "server" : "client"} stands still at ${now}`)
+      this.lastTimer = now
+      this.endpoint.onTimeout(now)
+      this.flush()
+    })
+  }
+
+  /** Sends what is waiting, and sets the timer. */
+  flush(): void {
+    this.wakeSet = false
+    this.endpoint.poll(this.simulator.now, this.sink)
+    const next = this.endpoint.nextTimeout()
+    if (next === Infinity) this.timer.clear()
+    else this.timer.set(Math.max(next, this.simulator.now))
+  }
+
+  listen(connection: Connection): void {
+    connection.listener = {
+      onEstablished: () => {},
+      onConfirmed: () => {},
+      onPath: (event) => this.events.push(event),
+      onClosed: (info) => this.closes.push(info),
+      onDiscarded: () => {}
+    }
+  }
+
+  private wake(): void {
+    if (this.wakeSet) return
+    this.wakeSet = true
+    this.simulator.at(this.simulator.now, () => this.flush())
+  }
+}
+
+export interface PairOptions {
+  readonly seed?: number | undefined
+  readonly links?: ReadonlyArray<DuplexOptions> | undefined
+  readonly client?: NodeOptions | undefined
+  readonly server?: NodeOptions | undefined
+  readonly onTrace?: ((line: string) => void) | undefined
+}
+
+/** A client with one address per link, a server with one address, and a connection between them on the first link. */
+export class Pair {
+  readonly simulator: Simulator
+  readonly client: Node
+  readonly server: Node
+  readonly links: ReadonlyArray<SimLink>
+  readonly connection: Connection
+
+  constructor(options: PairOptions = {}) {
+    const links = options.links ?? [{ mbps: 40, delay: 10, queue: 100 }]
+    this.simulator = new Simulator({ seed: options.seed ?? 1, onTrace: options.onTrace })
+    const hosts = links.map((_, i) => `10.0.${i}.1`)
+    this.links = links.map((link, i) => this.simulator.link(hosts[i]!, "10.9.0.1", link))
+    this.server = new Node(this.simulator, ["10.9.0.1"], 4433, true, options.server ?? {})
+    this.client = new Node(this.simulator, hosts, 5000, false, options.client ?? {})
+    this.connection = this.client.endpoint.connect(
+      {
+        local: this.client.addresses[0]!,
+        remote: this.server.addresses[0]!,
+        serverName: "server.test",
+        alpn: ["test"]
+      },
+      0
+    )
+    this.client.listen(this.connection)
+  }
+
+  get accepted(): Connection {
+    return this.server.accepted[0]!
+  }
+
+  run(until: number): void {
+    this.simulator.run(until)
+  }
+
+  /** Runs in small steps until a condition holds; gives the time, or -1 if it never did. */
+  until(condition: () => boolean, limit: number, step = 1): number {
+    while (!condition()) {
+      if (this.simulator.now >= limit) return -1
+      this.simulator.run(this.simulator.now + step)
+    }
+    return this.simulator.now
+  }
+}
+
+/** Bytes of a stream position: what is sent can be checked without being kept. */
+export const byteAt = (offset: number): number => (offset * 31 + (offset >>> 8) * 17 + (offset >>> 16)) & 0xff
+
+export const pattern = (from: number, length: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  for (let i = 0; i < length; i++) bytes[i] = byteAt(from + i)
+  return bytes
+}
+
+/** Writes `total` bytes of the pattern and FIN, as fast as the buffer takes them. */
+export const pump = (connection: Connection, stream: Stream, total: number): void => {
+  let written = 0
+  const step = (): void => {
+    while (written < total) {
+      const room = Math.min(stream.writableBytes, total - written, 65_536)
+      if (room <= 0) {
+        stream.writeWaiter = step
+        break
+      }
+      stream.write(pattern(written, room))
+      written += room
+    }
+    if (written === total) {
+      written++
+      stream.finish()
+    }
+    connection.wake()
+  }
+  step()
+}
+
+/** Reads a stream to its end, checking each byte. */
+export class Drain {
+  received = 0
+  finished = false
+  wrong = -1
+  private readonly connection: Connection
+  private readonly stream: Stream
+
+  constructor(connection: Connection, stream: Stream) {
+    this.connection = connection
+    this.stream = stream
+    this.step()
+  }
+
+  private step = (): void => {
+    for (let bytes = this.stream.read(); bytes !== undefined; bytes = this.stream.read()) {
+      for (let i = 0; i < bytes.length; i++) {
+        if (bytes[i] !== byteAt(this.received + i) && this.wrong < 0) this.wrong = this.received + i
+      }
+      this.received += bytes.length
+    }
+    this.connection.wake()
+    if (this.stream.isFinished) this.finished = true
+    else this.stream.readWaiter = this.step
+  }
+}
