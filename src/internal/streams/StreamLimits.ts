@@ -1,5 +1,17 @@
 import { type Stream, type Waiter } from "./Stream.ts"
 
+/** Limits that the peer declared in its transport parameters, named as the peer sees them (RFC 9000 section 18.2). */
+export interface PeerStreamLimits {
+  readonly initialMaxData: number
+  /** For bidirectional streams that the peer opens. */
+  readonly initialMaxStreamDataBidiLocal: number
+  /** For bidirectional streams that we open. */
+  readonly initialMaxStreamDataBidiRemote: number
+  readonly initialMaxStreamDataUni: number
+  readonly initialMaxStreamsBidi: number
+  readonly initialMaxStreamsUni: number
+}
+
 /** Streams of one type that this end opens (RFC 9000 section 4.6). Counts, not IDs. */
 export class LocalStreams {
   /** Opened so far: the next index. */

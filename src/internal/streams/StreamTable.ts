@@ -3,29 +3,16 @@ import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/S
 import { type ByteWriter } from "../wire/Cursor.ts"
 import { FrameType } from "../wire/FrameType.ts"
 import { type Role, type Violation } from "../wire/Protocol.ts"
+import { Backpressure } from "./Backpressure.ts"
 import { overrun, ReceiveStream } from "./ReceiveStream.ts"
 import { ReceiveWindow } from "./ReceiveWindow.ts"
 import { SendStream } from "./SendStream.ts"
 import { Stream, StreamControlBit, type StreamHost, type Waiter, Wake } from "./Stream.ts"
 import { ControlBit, StreamControl } from "./StreamControl.ts"
+import { type PeerStreamLimits } from "./StreamLimits.ts"
 import { Part, StreamDirectory, type StreamType, streamType } from "./StreamDirectory.ts"
 import { StreamSender } from "./StreamSender.ts"
 import { WakeList } from "./WakeList.ts"
-
-/** All streams together may hold this many times the send buffer of one. */
-const TOTAL_SEND_BUFFERS = 8
-
-/** Limits that the peer declared in its transport parameters, named as the peer sees them (RFC 9000 section 18.2). */
-export interface PeerStreamLimits {
-  readonly initialMaxData: number
-  /** For bidirectional streams that the peer opens. */
-  readonly initialMaxStreamDataBidiLocal: number
-  /** For bidirectional streams that we open. */
-  readonly initialMaxStreamDataBidiRemote: number
-  readonly initialMaxStreamDataUni: number
-  readonly initialMaxStreamsBidi: number
-  readonly initialMaxStreamsUni: number
-}
 
 export interface StreamTableOptions {
   readonly role: Role
@@ -46,8 +33,6 @@ export interface StreamTableOptions {
  * Nothing calls out in the middle of a packet: streams to wake are gathered until `flushWakes`.
  */
 export class StreamTable implements StreamHost {
-  readonly sendBuffer: number
-  readonly totalSendBuffer: number
   /** Streams whose both parts are done; for statistics. */
   streamsFinished = 0
   /** The peer said that our limits hold it up. */
@@ -58,13 +43,12 @@ export class StreamTable implements StreamHost {
   private readonly sender: StreamSender
   private readonly control: StreamControl
   private readonly wakes = new WakeList()
+  private readonly backpressure: Backpressure
   private readonly settings: ConnectionSettings
   private readonly rtt: () => number
   private readonly onStreamFinished: ((stream: Stream) => void) | undefined
   private limits: PeerStreamLimits | undefined = undefined
   private closed = false
-  /** All streams together hold too much, so that some may wait for others. */
-  private crowded = false
   /** Some streams wait for MAX_STREAMS although they are open (refused 0-RTT). */
   private holding = false
 
@@ -73,8 +57,6 @@ export class StreamTable implements StreamHost {
     this.settings = settings
     this.rtt = options.rtt
     this.onStreamFinished = options.onStreamFinished
-    this.sendBuffer = settings.sendBuffer
-    this.totalSendBuffer = TOTAL_SEND_BUFFERS * settings.sendBuffer
     this.window = new ReceiveWindow(settings.initialConnectionWindow, settings.maxConnectionWindow)
     this.directory = new StreamDirectory(
       options.role === "client",
@@ -92,6 +74,7 @@ export class StreamTable implements StreamHost {
       local: this.directory.local,
       remote: this.directory.remote
     })
+    this.backpressure = new Backpressure(settings.sendBuffer, this.sender, this.directory.streams, this.wakes)
   }
 
   // What the connection asks
@@ -104,6 +87,14 @@ export class StreamTable implements StreamHost {
   /** Bytes of all streams that are written and not acknowledged. */
   get bufferedBytes(): number {
     return this.sender.bufferedBytes
+  }
+
+  get sendBuffer(): number {
+    return this.backpressure.limit
+  }
+
+  get totalSendBuffer(): number {
+    return this.backpressure.totalLimit
   }
 
   /** Bytes of streams sent, each counted once, and of those sent again. */
@@ -173,7 +164,7 @@ export class StreamTable implements StreamHost {
       const stream = frame.owner as Stream
       const send = stream.send!
       const done = this.sender.acknowledged(stream, send, frame)
-      this.wakeWriter(stream, send)
+      this.backpressure.acknowledged(stream, send)
       if (done) this.finish(stream)
     } else if (frame.kind === SentFrameKind.resetStream) {
       const stream = frame.owner as Stream
@@ -412,7 +403,7 @@ export class StreamTable implements StreamHost {
 
   sendChanged(stream: Stream): void {
     this.sender.update(stream, stream.send!)
-    if (this.sender.bufferedBytes >= this.totalSendBuffer) this.crowded = true
+    this.backpressure.written()
   }
 
   sendReset(stream: Stream): void {
@@ -420,7 +411,7 @@ export class StreamTable implements StreamHost {
     this.control.requestFor(stream, StreamControlBit.reset)
     this.sender.update(stream, stream.send!)
     this.wakes.add(stream, Wake.write | Wake.flush)
-    this.relieve()
+    this.backpressure.relieve()
   }
 
   consumed(stream: Stream): void {
@@ -521,23 +512,6 @@ export class StreamTable implements StreamHost {
     receive.credited += bytes
     this.window.consumed += bytes
     if (this.window.due) this.control.request(ControlBit.maxData)
-  }
-
-  private wakeWriter(stream: Stream, send: SendStream): void {
-    const buffered = send.buffer.bufferedBytes
-    if (stream.writeWaiter !== undefined && 2 * buffered <= this.sendBuffer && stream.writableBytes > 0)
-      this.wakes.add(stream, Wake.write)
-    if (stream.flushWaiter !== undefined && send.buffer.allAcked) this.wakes.add(stream, Wake.flush)
-    this.relieve()
-  }
-
-  /** All streams together hold less again: those that waited for that alone go on. */
-  private relieve(): void {
-    if (!this.crowded || 2 * this.sender.bufferedBytes > this.totalSendBuffer) return
-    this.crowded = false
-    for (const stream of this.directory.streams.values()) {
-      if (stream.writeWaiter !== undefined && stream.writableBytes > 0) this.wakes.add(stream, Wake.write)
-    }
   }
 
   /** Forgets the stream when both parts are done and the application has it; the peer may open another one then. */
