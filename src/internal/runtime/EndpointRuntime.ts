@@ -17,6 +17,9 @@ const LAST_PACKETS = 1000
 /** ms between two looks at a machine that keeps saying that it is late: it must not keep the processor busy. */
 const LATE_RETRY = 1
 
+/** One nanosecond in ms: what clocks can tell apart. A deadline due before the next one is due now. */
+const NANOSECOND = 1e-6
+
 export class EndpointRuntime {
   readonly book = new AddressBook()
   private machineOrNone: EndpointMachine | undefined = undefined
@@ -28,7 +31,7 @@ export class EndpointRuntime {
   /** What listeners of the machine left to be done when its call has returned. */
   private tasks: Array<() => void> = []
   /** A flush comes anyway: a wake need not ask for one. */
-  private flushing = false
+  private flushDue = false
   /** A socket is full. */
   private stalled = false
   private stopped = false
@@ -87,8 +90,8 @@ export class EndpointRuntime {
 
   /** Something changed: flush at the end of this turn. Cheap, and called often. */
   readonly wake = (): void => {
-    if (this.flushing || this.stopped) return
-    this.flushing = true
+    if (this.flushDue || this.stopped) return
+    this.flushDue = true
     this.dirty.openUnsafe()
   }
 
@@ -137,7 +140,7 @@ export class EndpointRuntime {
       Effect.sync(() => {
         this.sink.remove(socket)
         this.stalled = false
-        this.flushing = false
+        this.flushDue = false
         this.wake()
       })
     ).pipe(
@@ -149,7 +152,7 @@ export class EndpointRuntime {
 
   private receive(burst: DatagramBurst): void {
     if (this.stopped) return
-    this.flushing = true
+    this.flushDue = true
     try {
       this.machine.receive(burst, this.now())
       this.runTasks()
@@ -159,19 +162,19 @@ export class EndpointRuntime {
   }
 
   /** Sends what may be sent, then sets the timer. */
-  private flush(): void {
+  private flush(now = this.now()): void {
     if (this.stopped) return
-    this.flushing = true
     try {
+      this.flushDue = true
       this.runTasks()
-      if (!this.stalled) {
-        if (!this.machine.poll(this.now(), this.sink)) this.waitForRoom()
-        this.runTasks()
-      }
+      // What fibers change that the poll itself resumes is for the next flush.
+      this.flushDue = false
+      if (!this.stalled && !this.machine.poll(now, this.sink)) this.waitForRoom()
+      this.runTasks()
     } catch (cause) {
+      this.flushDue = false
       this.report(cause)
     }
-    this.flushing = false
     this.rearm()
   }
 
@@ -211,21 +214,26 @@ export class EndpointRuntime {
   }
 
   private sleepUntil(deadline: number): Effect.Effect<void> {
-    return Effect.flatMap(Effect.sleep(Math.max(deadline - this.now(), 0)), () => this.onTimer)
+    // Whole nanoseconds, rounded up: a sleep that is too short ends in another one.
+    const left = Math.ceil((deadline - this.now()) * 1e6) / 1e6
+    return Effect.flatMap(Effect.sleep(Math.max(left, 0)), () => this.onTimer)
   }
 
   private readonly onTimer: Effect.Effect<void> = Effect.suspend(() => {
     if (this.stopped) return Effect.void
     this.armed = -Infinity
+    const now = this.now()
+    const due = this.machine.nextTimeout()
     // The live clock wakes up to 1 ms early, and deadlines may have moved.
-    if (this.machine.nextTimeout() <= this.now()) {
-      this.flushing = true
+    if (due <= now + NANOSECOND) {
+      const time = Math.max(due, now)
+      this.flushDue = true
       try {
-        this.machine.onTimeout(this.now())
+        this.machine.onTimeout(time)
       } catch (cause) {
         this.report(cause)
       }
-      this.flush()
+      this.flush(time)
     }
     const next = this.machine.nextTimeout()
     this.armed = next
@@ -233,8 +241,7 @@ export class EndpointRuntime {
       this.timer = undefined
       return Effect.void
     }
-    const now = this.now()
-    return this.sleepUntil(next > now ? next : now + LATE_RETRY)
+    return this.sleepUntil(next > now + NANOSECOND ? next : now + LATE_RETRY)
   })
 }
 

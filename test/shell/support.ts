@@ -1,0 +1,114 @@
+import { it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber, Layer, type Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { type Connection, Endpoint } from "../../src/index.ts"
+import { isQuicError } from "../../src/QuicError.ts"
+import * as SeededRandom from "../../src/testing/SeededRandom.ts"
+import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
+import * as TestCertificates from "../../src/testing/TestCertificates.ts"
+
+/**
+ * Lets time pass under TestClock until the effect and its scope are done: at most `limit` ms of it. Connections linger when
+ * their scope ends, so time has to pass then too.
+ */
+export const drive = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  limit = 60_000
+): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(Effect.scoped(effect), { startImmediately: true })
+    for (let time = 0; time < limit && fiber.pollUnsafe() === undefined; time += 20) yield* TestClock.adjust(20)
+    if (fiber.pollUnsafe() === undefined) {
+      yield* Effect.forkDetach(Fiber.interrupt(fiber))
+      return yield* Effect.die(new Error(`not done after ${limit} ms`))
+    }
+    return yield* Fiber.join(fiber)
+  })
+
+/** A test in a world of its own, in which time passes by itself. */
+export const scenario = (
+  name: string,
+  body: (world: World) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  options?: Parameters<typeof makeWorld>[0]
+): void => it.effect(name, () => drive(Effect.flatMap(makeWorld(options), body)))
+
+export const serverHost = "10.9.0.1"
+export const serverAddress = `${serverHost}:4433`
+
+export interface World {
+  readonly network: SimulatedNetwork.SimulatedNetwork["Service"]
+  readonly client: Endpoint.Endpoint["Service"]
+  readonly server: Endpoint.Endpoint["Service"]
+  /** A connection, and its other end. */
+  readonly pair: (
+    options?: Partial<Endpoint.ConnectOptions>
+  ) => Effect.Effect<
+    { readonly client: Connection.Connection; readonly server: Connection.Connection },
+    unknown,
+    Scope.Scope
+  >
+}
+
+/** A client with two addresses and a server, 10 ms apart; their endpoints live in the scope. */
+export const makeWorld = (options?: {
+  readonly client?: Endpoint.Options | undefined
+  readonly server?: Endpoint.Options | undefined
+  readonly seed?: number | undefined
+  readonly trace?: boolean | undefined
+  readonly delay?: number | undefined
+}) =>
+  Effect.gen(function* () {
+    const network = yield* SimulatedNetwork.make({
+      seed: options?.seed ?? 1,
+      link: { delay: options?.delay ?? 10 },
+      trace: options?.trace
+    })
+    const clientHost = network.host("client", ["10.0.0.1", "10.0.1.1"])
+    const host = network.host("server", [serverHost])
+    const scope = yield* Effect.scope
+    const build = (layer: Layer.Layer<Endpoint.Endpoint, unknown>) =>
+      Effect.map(Layer.buildWithScope(layer, scope), (context) =>
+        Effect.provide(Effect.service(Endpoint.Endpoint), context)
+      )
+    const server = yield* yield* build(
+      Endpoint.layer({ listen: serverAddress, alpn: ["test"], multipath: { maxPaths: 3 }, ...options?.server }).pipe(
+        Layer.provide(host.udpSocket),
+        Layer.provide(TestCertificates.layer),
+        Layer.provide(SeededRandom.layer(2))
+      )
+    )
+    const client = yield* yield* build(
+      Endpoint.layer({ multipath: { maxPaths: 3 }, ...options?.client }).pipe(
+        Layer.provide(clientHost.udpSocket),
+        Layer.provide(TestCertificates.layer),
+        Layer.provide(SeededRandom.layer(3))
+      )
+    )
+    const pair: World["pair"] = (connectOptions) =>
+      Effect.gen(function* () {
+        const accepted = yield* Effect.forkChild(takeOne(server))
+        const connection = yield* connectTo(client, connectOptions)
+        return { client: connection, server: yield* Fiber.join(accepted) }
+      })
+    return { network, client, server, pair } satisfies World
+  })
+
+export const connectTo = (client: Endpoint.Endpoint["Service"], options?: Partial<Endpoint.ConnectOptions>) =>
+  client
+    .connect({ address: serverAddress, alpn: "test", serverName: "server.test", ...options } as Endpoint.ConnectOptions)
+    .pipe(Effect.provide(TestCertificates.layer))
+
+/** The next accepted connection. */
+export const takeOne = (server: Endpoint.Endpoint["Service"]) =>
+  Effect.map(
+    server.connections.pipe((stream) => Stream.take(stream, 1), Stream.runCollect),
+    (all) => all[0]!
+  )
+
+export const reasonOf = (exit: Exit.Exit<unknown, unknown>): string => {
+  if (Exit.isSuccess(exit)) return "success"
+  for (const reason of exit.cause.reasons) {
+    if (Cause.isFailReason(reason) && isQuicError(reason.error)) return reason.error.reason._tag
+  }
+  return String(exit.cause)
+}
