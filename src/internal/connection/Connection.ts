@@ -386,7 +386,8 @@ export class Connection implements ConnectionMachine {
       localIds,
       remoteIds,
       validation: new PathValidation(random),
-      discovery
+      discovery,
+      limited: this.role === "server"
     })
   }
 

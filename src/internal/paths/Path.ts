@@ -50,6 +50,8 @@ export class Path implements PathView {
   /** UDP payload bytes to and from the address while it is unvalidated (RFC 9000 section 8.1). */
   unvalidatedSent = 0
   unvalidatedReceived = 0
+  /** A client sends to addresses that its application chose: the limit is for those that a peer may have made up. */
+  readonly limited: boolean
   /** Challenges of the peer to answer, where they came in. */
   readonly responses: Array<PathResponse> = []
   /** Ack-eliciting packets to send although the window is full: PTO probes. */
@@ -88,8 +90,10 @@ export class Path implements PathView {
     readonly remoteIds: RemoteConnectionIds
     readonly validation: PathValidation
     readonly discovery: MtuDiscovery
+    readonly limited: boolean
   }) {
     this.id = options.id
+    this.limited = options.limited
     this.local = options.local
     this.remote = options.remote
     this.recovery = options.recovery
@@ -150,7 +154,7 @@ export class Path implements PathView {
 
   /** Bytes that may still go to an address that is not validated (RFC 9000 section 8.1). */
   amplificationBudget(): number {
-    return this.validated ? Infinity : Math.max(0, this.unvalidatedReceived * 3 - this.unvalidatedSent)
+    return this.validated || !this.limited ? Infinity : Math.max(0, this.unvalidatedReceived * 3 - this.unvalidatedSent)
   }
 
   onDatagramReceived(bytes: number): void {
