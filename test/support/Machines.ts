@@ -19,7 +19,7 @@ import { insecure } from "../../src/internal/tls/certificates/Trust.ts"
 import { ed25519FromSeed, issueCertificate } from "../../src/internal/tls/certificates/IssueCertificate.ts"
 import { type Identity } from "../../src/internal/tls/Identity.ts"
 import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
-import { type Address, type DatagramBurst, type TransmitSink } from "../../src/internal/wire/Datagram.ts"
+import { type Address, type DatagramBurst, type Transmit, type TransmitSink } from "../../src/internal/wire/Datagram.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
 import { type SimLink, Simulator, type DuplexOptions, type SimTimer } from "../../src/testing/SimulatorCore.ts"
 
@@ -71,7 +71,14 @@ export interface NodeOptions {
   readonly scheduler?: SchedulerFactory | undefined
   readonly congestion?: CongestionFactory | undefined
   readonly protection?: PacketProtection | undefined
+  /** Of a server, in place of `identity`. */
+  readonly identity?: Identity | undefined
+  readonly maxConnections?: number | undefined
+  readonly maxHandshakes?: number | undefined
 }
+
+/** Sees each datagram before it is on the link: `false` loses it. Bytes are only good during the call. */
+export type Tap = (datagram: Uint8Array, from: Address, to: Address, now: number) => boolean
 
 /** One endpoint with its addresses on the simulator. */
 export class Node {
@@ -80,6 +87,8 @@ export class Node {
   readonly accepted: Array<Connection> = []
   readonly closes: Array<CloseInfo> = []
   readonly events: Array<PathEvent> = []
+  /** Called for each datagram that this node sends. */
+  tap: Tap | undefined = undefined
   private readonly simulator: Simulator
   private readonly sink: TransmitSink
   private readonly timer: SimTimer
@@ -93,7 +102,7 @@ export class Node {
     const scramble = seededBytes(simulator.seed * 2 + 1000 + (server ? 1 : 0))
     this.endpoint = new Endpoint({
       settings: { ...defaultSettings, ...options.settings },
-      tls: makeTlsEngine({ random, verifyServer: insecure(), ...(server ? { identity } : {}) }),
+      tls: makeTlsEngine({ random, verifyServer: insecure(), ...(server ? { identity: options.identity ?? identity } : {}) }),
       serveAlpn: server ? ["test"] : [],
       protection: options.protection ?? nodeProtection,
       scheduler: options.scheduler ?? lowestRtt,
@@ -101,8 +110,8 @@ export class Node {
       random,
       randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,
       wallTime: () => 1_000_000_000_000,
-      maxConnections: 10_000,
-      maxHandshakes: 1_000,
+      maxConnections: options.maxConnections ?? 10_000,
+      maxHandshakes: options.maxHandshakes ?? 1_000,
       onWake: () => this.wake(),
       onConnection: (connection) => {
         this.accepted.push(connection as Connection)
@@ -117,7 +126,8 @@ export class Node {
     this.sink = {
       slab,
       send: (transmit) => {
-        simulator.send(transmit)
+        if (this.tap === undefined) simulator.send(transmit)
+        else this.sendTapped(transmit, this.tap)
         return true
       }
     }
@@ -148,6 +158,26 @@ export class Node {
       onPath: (event) => this.events.push(event),
       onClosed: (info) => this.closes.push(info),
       onDiscarded: () => {}
+    }
+  }
+
+  /** A connection more, to the first address of `server`. */
+  connect(server: Node, alpn: ReadonlyArray<string> = ["test"]): Connection {
+    const connection = this.endpoint.connect(
+      { local: this.addresses[0]!, remote: server.addresses[0]!, serverName: "server.test", alpn },
+      this.simulator.now
+    )
+    this.listen(connection)
+    return connection
+  }
+
+  private sendTapped(transmit: Transmit, tap: Tap): void {
+    const { bytes, segmentSize } = transmit
+    for (let from = 0; from < bytes.length; from += segmentSize) {
+      const datagram = bytes.subarray(from, Math.min(bytes.length, from + segmentSize))
+      if (tap(datagram, transmit.local, transmit.remote, this.simulator.now)) {
+        this.simulator.send({ ...transmit, segmentSize: datagram.length, bytes: datagram })
+      }
     }
   }
 
