@@ -87,6 +87,9 @@ export class Endpoint implements EndpointMachine {
 
   receive(burst: DatagramBurst, now: number): void {
     const { touched } = this
+    const { slab } = burst
+    // `slice` of a Node Buffer is a view, and what the machine keeps of a packet must be a copy.
+    if (Buffer.isBuffer(slab)) burst.slab = new Uint8Array(slab.buffer, slab.byteOffset, slab.length)
     this.counters.received += burst.count
     for (let i = 0; i < burst.count; i++) this.route(burst, i, now)
     for (let i = 0; i < touched.length; i++) {
