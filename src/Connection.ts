@@ -4,7 +4,7 @@
  * Fields are live: they say how things are when they are read. What waits or changes something is an Effect. Operations
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
  */
-import { Cause, Deferred, Effect, Exit, Predicate, type Pull, Scope, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Predicate, type Pull, type Scope, Stream } from "effect"
 import type { NetAddress } from "effect/net"
 import type {
   CloseInfo,

@@ -29,12 +29,13 @@ import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
 import { type AddressInput, toInetAddress } from "./internal/runtime/Addresses.ts"
 import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
 import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
-import { numericAddress, resolve, sourceHost } from "./internal/runtime/Resolve.ts"
+import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
+import { numericAddress, resolve } from "./internal/runtime/Resolve.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import { PacketProtection } from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
-import { AddressUnreachable, BadConfig, isQuicError, QuicError } from "./QuicError.ts"
+import { BadConfig, isQuicError, QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, UdpSocket } from "./UdpSocket.ts"
 
@@ -111,9 +112,6 @@ export class Endpoint extends Context.Service<
 /** ms that one address of a name has for itself (RFC 8305 section 5). */
 const ATTEMPT_DELAY = 250
 
-/** ms for which the answer of the system's routes is believed. */
-const ROUTE_MEMORY = 5000
-
 /** Code of a connection whose handler failed. */
 const HANDLER_FAILED = 1
 
@@ -137,10 +135,11 @@ const alpnOf = (field: string, value: string | ReadonlyArray<string> | undefined
  *
  * @category constructors
  */
-export const make = Effect.fnUntraced(function* (
-  options: Options = {}
-): Effect.fn.Return<Endpoint["Service"], QuicError, UdpSocket | Scope.Scope> {
-  const { alpn, listen, ...settings } = options
+export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: Options = {}): Effect.fn.Return<
+  Endpoint["Service"],
+  QuicError,
+  UdpSocket | Scope.Scope
+> {
   const config = yield* QuicConfig.make(settings)
   const serveAlpn = yield* alpnOf("alpn", alpn)
   const listenAt = toList(listen)
@@ -159,69 +158,22 @@ export const make = Effect.fnUntraced(function* (
   // Closes after the runtime has sent its last packets, because it was made before it.
   const socketScope = yield* Scope.fork(yield* Effect.scope)
   const runtime = yield* EndpointRuntime.make
-  const accepted = new AcceptQueue<ConnectionImpl>()
   const bindOptions = {
     receiveBuffer: config.socketReceiveBuffer,
     sendBuffer: config.socketSendBuffer,
     addresses: runtime.book
   }
-
-  /** A socket on this host: one that is there, or a new one. */
-  const socketOn = (local: Address): Effect.Effect<Address, QuicError> =>
-    Effect.suspend(() => {
-      const there = runtime.sockets.find(
-        (socket) => socket.local.host === local.host && (local.port === 0 || socket.local.port === local.port)
-      )
-      if (there !== undefined) return Effect.succeed(there.local)
-      return udp.bind(local, bindOptions).pipe(
-        Scope.provide(socketScope),
-        Effect.map((socket) => {
-          runtime.addSocket(socket)
-          return socket.local
-        })
-      )
-    }).pipe(Effect.uninterruptible)
-
-  const routes = new Map<string, { readonly host: string; readonly until: number }>()
-
-  /** Where packets to `remote` leave from. */
-  const sourceFor = Effect.fnUntraced(function* (remote: Address): Effect.fn.Return<Address, QuicError> {
-    const known = routes.get(remote.host)
-    const wildcard = remote.family === 6 ? "::" : "0.0.0.0"
-    if (known !== undefined && known.until > runtime.now())
-      return yield* socketOn(runtime.book.intern(known.host, 0, remote.family))
-    const host =
-      udp.lane === "simulated"
-        ? udp.hosts().find((candidate) => candidate.includes(":") === (remote.family === 6))
-        : yield* sourceHost(remote)
-    if (host === undefined)
-      return yield* Effect.fail(new QuicError({ reason: new AddressUnreachable({ address: remote.toString() }) }))
-    if (routes.size > 1000) routes.clear()
-    routes.set(remote.host, { host, until: runtime.now() + ROUTE_MEMORY })
-    return yield* socketOn(runtime.book.intern(host, 0, remote.family)).pipe(
-      // The address may be one that cannot be bound by itself, such as that of a tunnel.
-      Effect.catchReason("QuicError", "AddressUnavailable", () =>
-        socketOn(runtime.book.intern(wildcard, 0, remote.family))
-      )
-    )
-  })
-
-  const localFor = (local: AddressInput | undefined, remote: Address): Effect.Effect<Address, QuicError> =>
-    local === undefined ? sourceFor(remote) : Effect.flatMap(numericAddress(runtime.book, "local", local, 0), socketOn)
+  const accepted = new AcceptQueue<ConnectionImpl>()
+  const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions)
+  const numeric = (field: string, input: AddressInput, port: number) => numericAddress(runtime.book, field, input, port)
 
   const host: ConnectionHost = {
     runtime,
     localAddress: (local, primary) =>
       local === undefined
-        ? Effect.map(
-            udp.bind({ host: primary.host, port: 0 }, bindOptions).pipe(Scope.provide(socketScope)),
-            (socket) => {
-              runtime.addSocket(socket)
-              return socket.local
-            }
-          )
-        : Effect.flatMap(numericAddress(runtime.book, "local", local, 0), socketOn),
-    remoteAddress: (remote, primary) => numericAddress(runtime.book, "remote", remote, primary.port)
+        ? sockets.bind({ host: primary.host, port: 0 })
+        : Effect.flatMap(numeric("local", local, 0), (address) => sockets.on(address)),
+    remoteAddress: (remote, primary) => numeric("remote", remote, primary.port)
   }
 
   runtime.start(
@@ -253,68 +205,58 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.sync(() => accepted.end()))
 
   for (const [index, input] of listenAt.entries()) {
-    const local = yield* numericAddress(runtime.book, listenAt.length === 1 ? "listen" : `listen[${index}]`, input, 0)
-    const sockets = yield* bindAll(local, bindOptions).pipe(Scope.provide(socketScope))
-    for (const socket of sockets) runtime.addSocket(socket)
+    const local = yield* numeric(listenAt.length === 1 ? "listen" : `listen[${index}]`, input, 0)
+    const bound = yield* bindAll(local, bindOptions).pipe(Scope.provide(socketScope))
+    for (const socket of bound) runtime.addSocket(socket)
   }
 
-  const attempt = (
-    remote: Address,
-    options: Omit<Parameters<EndpointMachine["connect"]>[0], "local" | "remote">,
-    from: AddressInput | undefined,
-    made: Array<ConnectionImpl>
-  ): Effect.Effect<ConnectionImpl, QuicError> =>
-    Effect.flatMap(localFor(from, remote), (local) =>
-      Effect.suspend(() => {
-        const connection = new ConnectionImpl(
-          host,
-          runtime.machine.connect({ ...options, local, remote }, runtime.now())
-        )
-        made.push(connection)
-        runtime.wake()
-        return Effect.as(connection.established, connection)
-      })
-    )
-
-  const connect = Effect.fnUntraced(function* (options: ConnectOptions) {
-    const target = yield* targetOf(options)
-    const alpn = yield* alpnOf("alpn", options.alpn)
-    if (alpn.length === 0) return yield* badConfig("alpn", "empty", "at least one application protocol")
-    const machineOptions = {
-      serverName: options.serverName ?? target.host,
-      alpn,
+  const connectTo = Effect.fnUntraced(function* (target: ConnectOptions) {
+    const to = yield* targetOf(target)
+    const offered = yield* alpnOf("alpn", target.alpn)
+    if (offered.length === 0) return yield* badConfig("alpn", "empty", "at least one application protocol")
+    const from = target.local === undefined ? undefined : yield* numeric("local", target.local, 0)
+    const policies = {
+      serverName: target.serverName ?? to.host,
+      alpn: offered,
       scheduler: yield* PathScheduler,
       congestion: yield* CongestionControl,
       tls: yield* Tls.makeEngine(random)
     }
-    const remotes = yield* resolve(runtime.book, target.host, target.port)
-    return yield* Effect.uninterruptibleMask((restore) => {
-      const made: Array<ConnectionImpl> = []
-      const attempts = remotes.map((remote, index) =>
-        Effect.delay(attempt(remote, machineOptions, options.local, made), index * ATTEMPT_DELAY)
-      )
-      return restore(attempts.length === 1 ? attempts[0]! : Effect.raceAll(attempts)).pipe(
+    const remotes = yield* resolve(runtime.book, to.host, to.port)
+    const made: Array<ConnectionImpl> = []
+    const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
+      Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.on(from), (local) => {
+        const machine = runtime.machine.connect({ ...policies, local, remote }, runtime.now())
+        const connection = new ConnectionImpl(host, machine)
+        made.push(connection)
+        runtime.wake()
+        return Effect.as(connection.established, connection)
+      })
+    const first =
+      remotes.length === 1
+        ? attempt(remotes[0]!)
+        : Effect.raceAll(remotes.map((remote, index) => Effect.delay(attempt(remote), index * ATTEMPT_DELAY)))
+    return yield* Effect.uninterruptibleMask((restore) =>
+      restore(first).pipe(
+        // Attempts that lost, or all of them when there is no winner.
         Effect.onExit((exit) =>
-          Effect.forEach(
-            made.filter((connection) => Exit.isFailure(exit) || connection !== exit.value),
-            (connection) => connection.close()
-          )
+          Effect.forEach(made, (each) => (Exit.isSuccess(exit) && each === exit.value ? Effect.void : each.close()))
         ),
         Effect.tap((connection) => Effect.addFinalizer(connection.release))
       )
-    })
+    )
   })
 
   return {
     get addresses() {
       return runtime.sockets.map((socket) => toInetAddress(socket.local))
     },
-    connect,
+    connect: connectTo,
     connections: Stream.fromPull(Effect.succeed(Effect.map(accepted.take, (connection) => [connection] as const))),
-    close: (options) =>
+    close: (why) =>
       Effect.sync(() => {
         accepted.end()
-        runtime.machine.closeAll(options?.code ?? 0, options?.reason ?? "", runtime.now())
+        runtime.machine.closeAll(why?.code ?? 0, why?.reason ?? "", runtime.now())
         runtime.wake()
       }),
     get stats() {
@@ -392,26 +334,27 @@ export const serve = <A, E, R>(
     Effect.gen(function* () {
       const endpoint = yield* Endpoint
       const scope = yield* Effect.scope
-      const run = (connection: Connection) =>
-        handler(connection).pipe(
-          Effect.tap(() => (connection as ConnectionImpl).release(Exit.void)),
-          Effect.onExit((exit) =>
-            Exit.isSuccess(exit)
-              ? Effect.void
-              : Cause.hasInterruptsOnly(exit.cause)
-                ? connection.close()
-                : Effect.andThen(
-                    connection.close({ code: HANDLER_FAILED, reason: "the handler failed" }),
-                    logFailure(connection, exit.cause)
-                  )
-          ),
-          Effect.exit,
-          Effect.scoped
-        )
-      yield* Stream.runForEach(endpoint.connections, (connection) => Effect.forkIn(run(connection), scope)).pipe(
-        Effect.forkIn(scope)
-      )
+      yield* Stream.runForEach(endpoint.connections, (connection) =>
+        Effect.forkIn(handled(handler(connection), connection as ConnectionImpl), scope)
+      ).pipe(Effect.forkIn(scope))
     })
+  )
+
+/** Runs a handler to its end, and closes its connection as the end asks. */
+const handled = <A, E, R>(
+  handler: Effect.Effect<A, E, R>,
+  connection: ConnectionImpl
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
+  Effect.scoped(handler).pipe(
+    Effect.tap(connection.release(Exit.void)),
+    Effect.onExit((exit) => {
+      if (Exit.isSuccess(exit)) return Effect.void
+      if (Cause.hasInterruptsOnly(exit.cause)) return connection.close()
+      const close = connection.close({ code: HANDLER_FAILED, reason: "the handler failed" })
+      return Effect.andThen(close, logFailure(connection, exit.cause))
+    }),
+    Effect.exit,
+    Effect.asVoid
   )
 
 /** That a connection ended is not a failure of its handler. */

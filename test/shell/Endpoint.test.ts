@@ -4,7 +4,43 @@ import { Dns } from "effect/net"
 import { Endpoint, PathScheduler } from "../../src/index.ts"
 import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
 import * as TestCertificates from "../../src/testing/TestCertificates.ts"
-import { connectTo, drive, makeWorld, reasonOf, scenario, serverHost } from "./support.ts"
+import { connectTo, drive, makeWorld, reasonOf, scenario, serverHost, type World } from "./support.ts"
+
+/** How connecting with these options fails. */
+const failing = (world: World, options: Partial<Endpoint.ConnectOptions>) =>
+  Effect.map(Effect.exit(connectTo(world.client, options)), reasonOf)
+
+const failure = (exit: Exit.Exit<unknown, unknown>) => `${reasonOf(exit)} ${String(exit)}`
+
+/** Tries to build an endpoint on a host with two addresses. */
+const build = (options: Endpoint.Options, tls: Layer.Layer<never> = TestCertificates.layer) =>
+  Effect.gen(function* () {
+    const network = yield* SimulatedNetwork.make()
+    const host = network.host("host", ["10.0.0.1", "10.0.0.2"])
+    return yield* Effect.exit(
+      Effect.provide(
+        Effect.map(Effect.service(Endpoint.Endpoint), (endpoint) => endpoint.addresses.map(String)),
+        Endpoint.layer(options).pipe(Layer.provide(host.udpSocket), Layer.provide(tls))
+      )
+    )
+  }).pipe(drive)
+
+/** A server with this handler, and a client. */
+const served = <E>(
+  handler: Parameters<typeof Endpoint.serve<unknown, E, never>>[0],
+  body: (connect: ReturnType<typeof connectTo>) => Effect.Effect<unknown, unknown, Scope.Scope>
+) =>
+  drive(
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const scope = yield* Effect.scope
+      yield* Layer.buildWithScope(
+        Endpoint.serve(handler).pipe(Layer.provide(Layer.succeed(Endpoint.Endpoint, world.server))),
+        scope
+      )
+      return yield* body(connectTo(world.client))
+    })
+  )
 
 describe("Endpoint.connect", () => {
   scenario("agrees on a protocol and tells about the handshake", (world) =>
@@ -69,14 +105,12 @@ describe("Endpoint.connect", () => {
 
   scenario("says what is wrong with its arguments", (world) =>
     Effect.gen(function* () {
-      const fails = (options: Partial<Endpoint.ConnectOptions>) =>
-        Effect.map(Effect.exit(connectTo(world.client, options)), reasonOf)
-      assert.strictEqual(yield* fails({ address: "no port" }), "BadConfig")
-      assert.strictEqual(yield* fails({ address: "10.9.0.1:0" }), "BadConfig")
-      assert.strictEqual(yield* fails({ alpn: [] }), "BadConfig")
-      assert.strictEqual(yield* fails({ alpn: "x".repeat(256) }), "BadConfig")
-      assert.strictEqual(yield* fails({ local: "nonsense" }), "BadConfig")
-      assert.strictEqual(yield* fails({ local: "10.77.0.1" }), "AddressUnavailable")
+      assert.strictEqual(yield* failing(world, { address: "no port" }), "BadConfig")
+      assert.strictEqual(yield* failing(world, { address: "10.9.0.1:0" }), "BadConfig")
+      assert.strictEqual(yield* failing(world, { alpn: [] }), "BadConfig")
+      assert.strictEqual(yield* failing(world, { alpn: "x".repeat(256) }), "BadConfig")
+      assert.strictEqual(yield* failing(world, { local: "nonsense" }), "BadConfig")
+      assert.strictEqual(yield* failing(world, { local: "10.77.0.1" }), "AddressUnavailable")
     })
   )
 
@@ -122,18 +156,6 @@ describe("Endpoint.connect", () => {
 const now = Effect.clockWith((clock) => Effect.sync(() => clock.currentTimeMillisUnsafe()))
 
 describe("Endpoint.layer", () => {
-  const build = (options: Endpoint.Options, tls: Layer.Layer<never> = TestCertificates.layer) =>
-    Effect.gen(function* () {
-      const network = yield* SimulatedNetwork.make()
-      const host = network.host("host", ["10.0.0.1", "10.0.0.2"])
-      return yield* Effect.exit(
-        Effect.provide(
-          Effect.map(Effect.service(Endpoint.Endpoint), (endpoint) => endpoint.addresses.map(String)),
-          Endpoint.layer(options).pipe(Layer.provide(host.udpSocket), Layer.provide(tls))
-        )
-      )
-    }).pipe(drive)
-
   it.effect("a wildcard is one socket for each address, all with the same port", () =>
     Effect.gen(function* () {
       const exit = yield* build({ listen: "0.0.0.0:4433", alpn: "test" })
@@ -146,7 +168,6 @@ describe("Endpoint.layer", () => {
 
   it.effect("a wrong setting fails the Layer with the field, the value and what is allowed", () =>
     Effect.gen(function* () {
-      const failure = (exit: Exit.Exit<unknown, unknown>) => [reasonOf(exit), String(exit)].join(" ")
       assert.match(failure(yield* build({ multipath: { maxPaths: 1000 } })), /^BadConfig.*multipath.maxPaths/s)
       assert.match(failure(yield* build({ listen: "nowhere", alpn: "test" })), /^BadConfig.*listen/s)
       assert.match(failure(yield* build({ listen: "10.0.0.1:1" })), /^BadConfig.*alpn/s)
@@ -178,23 +199,6 @@ describe("Endpoint.layer", () => {
 })
 
 describe("Endpoint.serve", () => {
-  /** A server with this handler, and a client. */
-  const served = <E>(
-    handler: Parameters<typeof Endpoint.serve<unknown, E, never>>[0],
-    body: (connect: ReturnType<typeof connectTo>) => Effect.Effect<unknown, unknown, Scope.Scope>
-  ) =>
-    drive(
-      Effect.gen(function* () {
-        const world = yield* makeWorld()
-        const scope = yield* Effect.scope
-        yield* Layer.buildWithScope(
-          Endpoint.serve(handler).pipe(Layer.provide(Layer.succeed(Endpoint.Endpoint, world.server))),
-          scope
-        )
-        return yield* body(connectTo(world.client))
-      })
-    )
-
   it.effect("runs a handler for each connection and closes with code 0 after all is delivered", () =>
     served(
       (connection) =>

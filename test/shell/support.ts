@@ -108,7 +108,7 @@ export const takeOne = (server: Endpoint.Endpoint["Service"]) =>
 export const reasonOf = (exit: Exit.Exit<unknown, unknown>): string => {
   if (Exit.isSuccess(exit)) return "success"
   for (const reason of exit.cause.reasons) {
-    if (Cause.isFailReason(reason) && isQuicError(reason.error)) return reason.error.reason._tag
+    if (Cause.isFailReason(reason) && isQuicError(reason.error)) return reason.error.reason.name
   }
   return String(exit.cause)
 }
