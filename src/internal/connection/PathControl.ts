@@ -2,7 +2,7 @@
  * The life of paths beyond their frames: opening, validation, change of address, probe timeouts and silent death.
  */
 import { type PathStatus } from "../../PathScheduler.ts"
-import { type Path } from "../paths/Path.ts"
+import { type Path, spaceOfLevel } from "../paths/Path.ts"
 import { type OpenPathRefusal } from "../paths/PathEvent.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { type Address, type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
@@ -99,8 +99,7 @@ export class PathControl {
     if (recovery.onTimeout(now) !== 2) return
     const space = recovery.probeSpace
     if (space !== Space.application) {
-      recovery.takeForProbe(space)
-      this.handshakeSender.probe(space === Space.initial ? Level.initial : Level.handshake, PROBES)
+      this.probeHandshake(path, space)
       return
     }
     path.discovery.onTimeout()
@@ -158,6 +157,23 @@ export class PathControl {
     path.lastReceived = now
     path.recovery.hasHandshakeKeys = true
     path.validation.start(this.core.pto(path))
+  }
+
+  /**
+   * Probes every level of the handshake that has something unacknowledged (RFC 9002 section 6.2.4). What is outstanding at
+   * one level may fill the window although the peer cannot read it for lack of what is lost at the other.
+   */
+  private probeHandshake(path: Path, due: number): void {
+    const { handshake } = this.core
+    for (const level of [Level.initial, Level.handshake] as const) {
+      const space = spaceOfLevel(level)
+      const sent = path.recovery.sent(space)
+      const keys = level === Level.initial ? handshake.initial : handshake.handshake
+      if (sent === undefined || keys === undefined) continue
+      if (space !== due && sent.ackElicitingOutstanding === 0 && !handshake.stream(level).hasData) continue
+      path.recovery.takeForProbe(space)
+      this.handshakeSender.probe(level, PROBES)
+    }
   }
 
   private hasAlternative(path: Path): boolean {
