@@ -1,4 +1,4 @@
-import { type ConnectionSettings } from "../../src/internal/connection/Settings.ts"
+import { type ConnectionSettings } from "../../src/internal/Settings.ts"
 import { type SentFrame, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import { type Stream } from "../../src/internal/streams/Stream.ts"
 import { type PeerStreamLimits } from "../../src/internal/streams/StreamLimits.ts"

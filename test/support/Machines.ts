@@ -7,7 +7,7 @@ import { type PacketProtection } from "../../src/PacketProtection.ts"
 import { type Factory as SchedulerFactory } from "../../src/PathScheduler.ts"
 import { type Connection } from "../../src/internal/connection/Connection.ts"
 import { type CloseInfo, type PathEvent } from "../../src/internal/connection/Machine.ts"
-import { type ConnectionSettings } from "../../src/internal/connection/Settings.ts"
+import { type ConnectionSettings } from "../../src/internal/Settings.ts"
 import { newReno } from "../../src/internal/congestion/NewReno.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
@@ -102,7 +102,11 @@ export class Node {
     const scramble = seededBytes(simulator.seed * 2 + 1000 + (server ? 1 : 0))
     this.endpoint = new Endpoint({
       settings: { ...defaultSettings, ...options.settings },
-      tls: makeTlsEngine({ random, verifyServer: insecure(), ...(server ? { identity: options.identity ?? identity } : {}) }),
+      tls: makeTlsEngine({
+        random,
+        verifyServer: insecure(),
+        ...(server ? { identity: options.identity ?? identity } : {})
+      }),
       serveAlpn: server ? ["test"] : [],
       protection: options.protection ?? nodeProtection,
       scheduler: options.scheduler ?? lowestRtt,

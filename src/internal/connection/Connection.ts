@@ -39,7 +39,7 @@ import { checkParameters, encodeParameters, type HandshakeIds } from "./Paramete
 import { PathControl } from "./PathControl.ts"
 import { Receiver } from "./Receiver.ts"
 import { Sender } from "./Sender.ts"
-import { type ConnectionSettings } from "./Settings.ts"
+import { type ConnectionSettings } from "../Settings.ts"
 import { Timers } from "./Timers.ts"
 
 /** Overhead of a 1-RTT packet around a DATAGRAM frame: first byte, packet number, tag, frame type and length. */

@@ -14,7 +14,7 @@ import { Level, type Role, type Violation } from "../wire/Protocol.ts"
 import { type TransportParameters } from "../wire/TransportParameters.ts"
 import { type Handshake } from "./Handshake.ts"
 import { type CloseInfo, type ConnectionListener } from "./Machine.ts"
-import { type ConnectionSettings } from "./Settings.ts"
+import { type ConnectionSettings } from "../Settings.ts"
 
 export type ConnectionState = "handshaking" | "established" | "closing" | "draining" | "closed"
 

@@ -12,7 +12,7 @@ import type { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsEngine, TlsFailure } from "../tls/TlsSession.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import type { Role } from "../wire/Protocol.ts"
-import type { ConnectionSettings } from "./Settings.ts"
+import type { ConnectionSettings } from "../Settings.ts"
 
 export type { OpenPathRefusal, PathEvent, PathStats }
 

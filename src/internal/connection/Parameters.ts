@@ -5,7 +5,7 @@ import {
   type TransportParameters
 } from "../wire/TransportParameters.ts"
 import { type Role, TransportError, Version, type Violation, violation } from "../wire/Protocol.ts"
-import { type ConnectionSettings } from "./Settings.ts"
+import { type ConnectionSettings } from "../Settings.ts"
 
 /** Connection IDs that the handshake binds to its transcript. */
 export interface HandshakeIds {

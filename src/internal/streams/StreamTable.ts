@@ -1,4 +1,4 @@
-import { type ConnectionSettings } from "../connection/Settings.ts"
+import { type ConnectionSettings } from "../Settings.ts"
 import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/SentFrames.ts"
 import { type ByteWriter } from "../wire/Cursor.ts"
 import { FrameType } from "../wire/FrameType.ts"
