@@ -276,6 +276,17 @@ export class Connection implements ConnectionMachine {
     this.settle()
   }
 
+  /**
+   * A part that the user gave (a scheduler, a controller) or one of ours threw: the connection ends with INTERNAL_ERROR, the
+   * endpoint goes on.
+   */
+  onDefect(cause: unknown, now: number): void {
+    this.now = now
+    this.core.frames.discard()
+    this.closing.close({ kind: "internal", cause }, now)
+    this.wake()
+  }
+
   openPath(
     options: {
       readonly local: Address

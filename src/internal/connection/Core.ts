@@ -72,6 +72,11 @@ export class ConnectionCore implements RecoveryEvents {
   fail!: (violation: Violation) => void
 
   emitPath = (event: PathEvent): void => {
+    if (event.kind === "abandoned") {
+      // What only this path may carry would wait for ever.
+      this.streams.onPathClosed(event.pathId)
+      this.datagrams.onPathClosed(event.pathId)
+    }
     this.events.push(event)
   }
 

@@ -19,7 +19,7 @@ import {
   writePathResponse,
   writePing
 } from "../wire/FrameWriter.ts"
-import { writeShortHeader } from "../wire/PacketHeader.ts"
+import { shortHeaderLength, writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import { type ConnectionCore } from "./Core.ts"
@@ -32,6 +32,8 @@ const MIN_ROOM = 16
 /** A larger ACK frame than this leaves too little of the packet for data. */
 const MAX_ACK_ROOM = 400
 
+/** Type and length of a DATAGRAM frame. */
+const DATAGRAM_HEADER = 3
 /** ms: pacing is no finer than this. */
 const MIN_WAIT = 0.01
 
@@ -410,8 +412,10 @@ export class Sender {
 
   private writeDatagrams(path: Path): void {
     const { core } = this
+    // What an otherwise empty packet holds: a longer one can never leave, since the path shrank.
+    const largest = path.mtu - shortHeaderLength(path.remoteIds.active!.bytes.length, 4) - AEAD_TAG - DATAGRAM_HEADER
     while (core.datagrams.hasOutgoing) {
-      const bytes = core.datagrams.next(w.remaining - 3, path.id)
+      const bytes = core.datagrams.next(w.remaining - DATAGRAM_HEADER, path.id, largest)
       if (bytes === undefined) return
       writeDatagramHeader(w, bytes.length, true)
       w.copy(bytes)

@@ -96,7 +96,11 @@ export class Endpoint implements EndpointMachine {
       const connection = touched[i]!
       const inbox = this.inboxes[i]!
       connection.inbox = 0
-      connection.receive(burst, inbox.indexes, inbox.ids, inbox.count, now)
+      try {
+        connection.receive(burst, inbox.indexes, inbox.ids, inbox.count, now)
+      } catch (cause) {
+        connection.onDefect(cause, now)
+      }
       inbox.count = 0
       this.markDirty(connection)
     }
@@ -121,7 +125,12 @@ export class Endpoint implements EndpointMachine {
     for (let i = 0; i < dirty.length; i++) {
       const connection = dirty[i]!
       connection.queued = false
-      const ready = connection.poll(now, sink)
+      let ready = true
+      try {
+        ready = connection.poll(now, sink)
+      } catch (cause) {
+        connection.onDefect(cause, now)
+      }
       this.deadlines.arm(connection)
       if (!ready) {
         // It may have more; and the rest has not had its turn.
@@ -141,7 +150,11 @@ export class Endpoint implements EndpointMachine {
 
   onTimeout(now: number): void {
     for (let due = this.deadlines.pop(now); due !== undefined; due = this.deadlines.pop(now)) {
-      due.onTimeout(now)
+      try {
+        due.onTimeout(now)
+      } catch (cause) {
+        due.onDefect(cause, now)
+      }
       if (due.state === "closed") continue
       this.markDirty(due)
     }

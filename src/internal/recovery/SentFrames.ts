@@ -96,6 +96,11 @@ export class SentFrameList {
     return frame
   }
 
+  /** Forgets a packet that will not be sent. */
+  discard(): void {
+    this.pool.release(this.detach())
+  }
+
   /** Hands the list over and starts a new one. */
   detach(): SentFrame | undefined {
     const head = this.head

@@ -1,0 +1,59 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type Scheduler } from "../../src/PathScheduler.ts"
+import { Drain, lowestRtt, Pair, pump } from "../support/Machines.ts"
+
+describe("policies that users give", () => {
+  it("a scheduler that throws closes its connection with INTERNAL_ERROR and leaves the endpoint alone", () => {
+    const cause = new Error("scheduler out of order")
+    let throws = false
+    const scheduler = (): Scheduler => ({
+      name: "faulty",
+      select: (context) => {
+        if (throws) throw cause
+        return lowestRtt().select(context)
+      }
+    })
+    const pair = new Pair({ client: { scheduler } })
+    assert.isAbove(
+      pair.until(() => pair.connection.confirmed, 1000),
+      0
+    )
+    throws = true
+    pump(pair.connection, pair.connection.streams.open(true)!, 100_000)
+    pair.run(pair.simulator.now + 100)
+    assert.deepStrictEqual(pair.client.closes, [{ kind: "internal", cause }])
+    assert.strictEqual(pair.server.closes.length, 1)
+    const seen = pair.server.closes[0]!
+    assert.isTrue(seen.kind === "transport" && seen.initiator === "peer" && seen.code === 1)
+    throws = false
+    const second = pair.client.endpoint.connect(
+      {
+        local: pair.client.addresses[0]!,
+        remote: pair.server.addresses[0]!,
+        serverName: "server.test",
+        alpn: ["test"]
+      },
+      pair.simulator.now
+    )
+    assert.isAbove(
+      pair.until(() => second.confirmed, pair.simulator.now + 1000),
+      0
+    )
+  })
+
+  it("a scheduler that returns a path that cannot send is counted, and the packet waits", () => {
+    const scheduler = (): Scheduler => ({ name: "stubborn", select: ({ paths }) => paths[0] })
+    const pair = new Pair({ client: { scheduler } })
+    pair.until(() => pair.connection.confirmed, 1000)
+    pump(pair.connection, pair.connection.streams.open(true)!, 500_000)
+    let drain: Drain | undefined
+    const done = pair.until(() => {
+      const stream = drain === undefined ? pair.accepted.streams.accept(true) : undefined
+      if (stream !== undefined) drain = new Drain(pair.accepted, stream)
+      return drain?.finished === true
+    }, 10_000)
+    assert.isAbove(done, 0)
+    assert.strictEqual(drain!.wrong, -1)
+    assert.isAbove(pair.connection.stats().schedulerMistakes, 0)
+  })
+})
