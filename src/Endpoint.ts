@@ -35,7 +35,7 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import { PacketProtection } from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
-import { BadConfig, isQuicError, QuicError } from "./QuicError.ts"
+import { AddressUnreachable, BadConfig, isQuicError, QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, UdpSocket } from "./UdpSocket.ts"
 
@@ -222,7 +222,10 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       congestion: yield* CongestionControl,
       tls: yield* Tls.makeEngine(random)
     }
-    const remotes = yield* resolve(runtime.book, to.host, to.port)
+    const found = yield* resolve(runtime.book, to.host, to.port)
+    const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
+    if (remotes.length === 0)
+      return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", ") }) })
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.on(from), (local) => {

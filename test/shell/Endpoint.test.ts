@@ -111,6 +111,7 @@ describe("Endpoint.connect", () => {
       assert.strictEqual(yield* failing(world, { alpn: "x".repeat(256) }), "BadConfig")
       assert.strictEqual(yield* failing(world, { local: "nonsense" }), "BadConfig")
       assert.strictEqual(yield* failing(world, { local: "10.77.0.1" }), "AddressUnavailable")
+      assert.strictEqual(yield* failing(world, { local: "::1" }), "AddressUnreachable")
     })
   )
 

@@ -1,0 +1,91 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Stream } from "effect"
+import { execFile, spawn } from "node:child_process"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Endpoint, PathScheduler, Tls, UdpSocket } from "../src/index.ts"
+import { identity, authorityPem } from "../src/testing/TestCertificates.ts"
+
+const run = (file: string, ...args: ReadonlyArray<string>): Promise<string> =>
+  new Promise((resolve, reject) => {
+    execFile(process.execPath, [join("examples", file), ...args], { timeout: 25_000 }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout)
+      else reject(new Error(`${file}: ${error.message}\n${stdout}\n${stderr}`))
+    })
+  })
+
+describe("examples", () => {
+  const expected: Record<string, (output: string) => void> = {
+    "hello.ts": (output) => assert.include(output, "the server answered: hello multipath"),
+    "datagrams.ts": (output) => assert.include(output, "pong 9"),
+    "custom-scheduler.ts": (output) => {
+      const [first, second] = [...output.matchAll(/path \d carried (\d+) %/g)].map((match) => Number(match[1]))
+      assert.approximately(first!, 75, 5)
+      assert.approximately(second!, 25, 5)
+    },
+    "multipath.ts": (output) => {
+      assert.include(output, "multipath: true")
+      assert.strictEqual([...output.matchAll(/: 4000000 bytes/g)].length, 3)
+      assert.match(output, /path 0 as backup: 4000000 bytes; path 0 0\.0 MB, path 1 4\.\d MB/)
+    }
+  }
+
+  for (const [file, check] of Object.entries(expected)) {
+    it(file, async () => check(await run(file)))
+  }
+
+  it("echo-server.ts and echo-client.ts", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "effect-mpquic-"))
+    const files = { certificate: join(folder, "cert.pem"), key: join(folder, "key.pem"), roots: join(folder, "ca.pem") }
+    const pem = Buffer.from(identity().certificates[0]!).toString("base64")
+    writeFileSync(files.certificate, `-----BEGIN CERTIFICATE-----\n${pem}\n-----END CERTIFICATE-----\n`)
+    writeFileSync(files.key, identity().privateKey.export({ type: "pkcs8", format: "pem" }))
+    writeFileSync(files.roots, authorityPem())
+    const server = spawn(process.execPath, ["examples/echo-server.ts", "127.0.0.1:0", files.certificate, files.key])
+    try {
+      const port = await new Promise<string>((resolve, reject) => {
+        server.stdout.on("data", (chunk) => {
+          const match = /serving on 127\.0\.0\.1:(\d+)/.exec(String(chunk))
+          if (match !== null) resolve(match[1]!)
+        })
+        server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)))
+      })
+      assert.include(await run("echo-client.ts", "127.0.0.1", port, files.roots), "hello multipath")
+    } finally {
+      server.kill("SIGTERM")
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  it("every example is run here", () => {
+    const files = readdirSync("examples").filter((file) => file.endsWith(".ts"))
+    assert.deepStrictEqual(new Set(files), new Set([...Object.keys(expected), "echo-server.ts", "echo-client.ts"]))
+  })
+
+  it("the first programs of the documentation type-check", () => {
+    const program = Effect.gen(function* () {
+      const connection = yield* Endpoint.connect({ host: "example.com", port: 4433, alpn: "echo" })
+      const stream = yield* connection.openStream()
+      yield* stream.end("hello multipath")
+      return yield* stream.text
+    }).pipe(Effect.scoped)
+
+    const client = program.pipe(
+      Effect.provide(Endpoint.layer({ multipath: { maxPaths: 3 } })),
+      Effect.provide(PathScheduler.layerRoundRobin),
+      Effect.provide(UdpSocket.layer)
+    )
+    assert.isTrue(Effect.isEffect(client))
+
+    const EchoLive = Endpoint.serve((connection) =>
+      connection.streams.pipe(Stream.runForEach((stream) => Stream.run(stream.readable, stream.sink)))
+    ).pipe(
+      Layer.provide(Endpoint.layer({ listen: "0.0.0.0:4433", alpn: ["echo"], multipath: { maxPaths: 3 } })),
+      Layer.provide(Tls.layerIdentity({ certificate: "cert.pem", privateKey: "key.pem" })),
+      Layer.provide(UdpSocket.layer)
+    )
+    const nothingMissing: Layer.Layer<never, unknown> = EchoLive
+    assert.isTrue(Layer.isLayer(nothingMissing))
+  })
+})
