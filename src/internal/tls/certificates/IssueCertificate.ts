@@ -109,6 +109,7 @@ export const issueCertificate = (options: IssueOptions): Issued => {
     serialNumber: serialOf(options.random),
     signature: algorithm.identifier,
     issuer: options.issuer === undefined ? subject : subjectOf(options.issuer.certificate),
+    // @effect-diagnostics-next-line globalDate:off - a given time, not the clock's
     validity: new Validity({ notBefore: new Date(options.notBefore), notAfter: new Date(options.notAfter) }),
     subject,
     subjectPublicKeyInfo: publicKey,

@@ -105,6 +105,7 @@ const checkCertificate = (certificate: ParsedCertificate, input: CertificateInpu
 
 /** The part of a timestamp that people compare certificates by. Dates outside of what `Date` holds stay numbers. */
 const day = (ms: number): string =>
+  // @effect-diagnostics-next-line globalDate:off - a given time, not the clock's
   Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString().replace(/\.\d+Z$/, "Z") : `${ms} ms`
 
 const checkLeaf = (leaf: ParsedCertificate, input: CertificateInput): TlsFailure | undefined => {
