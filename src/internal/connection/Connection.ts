@@ -55,8 +55,8 @@ export interface ConnectionOptions {
   readonly ownId: LocalConnectionId
   /** Destination of the client's first Initial; on the client chosen by us. */
   readonly originalId: Uint8Array
-  /** Server: the client's source connection ID. */
-  readonly peerId: Uint8Array | undefined
+  /** Server: the first packet of the client is authentic. Set the listener at once. */
+  readonly onAccepted: ((connection: Connection) => void) | undefined
   readonly ids: ConnectionIdSource
   readonly resetTokens: ResetTokenObserver
   readonly protection: PacketProtection
@@ -172,7 +172,7 @@ export class Connection implements ConnectionMachine {
       options.local,
       options.remote,
       options.ownId,
-      client ? options.originalId : options.peerId
+      client ? options.originalId : undefined
     )
     path.lastReceived = options.now
     path.recovery.peerAddressValidated = !client
@@ -181,7 +181,7 @@ export class Connection implements ConnectionMachine {
       original: options.originalId,
       retry: undefined,
       local: options.ownId.bytes,
-      remote: options.peerId
+      remote: undefined
     }
     core.handshake.installInitial(options.originalId)
     const encoded = encodeParameters({
@@ -458,12 +458,10 @@ export class Connection implements ConnectionMachine {
     if (this.core.handshake.initial !== undefined) this.core.discardLevel(Level.initial)
   }
 
-  private onPeerConnectionId(bytes: Uint8Array): boolean {
-    if (this.role === "client") {
-      this.handshakeIds = { ...this.handshakeIds, remote: bytes }
-      this.core.paths.primary.remoteIds.setInitial(bytes)
-    }
-    return true
+  private onPeerConnectionId(bytes: Uint8Array): void {
+    this.handshakeIds = { ...this.handshakeIds, remote: bytes }
+    this.core.paths.primary.remoteIds.setInitial(bytes)
+    this.options.onAccepted?.(this)
   }
 
   private onRetry(burst: DatagramBurst, datagram: number, header: PacketHeader): void {
@@ -530,7 +528,8 @@ export class Connection implements ConnectionMachine {
     core.flushEvents()
   }
 
-  private discard(): void {
+  /** Leaves nothing behind and says nothing. Also for a server connection whose first packets were not authentic. */
+  discard(): void {
     const { core } = this
     core.state = "closed"
     core.paths.close()

@@ -29,6 +29,12 @@ const batchDatagram = new Int32Array(BATCH)
 const batchId: Array<LocalConnectionId | undefined> = Array.from({ length: BATCH })
 const header = new PacketHeader()
 
+const sameBytes = (id: Uint8Array, bytes: Uint8Array, start: number, length: number): boolean => {
+  if (id.length !== length) return false
+  for (let i = 0; i < length; i++) if (id[i] !== bytes[start + i]) return false
+  return true
+}
+
 export interface ReceiverEvents {
   /** A packet that decrypts came from another address than the path's. `probing`: it holds probing frames only. */
   readonly onAddressChange: (
@@ -43,8 +49,8 @@ export interface ReceiverEvents {
   readonly onHandshakePacket: (now: number) => void
   readonly onRetry: (burst: DatagramBurst, datagram: number, header: PacketHeader, now: number) => void
   readonly onVersionNegotiation: (burst: DatagramBurst, header: PacketHeader, now: number) => void
-  /** The first Initial of a server: its source connection ID is the one to use (RFC 9000 section 7.2). */
-  readonly onPeerConnectionId: (bytes: Uint8Array) => boolean
+  /** The first authentic packet: its source connection ID is the one to use (RFC 9000 section 7.2). */
+  readonly onPeerConnectionId: (bytes: Uint8Array) => void
   readonly onKeyUpdate: (now: number) => void
 }
 
@@ -57,7 +63,8 @@ export class Receiver {
   private readonly localIdLength: number
   private count = 0
   private burst!: DatagramBurst
-  private peerIdKnown = false
+  /** Source connection ID of the peer's long headers. */
+  private peerId: Uint8Array | undefined = undefined
 
   constructor(core: ConnectionCore, frames: Frames, events: ReceiverEvents, localIdLength: number) {
     this.core = core
@@ -251,6 +258,11 @@ export class Receiver {
       else core.packetsDropped++
       return false
     }
+    // RFC 9000 section 7.2: a peer keeps to the ID that it chose.
+    if (this.peerId !== undefined && !sameBytes(this.peerId, burst.slab, header.scidStart, header.scidLength)) {
+      core.packetsDropped++
+      return false
+    }
     batch.slab = burst.slab
     batch.start[0] = start
     batch.pnOffset[0] = pnOffset
@@ -268,10 +280,9 @@ export class Receiver {
       core.fail(violation(TransportError.protocolViolation, "reserved bits are set"))
       return true
     }
-    if (!this.peerIdKnown) {
-      this.peerIdKnown = this.events.onPeerConnectionId(
-        burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
-      )
+    if (this.peerId === undefined) {
+      this.peerId = burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
+      this.events.onPeerConnectionId(this.peerId)
     }
     this.accept(path, now)
     if (level === Level.handshake) this.events.onHandshakePacket(now)

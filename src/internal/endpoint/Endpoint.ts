@@ -68,7 +68,7 @@ export class Endpoint implements EndpointMachine {
         local: options.local,
         remote: options.remote,
         originalId,
-        peerId: undefined,
+        onAccepted: undefined,
         tls: (transportParameters, output) =>
           engine.client({
             transportParameters,
@@ -102,6 +102,12 @@ export class Endpoint implements EndpointMachine {
         connection.onDefect(cause, now)
       }
       inbox.count = 0
+      if (connection.role === "server" && connection.core.packetsReceived === 0) {
+        // What would have opened it was forged or damaged: no state for that.
+        this.counters.dropped++
+        connection.discard()
+        continue
+      }
       this.markDirty(connection)
     }
     touched.length = 0
@@ -279,7 +285,7 @@ export class Endpoint implements EndpointMachine {
         local: burst.local[index]!,
         remote: burst.remote[index]!,
         originalId,
-        peerId: slab.slice(header.scidStart, header.scidStart + header.scidLength),
+        onAccepted: options.onConnection,
         tls: (transportParameters, output) =>
           engine({ transportParameters, output, wallTime: options.wallTime(), alpn: options.serveAlpn })
       },
@@ -289,7 +295,6 @@ export class Endpoint implements EndpointMachine {
     discard.push(() => this.ids.removeInitial(key))
     this.handshaking++
     discard.push(this.watchHandshake(connection))
-    options.onConnection(connection)
     return route
   }
 
@@ -314,7 +319,7 @@ export class Endpoint implements EndpointMachine {
       readonly local: Address
       readonly remote: Address
       readonly originalId: Uint8Array
-      readonly peerId: Uint8Array | undefined
+      readonly onAccepted: ((connection: Connection) => void) | undefined
       readonly tls: ConstructorParameters<typeof Connection>[0]["tls"]
     },
     now: number
@@ -332,7 +337,7 @@ export class Endpoint implements EndpointMachine {
       remote: options.remote,
       ownId: own,
       originalId: options.originalId,
-      peerId: options.peerId,
+      onAccepted: options.onAccepted,
       ids: {
         issue: (pathId, sequence) => ids.issue(holder.connection!, pathId, sequence),
         retire: (id) => ids.retire(id)
