@@ -117,6 +117,8 @@ export class HandshakeSender {
         }
       }
       let ackEliciting = false
+      // A probe repeats what it can: a PING would tell the peer nothing (RFC 9002 section 6.2.4).
+      if (probe > 0 && !crypto.hasData) crypto.requeue()
       if (mayCarry && crypto.hasData) {
         crypto.write(w, core.frames)
         ackEliciting = true
