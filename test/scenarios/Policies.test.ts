@@ -14,6 +14,7 @@ describe("policies that users give", () => {
       }
     })
     const pair = new Pair({ client: { scheduler } })
+    pair.client.defects = true
     assert.isAbove(
       pair.until(() => pair.connection.confirmed, 1000),
       0

@@ -87,6 +87,8 @@ export class Node {
   readonly accepted: Array<Connection> = []
   readonly closes: Array<CloseInfo> = []
   readonly events: Array<PathEvent> = []
+  /** Connections may end by a defect: the scenario is about that. */
+  defects = false
   /** Called for each datagram that this node sends. */
   tap: Tap | undefined = undefined
   private readonly simulator: Simulator
@@ -160,7 +162,15 @@ export class Node {
       onEstablished: () => {},
       onConfirmed: () => {},
       onPath: (event) => this.events.push(event),
-      onClosed: (info) => this.closes.push(info),
+      onClosed: (info) => {
+        this.closes.push(info)
+        // The endpoint shields itself from defects of a connection; a scenario must not.
+        if (info.kind === "internal" && !this.defects) {
+          this.simulator.at(this.simulator.now, () => {
+            throw info.cause
+          })
+        }
+      },
       onDiscarded: () => {}
     }
   }
