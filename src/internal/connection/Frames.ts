@@ -29,6 +29,8 @@ export class Frames {
   ackEliciting = false
   /** It held nothing but probing frames (RFC 9000 section 9.1). */
   probing = true
+  /** Bytes of the datagram that the packet came in. */
+  datagramLength = 0
   private readonly core: ConnectionCore
   private readonly events: FrameEvents
   private readonly reader = sharedReader
@@ -165,8 +167,12 @@ export class Frames {
           paths.onRetireConnectionId(reader.pathId, reader.sequence, reader.pathId === path.id ? idSequence : -1)
         )
       case FrameType.pathChallenge:
-        // VAL-3: the answer leaves from where the challenge came in.
-        path.queueResponse(reader.bytes.slice(reader.dataStart, reader.dataStart + reader.dataLength), local, remote)
+        path.queueResponse(
+          reader.bytes.slice(reader.dataStart, reader.dataStart + reader.dataLength),
+          local,
+          remote,
+          this.datagramLength
+        )
         return undefined
       case FrameType.pathResponse:
         // Section 19.18: an answer to nothing is ignored, since challenges of an attempt that is over may still be on their way.

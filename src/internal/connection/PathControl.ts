@@ -4,6 +4,7 @@
 import { type PathStatus } from "../../PathScheduler.ts"
 import { type Path, spaceOfLevel } from "../paths/Path.ts"
 import { type OpenPathRefusal } from "../paths/PathEvent.ts"
+import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { type Address, type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
 import { Level, PathError } from "../wire/Protocol.ts"
@@ -55,10 +56,11 @@ export class PathControl {
   onValidated(path: Path, now: number): void {
     const { core } = this
     if (!path.open) return
-    const { previous } = path
+    const { previous, validated } = path
     path.setValidated()
-    path.sizeProven = path.validation.expanded
+    if (path.validation.expanded) path.sizeProven = true
     path.previous = undefined
+    if (validated) return
     // VAL-7, RFC 9000 section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
     if (previous !== undefined && previous.remote.host !== path.remote.host) path.recovery.resetForNewAddress(now)
     core.emitPath({ kind: "validated", pathId: path.id })
@@ -68,7 +70,7 @@ export class PathControl {
 
   onValidationFailed(path: Path): void {
     const { core } = this
-    if (path.validated) return
+    if (path.validated && path.sizeProven) return
     if (path.previous !== undefined) {
       // RFC 9000 section 9.3.2
       const { local, remote } = path.previous
@@ -86,7 +88,9 @@ export class PathControl {
   onAddressChange(path: Path, burst: DatagramBurst, datagram: number): void {
     const { core } = this
     if (!path.open || core.role === "client") return
+    const known = path.validated
     path.moveTo(burst.local[datagram]!, burst.remote[datagram]!)
+    if (known && path.previous !== undefined) path.queueChallenge(core.random(CHALLENGE_LENGTH), path.previous)
     path.onDatagramReceived(burst.length[datagram]!)
     core.paths.rotateRemoteId(path)
     path.validation.start(core.pto(path))

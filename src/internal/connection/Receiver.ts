@@ -182,6 +182,7 @@ export class Receiver {
     const length = burst.length[datagram]!
     const moved = !sameAddress(remote, path.remote) || !sameAddress(local, path.local)
     if (!moved) path.onDatagramReceived(length)
+    this.frames.datagramLength = length
     this.accept(path, now)
     if (
       !this.frames.process(
@@ -208,6 +209,11 @@ export class Receiver {
   private coalesced(datagram: number, from: number, end: number, id: LocalConnectionId | undefined, now: number): void {
     const { core, burst } = this
     const { slab } = burst
+    if (core.role === "client" && !sameAddress(burst.remote[datagram]!, core.paths.primary.remote)) {
+      // RFC 9000 section 9: only the address that was asked may answer.
+      core.packetsDropped++
+      return
+    }
     let start = from
     let counted = false
     while (start < end && core.open) {

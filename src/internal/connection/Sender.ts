@@ -3,7 +3,7 @@
  * everything else on the path that the scheduler picks, packet by packet.
  */
 import { type PacketKind, type SelectContext } from "../../PathScheduler.ts"
-import { type Path, type PathResponse } from "../paths/Path.ts"
+import { type Path, type PathProbe } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { type ReceivedPackets } from "../recovery/ReceivedPackets.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
@@ -97,9 +97,10 @@ export class Sender {
 
   private sendPathFrames(path: Path): void {
     const { validation } = path
-    while (path.responses.length > 0) {
-      const response = path.responses.shift()!
-      if (!this.build(path, Purpose.path, MIN_INITIAL_DATAGRAM, response)) break
+    // Without a connection ID of this path they wait: the peer's frames may be out of order (INI-8).
+    while (path.answers.length > 0 && path.remoteIds.active !== undefined) {
+      const answer = path.answers.shift()!
+      if (!this.build(path, Purpose.path, MIN_INITIAL_DATAGRAM, answer)) break
     }
     if (validation.pending !== undefined) this.build(path, Purpose.path, MIN_INITIAL_DATAGRAM, undefined)
     while (path.probes > 0) {
@@ -233,15 +234,15 @@ export class Sender {
   }
 
   /** Builds one packet on a path. `false`: there was nothing to put in, or it may not leave. */
-  private build(path: Path, purpose: Purpose, size: number, response: PathResponse | undefined): boolean {
+  private build(path: Path, purpose: Purpose, size: number, answer: PathProbe | undefined): boolean {
     const { core, now } = this
     const id = path.remoteIds.active
     const keys = core.handshake.oneRtt!
     if (id === undefined) return false
-    const local = response?.local ?? path.local
-    const remote = response?.remote ?? path.remote
-    const elsewhere = !sameAddress(remote, path.remote)
-    const maxSize = elsewhere ? size : Math.min(size, path.amplificationBudget())
+    const local = answer?.local ?? path.local
+    const remote = answer?.remote ?? path.remote
+    const elsewhere = answer !== undefined && !sameAddress(remote, path.remote)
+    const maxSize = Math.min(size, elsewhere ? answer.limit : path.amplificationBudget())
     if (maxSize < id.bytes.length + 64) return false
     let region = batch.region(path.id, maxSize)
     if (region < 0) {
@@ -265,8 +266,11 @@ export class Sender {
         frames.add(SentFrameKind.ping)
       }
     } else if (purpose === Purpose.path) {
-      if (response !== undefined) {
-        writePathResponse(w, response.data)
+      if (answer?.challenge === true) {
+        writePathChallenge(w, answer.data)
+        frames.add(SentFrameKind.pathChallenge)
+      } else if (answer !== undefined) {
+        writePathResponse(w, answer.data)
         frames.add(SentFrameKind.pathResponse)
       }
       // A response off the path's own addresses proves nothing about them, so the challenge waits.

@@ -11,6 +11,8 @@ export class MtuDiscovery {
   /** Packet size that is known to pass. */
   current: number
   private readonly base: number
+  /** Where the search stops. */
+  private largest: number
   private upper: number
   private readonly enabled: boolean
   private probing = 0
@@ -22,13 +24,24 @@ export class MtuDiscovery {
   constructor(initial: number, max: number, enabled: boolean) {
     this.base = initial
     this.current = initial
-    this.upper = Math.max(initial, max)
+    this.largest = Math.max(initial, max)
+    this.upper = this.largest
     this.enabled = enabled
     this.searching = enabled && this.upper > initial
   }
 
+  /** Another network is behind the path now: what was learnt may not hold there. */
+  restart(): void {
+    this.current = this.base
+    this.upper = this.largest
+    this.probing = this.losses = this.blackHoleLosses = 0
+    this.inFlight = false
+    this.searching = this.enabled && this.upper > this.base
+  }
+
   /** The peer's max_udp_payload_size bounds the search. */
   limit(max: number): void {
+    this.largest = Math.max(this.base, Math.min(this.largest, max))
     this.upper = Math.max(this.base, Math.min(this.upper, max))
     this.searching = this.enabled && this.upper - this.current > 0
     if (this.probing > this.upper) this.probing = 0

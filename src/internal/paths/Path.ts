@@ -15,8 +15,8 @@ import { type RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 export const spaceOfLevel = (level: Level): number =>
   level === Level.initial ? Space.initial : level === Level.handshake ? Space.handshake : Space.application
 
-/** PATH_RESPONSEs that wait to be sent: a flood of challenges is answered up to here. */
-const MAX_RESPONSES = 8
+/** Answers that wait to be sent: a flood of challenges is answered up to here. */
+const MAX_ANSWERS = 8
 
 /** Where a path led before its peer's address changed: taken up again if the new address fails (RFC 9000 section 9.3.2). */
 export interface PreviousAddress {
@@ -24,11 +24,14 @@ export interface PreviousAddress {
   readonly remote: Address
 }
 
-/** The eight bytes of a challenge, and the addresses its answer goes back over (RFC 9000 section 8.2.2). */
-export interface PathResponse {
+/** A PATH_RESPONSE or PATH_CHALLENGE between addresses that need not be the path's own (RFC 9000 sections 8.2.2, 9.3.3). */
+export interface PathProbe {
+  readonly challenge: boolean
   readonly data: Uint8Array
   readonly local: Address
   readonly remote: Address
+  /** Bytes that may go to the address if it is not the path's: three times what came from there (section 8.2.2). */
+  readonly limit: number
 }
 
 export class Path implements PathView {
@@ -52,8 +55,8 @@ export class Path implements PathView {
   unvalidatedReceived = 0
   /** A client sends to addresses that its application chose: the limit is for those that a peer may have made up. */
   readonly limited: boolean
-  /** Challenges of the peer to answer, where they came in. */
-  readonly responses: Array<PathResponse> = []
+  /** Answers to challenges of the peer, and challenges to the address that a path has left. */
+  readonly answers: Array<PathProbe> = []
   /** Ack-eliciting packets to send although the window is full: PTO probes. */
   probes = 0
   /** Whether they may carry data: not while other paths do that better. */
@@ -182,7 +185,10 @@ export class Path implements PathView {
 
   /** Moves the path to another address of the peer, not yet proven (VAL-6). */
   moveTo(local: Address, remote: Address): void {
-    if (this.validated) this.previous = { local: this.local, remote: this.remote }
+    if (this.validated) {
+      this.previous = { local: this.local, remote: this.remote }
+      if (this.remote.host !== remote.host) this.restartDiscovery()
+    }
     this.local = local
     this.remote = remote
     this.validated = false
@@ -191,8 +197,21 @@ export class Path implements PathView {
     this.unvalidatedSent = 0
   }
 
-  queueResponse(data: Uint8Array, local: Address, remote: Address): void {
-    if (this.responses.length < MAX_RESPONSES) this.responses.push({ data, local, remote })
+  /** A challenge came in: the answer leaves from there (VAL-3). `datagram`: bytes of the one that brought it. */
+  queueResponse(data: Uint8Array, local: Address, remote: Address, datagram: number): void {
+    if (this.answers.length >= MAX_ANSWERS) return
+    this.answers.push({ challenge: false, data, local, remote, limit: 3 * datagram })
+  }
+
+  /** Challenges the address that the path has left: its owner, if it is still there, speaks up (RFC 9000 section 9.3.3). */
+  queueChallenge(data: Uint8Array, to: PreviousAddress): void {
+    if (this.answers.length >= MAX_ANSWERS) return
+    this.answers.push({ challenge: true, data, local: to.local, remote: to.remote, limit: Infinity })
+  }
+
+  private restartDiscovery(): void {
+    this.discovery.restart()
+    this.recovery.setMaxDatagramSize(this.discovery.current)
   }
 
   stats(): PathStats {

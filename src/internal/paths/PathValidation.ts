@@ -8,9 +8,14 @@ export const CHALLENGE_LENGTH = 8
 const MAX_ATTEMPTS = 8
 const MAX_INTERVAL = 2000
 
+interface Challenge {
+  readonly data: Uint8Array
+  readonly expanded: boolean
+}
+
 export class PathValidation {
   private readonly random: (length: number) => Uint8Array
-  private readonly sent: Array<Uint8Array> = []
+  private readonly sent: Array<Challenge> = []
   private attempts = 0
   private interval = 0
   private startedAt = 0
@@ -50,8 +55,7 @@ export class PathValidation {
   onSent(now: number, expanded: boolean): void {
     if (this.pending === undefined) return
     if (this.startedAt < 0) this.startedAt = now
-    if (expanded) this.expanded = true
-    this.sent.push(this.pending)
+    this.sent.push({ data: this.pending, expanded })
     this.pending = undefined
     this.attempts++
     this.deadline = now + this.interval
@@ -74,12 +78,13 @@ export class PathValidation {
     for (const challenge of this.sent) {
       let equal = true
       for (let i = 0; i < CHALLENGE_LENGTH; i++) {
-        if (challenge[i] !== bytes[start + i]) {
+        if (challenge.data[i] !== bytes[start + i]) {
           equal = false
           break
         }
       }
       if (equal) {
+        this.expanded = challenge.expanded
         this.stop()
         return true
       }
