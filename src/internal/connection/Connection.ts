@@ -45,6 +45,9 @@ import { Timers } from "./Timers.ts"
 /** Overhead of a 1-RTT packet around a DATAGRAM frame: first byte, packet number, tag, frame type and length. */
 const DATAGRAM_OVERHEAD = 1 + 4 + AEAD_TAG + 3
 
+/** Longest token of a Retry: it goes into every Initial, and must leave room there for what the packet is for. */
+const MAX_RETRY_TOKEN = 1000
+
 export interface ConnectionOptions {
   readonly role: Role
   readonly settings: ConnectionSettings
@@ -469,13 +472,19 @@ export class Connection implements ConnectionMachine {
     const start = burst.offset[datagram]!
     const packet = burst.slab.subarray(start, start + burst.length[datagram]!)
     // RFC 9000 section 17.2.5.2: one Retry at the most, and none after the server's first other packet.
-    const late =
-      this.role === "server" || this.handshakeIds.retry !== undefined || this.handshakeIds.remote !== undefined
-    if (late || !verifyRetry(this.options.protection, core.handshake.version, this.handshakeIds.original, packet)) {
+    const { original, retry, remote } = this.handshakeIds
+    const late = this.role === "server" || retry !== undefined || remote !== undefined
+    const scid = burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
+    if (
+      late ||
+      header.version !== core.handshake.version ||
+      header.tokenLength > MAX_RETRY_TOKEN ||
+      Buffer.compare(scid, original) === 0 ||
+      !verifyRetry(this.options.protection, core.handshake.version, original, packet)
+    ) {
       core.packetsDropped++
       return
     }
-    const scid = burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
     core.token = burst.slab.slice(header.tokenStart, header.tokenStart + header.tokenLength)
     this.handshakeIds = { ...this.handshakeIds, retry: scid }
     const { primary } = core.paths
@@ -486,7 +495,18 @@ export class Connection implements ConnectionMachine {
 
   private onVersionNegotiation(burst: DatagramBurst, header: PacketHeader, now: number): void {
     const { core } = this
-    if (this.role === "server" || core.packetsReceived > 0) return
+    const { original, retry } = this.handshakeIds
+    const echoed = burst.slab.subarray(header.scidStart, header.scidStart + header.scidLength)
+    // RFC 9000 sections 6.2 and 17.2.1: only as the first answer, and only with the ID that we made up.
+    if (
+      this.role === "server" ||
+      core.packetsReceived > 0 ||
+      retry !== undefined ||
+      Buffer.compare(echoed, original) !== 0
+    ) {
+      core.packetsDropped++
+      return
+    }
     const offered: Array<number> = []
     const view = new DataView(burst.slab.buffer, burst.slab.byteOffset)
     for (let at = 0; at < header.versionsLength; at += 4) offered.push(view.getUint32(header.versionsStart + at))
