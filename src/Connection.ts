@@ -75,7 +75,8 @@ export interface OpenPathOptions {
 /**
  * A connection. One that `Endpoint.connect` made is closed by its scope, an accepted one by the scope of its handler.
  * That close has code 0 and comes after what was written is acknowledged, but at most 3 seconds later; when the scope
- * failed or was interrupted it comes at once.
+ * failed or was interrupted it comes at once. Under `TestClock` time has to pass for that too: let a test's clock run until
+ * the scope of its connections is closed.
  *
  * @category models
  */

@@ -35,7 +35,7 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import { PacketProtection } from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
-import { AddressUnreachable, BadConfig, isQuicError, QuicError } from "./QuicError.ts"
+import { AddressUnreachable, BadConfig, ConnectionClosed, QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, UdpSocket } from "./UdpSocket.ts"
 
@@ -229,6 +229,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.on(from), (local) => {
+        if (runtime.ended) return Effect.fail(new QuicError({ reason: new ConnectionClosed({ operation: "connect" }) }))
         const machine = runtime.machine.connect({ ...policies, local, remote }, runtime.now())
         const connection = new ConnectionImpl(host, machine)
         made.push(connection)
@@ -353,18 +354,15 @@ const handled = <A, E, R>(
     Effect.onExit((exit) => {
       if (Exit.isSuccess(exit)) return Effect.void
       if (Cause.hasInterruptsOnly(exit.cause)) return connection.close()
-      const close = connection.close({ code: HANDLER_FAILED, reason: "the handler failed" })
-      return Effect.andThen(close, logFailure(connection, exit.cause))
+      // That the connection ended is no failure of the handler.
+      const log = connection.machine.closeInfo === undefined ? Effect.logError : Effect.logDebug
+      return Effect.andThen(
+        connection.close({ code: HANDLER_FAILED, reason: "the handler failed" }),
+        log("The handler of a connection failed", exit.cause).pipe(
+          Effect.annotateLogs({ module: "effect-mpquic", connection: connection.id })
+        )
+      )
     }),
     Effect.exit,
     Effect.asVoid
   )
-
-/** That a connection ended is not a failure of its handler. */
-const logFailure = (connection: Connection, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
-  const ended = cause.reasons.every((reason) => Cause.isFailReason(reason) && isQuicError(reason.error))
-  const log = ended ? Effect.logDebug : Effect.logError
-  return log("The handler of a connection failed", cause).pipe(
-    Effect.annotateLogs({ module: "effect-mpquic", connection: connection.id })
-  )
-}

@@ -53,5 +53,3 @@ export const isIpLiteral = (host: string): boolean => Result.isSuccess(parse(hos
 
 export const toInetAddress = (address: Address): NetAddress.InetAddress =>
   NetAddress.inetAddressFromNativeUnsafe(address.host, address.port, zoned.test(address.host) ? scopeIds() : undefined)
-
-export const isUnspecified = (address: Address): boolean => address.host === "0.0.0.0" || address.host === "::"

@@ -53,6 +53,11 @@ export class EndpointRuntime {
     return this.machineOrNone!
   }
 
+  /** The endpoint has ended: nothing is received or sent any more. */
+  get ended(): boolean {
+    return this.stopped
+  }
+
   /** Bound so far, in that order. */
   get sockets(): ReadonlyArray<BoundSocket> {
     return this.sink.sockets

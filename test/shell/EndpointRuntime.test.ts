@@ -1,0 +1,308 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Latch, Logger, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { type EndpointMachine } from "../../src/internal/connection/Machine.ts"
+import { make } from "../../src/internal/runtime/EndpointRuntime.ts"
+import { SLAB_BYTES, SlabSink } from "../../src/internal/runtime/SlabSink.ts"
+import { AddressBook, type DatagramBurst, makeDatagramBurst, type Transmit } from "../../src/internal/wire/Datagram.ts"
+import { type BoundSocket } from "../../src/UdpSocket.ts"
+
+const book = new AddressBook()
+const local = book.intern("10.0.0.1", 1)
+const remote = book.intern("10.0.0.2", 2)
+
+/** A machine that writes down what it is asked, and answers what the test says. */
+class FakeMachine implements EndpointMachine {
+  readonly calls: Array<string> = []
+  deadline = Infinity
+  ready = true
+  onPoll: (now: number) => void = () => {}
+  onReceive: () => void = () => {}
+
+  connect = (): never => {
+    throw new Error("not here")
+  }
+  receive = (burst: DatagramBurst, now: number): void => {
+    this.calls.push(`receive ${burst.count} ${now}`)
+    this.onReceive()
+  }
+  poll: EndpointMachine["poll"] = (now, sink) => {
+    this.calls.push(`poll ${now}`)
+    this.onPoll(now)
+    const bytes = sink.slab.subarray(0, 10)
+    return this.ready || sink.send({ local, remote, ecn: 0, segmentSize: 10, bytes })
+  }
+  nextTimeout = (): number => this.deadline
+  onTimeout = (now: number): void => {
+    this.calls.push(`timeout ${now}`)
+    if (this.deadline <= now) this.deadline = Infinity
+  }
+  closeAll = (code: number): void => {
+    this.calls.push(`close ${code}`)
+  }
+  stats = () => ({
+    connections: 0,
+    datagramsReceived: 0,
+    datagramsDropped: 0,
+    versionNegotiationsSent: 0,
+    statelessResetsSent: 0,
+    refused: 0
+  })
+}
+
+/** A socket that can be full and can hold on to bytes. */
+class FakeSocket implements BoundSocket {
+  readonly local
+  readonly addresses = book
+  readonly sent: Array<Transmit> = []
+  readonly inbox: Array<DatagramBurst> = []
+  readonly arrived = Latch.makeUnsafe(false)
+  readonly room = Latch.makeUnsafe(true)
+  holding = false
+
+  constructor(address = local) {
+    this.local = address
+  }
+  readonly pull = Effect.suspend(() => {
+    this.arrived.closeUnsafe()
+    return Effect.map(this.arrived.await, () => this.inbox.shift()!)
+  })
+  readonly incoming = Stream.empty
+  readonly send = (transmit: Transmit): boolean => {
+    this.sent.push({ ...transmit })
+    return this.room.isOpen()
+  }
+  readonly retained = (): boolean => this.holding
+  readonly writable = Effect.suspend(() => this.room.await)
+  readonly transmit = () => Effect.void
+  readonly stats = () => ({ received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, sendErrors: {} })
+
+  deliver(count: number): void {
+    const burst = makeDatagramBurst(count, new Uint8Array(0))
+    burst.count = count
+    this.inbox.push(burst)
+    this.arrived.openUnsafe()
+  }
+}
+
+const started = Effect.gen(function* () {
+  const runtime = yield* make
+  const machine = new FakeMachine()
+  runtime.start(machine)
+  return { runtime, machine }
+})
+
+const turn = TestClock.adjust(0)
+
+/** The calls since the last time. */
+const taken = (machine: FakeMachine): Array<string> => machine.calls.splice(0)
+
+describe("EndpointRuntime", () => {
+  it.effect("many wakes in one turn are one poll", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      for (let i = 0; i < 100; i++) runtime.wake()
+      assert.deepStrictEqual(taken(machine), [])
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["poll 0"])
+      yield* turn
+      assert.deepStrictEqual(taken(machine), [])
+    })
+  )
+
+  it.effect("what is changed while the machine is polled gets a poll of its own", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      let again = true
+      machine.onPoll = () => {
+        if (again) runtime.wake()
+        again = false
+      }
+      runtime.wake()
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["poll 0", "poll 0"])
+    })
+  )
+
+  it.effect("a burst is received, and answered by one poll that serves the woken fibers too", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      const socket = new FakeSocket()
+      runtime.addSocket(socket)
+      machine.onReceive = () => {
+        runtime.wake()
+        runtime.defer(() => machine.calls.push("deferred"))
+      }
+      yield* TestClock.adjust(5)
+      socket.deliver(3)
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["receive 3 5", "deferred", "poll 5"])
+    })
+  )
+
+  it.effect("the timer is lazy: a deadline that moves later costs nothing, one that moves earlier is kept", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      machine.deadline = 10
+      runtime.wake()
+      yield* turn
+      machine.deadline = 15.5
+      yield* TestClock.adjust(12)
+      assert.deepStrictEqual(taken(machine), ["poll 0"])
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(taken(machine), ["timeout 15.5", "poll 15.5"])
+      machine.deadline = 1000
+      runtime.wake()
+      yield* turn
+      machine.deadline = 30
+      runtime.wake()
+      yield* turn
+      taken(machine)
+      yield* TestClock.adjust(20)
+      assert.deepStrictEqual(taken(machine), ["timeout 30", "poll 30"])
+    })
+  )
+
+  it.effect("a deadline between two nanoseconds is met, and one that is not met does not spin", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      machine.deadline = 1 / 3
+      runtime.wake()
+      yield* TestClock.adjust(1)
+      assert.strictEqual(taken(machine)[1]?.startsWith("timeout 0.33333"), true)
+      machine.onTimeout = (now) => {
+        machine.calls.push(`late ${now}`)
+      }
+      machine.deadline = 2
+      runtime.wake()
+      yield* TestClock.adjust(4)
+      assert.deepStrictEqual(
+        taken(machine).filter((call) => call.startsWith("late")),
+        ["late 2", "late 3", "late 4", "late 5"]
+      )
+    })
+  )
+
+  it.effect("a full socket stops the polling until it has room", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      const socket = new FakeSocket()
+      runtime.addSocket(socket)
+      socket.room.closeUnsafe()
+      machine.ready = false
+      runtime.wake()
+      yield* turn
+      runtime.wake()
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["poll 0"])
+      assert.strictEqual(socket.sent.length, 1)
+      machine.ready = true
+      socket.room.openUnsafe()
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["poll 0"])
+    })
+  )
+
+  it.effect("a mistake of the machine is logged, and the endpoint goes on", () => {
+    const logged: Array<string> = []
+    const logger = Logger.make((options) => {
+      logged.push(String(options.message))
+    })
+    return Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      machine.onPoll = () => {
+        throw new Error("broken")
+      }
+      runtime.wake()
+      yield* turn
+      machine.onPoll = () => {}
+      taken(machine)
+      runtime.wake()
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["poll 0"])
+      assert.strictEqual(logged.length, 1)
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
+  it.effect("its end closes everything with code 0, and waits a second at most for a full socket", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { machine, runtime } = yield* started.pipe(Effect.provideService(Scope.Scope, scope))
+      const socket = new FakeSocket()
+      runtime.addSocket(socket)
+      socket.room.closeUnsafe()
+      machine.ready = false
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      assert.deepStrictEqual(taken(machine), ["close 0", "poll 0"])
+      yield* TestClock.adjust(999)
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.isDefined(closing.pollUnsafe())
+      assert.isTrue(runtime.ended)
+      runtime.wake()
+      socket.deliver(1)
+      yield* TestClock.adjust(1000)
+      assert.deepStrictEqual(taken(machine), [])
+    })
+  )
+})
+
+const other = book.intern("10.0.0.9", 9)
+
+const transmit = (sink: SlabSink, from = local): Transmit => ({
+  local: from,
+  remote,
+  ecn: 0,
+  segmentSize: 4,
+  bytes: sink.slab.subarray(0, 4)
+})
+
+describe("SlabSink", () => {
+  it("routes by local address, also when the object is another one", () => {
+    const [a, b] = [new FakeSocket(), new FakeSocket(other)]
+    const sink = new SlabSink()
+    sink.add(a)
+    sink.add(b)
+    sink.send(transmit(sink))
+    sink.send(transmit(sink, other))
+    sink.send(transmit(sink, new AddressBook().intern("10.0.0.9", 9)))
+    assert.deepStrictEqual([a.sent.length, b.sent.length], [1, 2])
+    sink.remove(b)
+    assert.isTrue(sink.send(transmit(sink, other)))
+    assert.strictEqual(sink.unroutable, 1)
+  })
+
+  it("keeps its slab while sockets copy, and changes it when one holds on to the bytes", () => {
+    const socket = new FakeSocket()
+    const sink = new SlabSink()
+    sink.add(socket)
+    const first = sink.slab
+    sink.send(transmit(sink))
+    assert.isTrue(sink.slab === first)
+    socket.holding = true
+    sink.send(transmit(sink))
+    assert.isTrue(sink.slab !== first)
+    assert.strictEqual(sink.slab.length, SLAB_BYTES)
+  })
+
+  it("does not use a slab again before every socket that holds it has let go", () => {
+    const [a, b] = [new FakeSocket(), new FakeSocket(other)]
+    const sink = new SlabSink()
+    sink.add(a)
+    sink.add(b)
+    a.holding = b.holding = true
+    const first = sink.slab
+    // One batch, built in one slab, for two sockets.
+    const both = [transmit(sink), transmit(sink, other)]
+    for (const each of both) sink.send(each)
+    const second = sink.slab
+    a.holding = false
+    sink.send(transmit(sink, other))
+    assert.isTrue(sink.slab !== first && sink.slab !== second)
+    a.holding = true
+    b.holding = false
+    sink.send(transmit(sink))
+    // `a` may still hold the first one; the second was for `b` alone.
+    assert.isTrue(sink.slab === second)
+  })
+})
