@@ -137,15 +137,15 @@ export class Sender {
         for (const path of usable) this.awaitPacing(path)
         break
       }
-      if (!selected.canSend) {
+      const index = usable.indexOf(selected)
+      if (index < 0 || !selected.canSend) {
         core.schedulerMistakes++
-        this.awaitPacing(selected)
+        for (const path of usable) this.awaitPacing(path)
         break
       }
       if (!this.build(selected, Purpose.data, selected.mtu, undefined)) {
         // Nothing of what waits may go on this path (affinity): the others are asked without it.
-        const index = usable.indexOf(selected)
-        if (index < 0) break
+        selected.recovery.appLimited = this.ready
         usable.splice(index, 1)
         if (usable.length === 0) break
       }
@@ -210,27 +210,28 @@ export class Sender {
       if (!received.ackDue(this.now)) continue
       const carrier = this.ackCarrier(path)
       if (carrier !== undefined) this.build(carrier, Purpose.ack, carrier.mtu, undefined)
+      // What could not leave is tried again later: a deadline in the past would keep the timer running in circles.
+      if (received.ackDeadline <= this.now) received.ackDeadline = this.now + received.maxAckDelay
     }
   }
 
   private ackCarrier(path: Path): Path | undefined {
-    if (this.canAcknowledge(path)) return path
-    let best: Path | undefined = undefined
+    let best = this.mayAcknowledge(path) ? path : undefined
+    if (best?.ptoCount === 0) return best
     for (const other of this.core.paths.all) {
-      if (other === path || !other.open || other.remoteIds.active === undefined) continue
-      if (!other.validated && other.amplificationBudget() < other.mtu) continue
+      if (other === path || !this.mayAcknowledge(other)) continue
       if (best === undefined || other.ptoCount < best.ptoCount) best = other
     }
-    return best ?? (path.open ? path : undefined)
+    return best
   }
 
+  private mayAcknowledge(path: Path): boolean {
+    return path.open && path.remoteIds.active !== undefined && path.amplificationBudget() >= path.mtu
+  }
+
+  /** The path's own acknowledgements leave on it: the peer measures its RTT by them (RTT-1). */
   private canAcknowledge(path: Path): boolean {
-    return (
-      path.open &&
-      path.remoteIds.active !== undefined &&
-      path.ptoCount === 0 &&
-      (path.validated || path.amplificationBudget() >= path.mtu)
-    )
+    return path.ptoCount === 0 && this.mayAcknowledge(path)
   }
 
   /** Builds one packet on a path. `false`: there was nothing to put in, or it may not leave. */
@@ -280,6 +281,8 @@ export class Sender {
         path.validation.onSent(now, maxSize >= MIN_INITIAL_DATAGRAM)
       }
       if (!elsewhere && path.validated) this.writeData(path)
+      // INI-6: nowhere else to say what concerns the paths themselves, for one that the path before is abandoned.
+      else if (!elsewhere && core.paths.hasControl() && !this.hasValidated()) core.paths.writeControl(w, frames)
     } else if (purpose === Purpose.size) {
       writePing(w)
       frames.add(SentFrameKind.mtuProbe).value = size
@@ -312,6 +315,11 @@ export class Sender {
       elsewhere
     )
     return true
+  }
+
+  private hasValidated(): boolean {
+    for (const path of this.core.paths.all) if (path.open && path.validated) return true
+    return false
   }
 
   /** Whether the packet that is being built holds anything beside acknowledgements. */
