@@ -87,8 +87,10 @@ export class Closing {
     let ready = true
     if (core.handshake.oneRtt !== undefined) {
       // On every open path: one of them may be dead without our knowledge, and it costs a packet each (CLO-1).
+      // Of closed ones only the last has kept its connection IDs (ABN-8).
+      const { hasOpen } = core.paths
       for (const path of core.paths.all) {
-        if (path.open && (path.validated || path.amplificationBudget() > 100))
+        if ((path.open || !hasOpen) && (path.validated || path.amplificationBudget() > 100))
           ready = this.sendShort(path, now, sink) && ready
       }
     }

@@ -86,6 +86,7 @@ export class Connection implements ConnectionMachine {
   inbox = 0
   /** Deadline that the endpoint's heap knows of; Infinity: none. */
   armed = Infinity
+  heapIndex = 0
   private readonly options: ConnectionOptions
   private readonly receiver: Receiver
   private readonly sender: Sender
@@ -316,8 +317,9 @@ export class Connection implements ConnectionMachine {
     return true
   }
 
-  closePath(pathId: number, code: number, _now: number): boolean {
-    return this.pathControl.close(pathId, code)
+  closePath(pathId: number, code: number, now: number): boolean {
+    this.now = now
+    return this.pathControl.close(pathId, code, now)
   }
 
   maxDatagramSize(): number {

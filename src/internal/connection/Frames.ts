@@ -113,13 +113,13 @@ export class Frames {
       case FrameType.ack:
       case FrameType.ackEcn:
         // ACK-1, ACK-3: in 1-RTT packets it means path 0.
-        return this.onAck(paths.get(0), spaceOfLevel(level), level, generation, now)
+        return this.onAck(paths.get(0), spaceOfLevel(level), level, path, generation, now)
       case FrameType.pathAck:
       case FrameType.pathAckEcn:
         return (
           paths.checkPathId(reader.pathId, type) ??
           // ACK-6
-          this.onAck(paths.get(reader.pathId), spaceOfLevel(level), level, generation, now)
+          this.onAck(paths.get(reader.pathId), spaceOfLevel(level), level, path, generation, now)
         )
       case FrameType.crypto: {
         const failure = core.handshake.onCrypto(level, reader.offset, reader.bytes, reader.dataStart, reader.dataLength)
@@ -231,7 +231,8 @@ export class Frames {
     if (problem !== undefined) return problem
     switch (type) {
       case FrameType.pathAbandon:
-        return paths.onPathAbandon(pathId, reader.code, now, 3 * core.largestPto())
+        paths.onPathAbandon(pathId, reader.code, now, 3 * core.largestPto())
+        return undefined
       case FrameType.pathStatusBackup:
         paths.onPathStatus(pathId, reader.sequence, "backup")
         return undefined
@@ -247,6 +248,7 @@ export class Frames {
     path: Path | undefined,
     space: number,
     level: Level,
+    carrier: Path,
     generation: number,
     now: number
   ): Violation | undefined {
@@ -267,7 +269,7 @@ export class Frames {
       reader.rangeCount,
       delay,
       now,
-      true,
+      path.samplesFrom(carrier.id, now),
       reader.hasEcn,
       reader.ect0,
       reader.ect1,

@@ -7,12 +7,14 @@ import { type OpenPathRefusal } from "../paths/PathEvent.ts"
 import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { type Address, type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
-import { Level, PathError } from "../wire/Protocol.ts"
+import { Level, PathError, TransportError, violation } from "../wire/Protocol.ts"
 import { type ConnectionCore } from "./Core.ts"
 import { type HandshakeSender } from "./HandshakeSender.ts"
 
 /** ms: probes of a path go on at least this often while others carry the data, so that it is found again soon. */
 const MULTIPATH_PTO_CAP = 2000
+/** ms that a peer gets at least to answer PATH_ABANDON: the answer may be lost a few times. */
+const MIN_PATIENCE = 5000
 /** Probes that a timeout sends (RFC 9002 section 6.2.4). */
 const PROBES = 2
 
@@ -68,7 +70,7 @@ export class PathControl {
     if (!path.sizeProven) path.validation.start(core.pto(path))
   }
 
-  onValidationFailed(path: Path): void {
+  onValidationFailed(path: Path, now: number): void {
     const { core } = this
     if (path.validated && path.sizeProven) return
     if (path.previous !== undefined) {
@@ -78,9 +80,12 @@ export class PathControl {
       path.local = local
       path.remote = remote
       path.setValidated()
-    } else if (path.id !== 0 || core.paths.all.some((other) => other !== path && other.open && other.validated)) {
+    } else if (core.paths.all.some((other) => other !== path && other.open && other.validated)) {
       // VAL-5
-      core.paths.abandon(path, PathError.unstableOrPoor)
+      this.abandon(path, PathError.unstableOrPoor, now)
+    } else if (!path.validated && path.id !== 0) {
+      // ABN-8: it was to take over from a path that is gone.
+      core.fail(violation(TransportError.noViablePath, "the only path left does not work"))
     }
   }
 
@@ -126,26 +131,31 @@ export class PathControl {
     }
   }
 
-  close(pathId: number, code: number): boolean {
+  close(pathId: number, code: number, now: number): boolean {
     const path = this.core.paths.get(pathId)
     if (path === undefined || !path.open) return false
     // The last path is closed by closing the connection.
     if (!this.core.paths.all.some((other) => other !== path && other.open)) return false
-    this.core.paths.abandon(path, code)
+    this.abandon(path, code, now)
     return true
   }
 
+  /** Drops the state of closed paths whose time is over. */
   discardExpired(now: number): void {
-    for (const path of this.core.paths.all) {
-      if (path.discardAt > now) continue
-      const stats = path.stats()
-      this.closedTotals.packetsSent += stats.packetsSent
-      this.closedTotals.packetsLost += stats.packetsLost
-      this.closedTotals.bytesSent += stats.bytesSent
-      this.closedTotals.bytesReceived += stats.bytesReceived
-      this.core.handshake.oneRtt?.forgetPath(path.id)
-    }
-    this.core.paths.discardExpired(now)
+    if (this.core.paths.nextDiscard() <= now) this.core.paths.discardExpired(now, this.onDiscard)
+  }
+
+  private readonly onDiscard = (path: Path): void => {
+    const totals = this.closedTotals
+    totals.packetsSent += path.recovery.packetsSent
+    totals.packetsLost += path.recovery.packetsLost
+    totals.bytesSent += path.recovery.bytesSent
+    totals.bytesReceived += path.bytesReceived
+    this.core.handshake.oneRtt?.forgetPath(path.id)
+  }
+
+  private abandon(path: Path, code: number, now: number): void {
+    this.core.paths.abandon(path, code, now, Math.max(3 * this.core.largestPto(), MIN_PATIENCE))
   }
 
   /** ms: what flow-control windows must cover. */
@@ -190,6 +200,6 @@ export class PathControl {
   /** Nothing came over it for as long as a whole connection may be silent. */
   private abandonIfDead(path: Path, now: number): void {
     const limit = this.core.settings.maxIdleTimeout
-    if (limit > 0 && now - path.lastReceived > limit) this.core.paths.abandon(path, PathError.unstableOrPoor)
+    if (limit > 0 && now - path.lastReceived > limit) this.abandon(path, PathError.unstableOrPoor, now)
   }
 }

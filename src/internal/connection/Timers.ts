@@ -2,6 +2,7 @@
  * The deadlines of a connection, and what happens at each (RFC 9000 section 10, RFC 9002 section 6).
  */
 import { Space } from "../recovery/PathRecovery.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
 import { type Closing } from "./Closing.ts"
 import { type ConnectionCore } from "./Core.ts"
 import { type PathControl } from "./PathControl.ts"
@@ -52,6 +53,7 @@ export class Timers {
       this.idleDeadline(),
       this.keepAliveDeadline(),
       core.paths.nextDiscard(),
+      core.paths.strandedDeadline,
       this.sender.pacingDeadline
     )
     if (core.state === "handshaking") next = Math.min(next, this.startedAt + core.settings.handshakeTimeout)
@@ -75,13 +77,18 @@ export class Timers {
       this.closing.vanish({ kind: "idleTimeout", after: this.idleTimeout() }, now)
       return
     }
+    if (now >= core.paths.strandedDeadline) {
+      core.fail(violation(TransportError.noViablePath, "the peer abandoned the only path"))
+      return
+    }
     if (now >= this.keepAliveDeadline()) {
       this.keepAliveAt = now
       core.pingPending = true
     }
     for (const path of core.paths.all) {
       if (!path.open) continue
-      if (path.validation.deadline <= now && !path.validation.onTimeout()) this.pathControl.onValidationFailed(path)
+      if (path.validation.deadline <= now && !path.validation.onTimeout())
+        this.pathControl.onValidationFailed(path, now)
       for (let i = 0; i < MAX_ROUNDS && path.open && path.recovery.timeout() <= now; i++) {
         this.pathControl.onRecoveryTimeout(path, now)
       }

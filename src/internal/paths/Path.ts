@@ -78,11 +78,18 @@ export class Path implements PathView {
   abandonCode = -1
   abandonReceived = false
   abandonPending = false
+  /** Whether the peer has it, by when it must answer, and how long it gets, in ms. */
+  abandonAcked = false
+  answerBy = Infinity
+  abandonPatience = 0
   /** When the state of a closed path is dropped (ABN-5). */
   discardAt = Infinity
   /** The application may be told only once. */
   announced = false
   queuedReinjections = 0
+  /** Path that the acknowledgements behind our RTT samples came on, and when the last one did. */
+  private ackPath: number
+  private ackTime = -Infinity
 
   constructor(options: {
     readonly id: number
@@ -95,7 +102,7 @@ export class Path implements PathView {
     readonly discovery: MtuDiscovery
     readonly limited: boolean
   }) {
-    this.id = options.id
+    this.id = this.ackPath = options.id
     this.limited = options.limited
     this.local = options.local
     this.remote = options.remote
@@ -148,6 +155,21 @@ export class Path implements PathView {
   }
   get nextSendTime(): number {
     return this.recovery.nextSendTime(this.now)
+  }
+
+  /**
+   * Whether an acknowledgement that came on path `carrier` may give an RTT sample of this one. Samples include the way back,
+   * so those by this path itself go first; another way back counts once this one has been silent for a probe timeout, and
+   * then the minimum starts anew (RTT-1, RTT-2).
+   */
+  samplesFrom(carrier: number, now: number): boolean {
+    if (carrier !== this.ackPath) {
+      if (carrier !== this.id && now - this.ackTime < this.recovery.pto) return false
+      this.ackPath = carrier
+      this.recovery.rtt.resetMin()
+    }
+    this.ackTime = now
+    return true
   }
 
   /** Open in the sense of the draft: not abandoned by either side. */

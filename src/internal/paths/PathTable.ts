@@ -71,8 +71,13 @@ export class PathTable {
   private peerIdLimit = 2
   private controlPending = false
   private maxPathIdPending = false
-  /** The limit we are blocked at and have not said yet; -1: none. */
+  /** The limit we are blocked at and have not said yet, and the last one that we said; -1: none. */
   private pathsBlocked = -1
+  private pathsBlockedTold = -1
+  /** PATH_ABANDON frames of discarded paths that were lost: error codes by path ID (ABN-10). */
+  private readonly lostAbandons = new Map<number, number>()
+  /** When the connection ends because its only open path was abandoned by the peer and no other came (ABN-8). */
+  private strandedUntil = Infinity
   private readonly cidsBlocked = new Set<number>()
   private readonly earlyStatus = new Map<number, { readonly sequence: number; readonly status: PathStatus }>()
 
@@ -119,15 +124,8 @@ export class PathTable {
     for (const path of this.all) if (path.open && path.localIds.fill(count)) this.controlPending = true
     if (!this.multipath) return
     const max = Math.min(this.localMax, this.remoteMax)
-    for (let id = 0; id <= max; id++) {
-      if (this.get(id) !== undefined || this.isDiscarded(id)) continue
-      let ids = this.unusedLocal.get(id)
-      if (ids === undefined) {
-        ids = new LocalConnectionIds(id, this.context.ids)
-        this.unusedLocal.set(id, ids)
-      }
-      if (ids.fill(count)) this.controlPending = true
-    }
+    for (const id of this.holes) if (id <= max) this.issueUnused(id, count)
+    for (let id = this.highestUsed + 1; id <= max; id++) this.issueUnused(id, count)
   }
 
   /** Whether a path ID was used and its state is gone (FRM-3). */
@@ -146,12 +144,15 @@ export class PathTable {
   open(local: Address, remote: Address, status: PathStatus): Path | OpenPathRefusal {
     if (!this.multipath) return "notNegotiated"
     if (this.context.role === "server") return "server"
-    let id = 0
-    while (this.get(id) !== undefined || this.isDiscarded(id)) id++
-    if (id > this.localMax || id > this.remoteMax) {
-      if (id > this.remoteMax) this.pathsBlocked = this.remoteMax
-      else this.maxPathIdPending = true
-      this.controlPending = true
+    let id = this.highestUsed + 1
+    for (const hole of this.holes) if (hole < id) id = hole
+    if (id > this.localMax) return "pathLimit"
+    if (id > this.remoteMax) {
+      // CID-11, BLK-4: once for each limit.
+      if (this.pathsBlockedTold < this.remoteMax) {
+        this.pathsBlocked = this.pathsBlockedTold = this.remoteMax
+        this.controlPending = true
+      }
       return "pathLimit"
     }
     const remoteIds = this.unusedRemote.get(id)
@@ -164,7 +165,7 @@ export class PathTable {
     const path = this.use(id, local, remote, localIds, remoteIds)
     path.status = status
     if (status === "backup") this.queueStatus(path)
-    this.context.emit({ kind: "opened", pathId: id, initiator: "local" })
+    this.announce(path, "local")
     return path
   }
 
@@ -175,7 +176,7 @@ export class PathTable {
     if (localIds === undefined) return undefined
     const remoteIds = this.unusedRemote.get(id) ?? this.newRemoteIds(id)
     const path = this.use(id, local, remote, localIds, remoteIds)
-    this.context.emit({ kind: "opened", pathId: id, initiator: "peer" })
+    this.announce(path, "peer")
     return path
   }
 
@@ -185,40 +186,44 @@ export class PathTable {
     if (this.multipath) this.queueStatus(path)
   }
 
-  /** Closes a path from this side (ABN-1, ABN-2). Its unacknowledged data moves to the others at once. */
-  abandon(path: Path, code: number): void {
+  /**
+   * Closes a path from this side (ABN-1, ABN-2). Its unacknowledged data moves to the others at once. A peer that
+   * acknowledges the frame and does not answer it within `patience` ms does not keep the path's state here (ABN-7).
+   */
+  abandon(path: Path, code: number, now: number, patience: number): void {
     if (!path.open) return
-    path.state = "closing"
-    path.abandonCode = code
-    path.abandonPending = true
-    this.controlPending = true
-    path.validation.stop()
-    path.remoteIds.clear()
-    path.recovery.takeAllForReinjection(Space.application)
+    path.abandonPatience = patience
+    path.answerBy = now + patience
+    this.beginClosing(path, code)
     this.context.emit({ kind: "abandoned", pathId: path.id, initiator: "local", code })
   }
 
-  onPathAbandon(id: number, code: number, now: number, threePto: number): Violation | undefined {
+  onPathAbandon(id: number, code: number, now: number, threePto: number): void {
     const path = this.get(id)
     if (path === undefined) {
       // ABN-6: it was never used. The ID is consumed, and the answer says so.
       if (!this.isDiscarded(id) && this.multipath) this.consumeUnused(id, now, threePto)
-      return undefined
+      return
     }
-    if (path.abandonReceived) return undefined
+    if (path.abandonReceived) return
     path.abandonReceived = true
     path.discardAt = now + threePto
-    if (path.open) {
-      path.state = "closing"
-      path.abandonCode = PathError.noError
-      path.abandonPending = true
-      this.controlPending = true
-      path.validation.stop()
-      path.remoteIds.clear()
-      path.recovery.takeAllForReinjection(Space.application)
-      this.context.emit({ kind: "abandoned", pathId: id, initiator: "peer", code })
-    }
-    return undefined
+    if (!path.open) return
+    this.beginClosing(path, PathError.noError)
+    // ABN-8: the client's application may open another path meanwhile; a server waits shortly for the client to do so.
+    if (!this.hasOpen) this.strandedUntil = now + (this.context.role === "client" ? threePto : threePto / 3)
+    this.context.emit({ kind: "abandoned", pathId: id, initiator: "peer", code })
+  }
+
+  /** Whether any path is open: not abandoned by either side. */
+  get hasOpen(): boolean {
+    for (const path of this.all) if (path.open) return true
+    return false
+  }
+
+  /** When the connection ends for want of a path (ABN-8); Infinity while there is one. */
+  get strandedDeadline(): number {
+    return this.strandedUntil
   }
 
   onPathStatus(id: number, sequence: number, status: PathStatus): void {
@@ -310,24 +315,36 @@ export class PathTable {
   /** Moves to a fresh ID of the same path, if there is one (CID-12). */
   rotateRemoteId(path: Path): boolean {
     const rotated = path.remoteIds.rotate()
-    if (rotated) this.controlPending = true
+    // CID-14
+    if (!rotated && this.multipath) this.cidsBlocked.add(path.id)
+    this.controlPending = true
     return rotated
   }
 
   /** Earliest time at which a closed path's state goes. */
   nextDiscard(): number {
     let earliest = Infinity
-    for (const path of this.all) if (path.discardAt < earliest) earliest = path.discardAt
-    return earliest
+    for (const path of this.all) {
+      const at = path.abandonReceived ? path.discardAt : path.answerBy
+      if (at < earliest) earliest = at
+    }
+    return this.all.length === 1 ? Infinity : earliest
   }
 
   /** Drops paths whose time is over, and lets the peer open as many more (the limit rises by one for each). */
-  discardExpired(now: number): void {
-    for (let i = this.all.length - 1; i >= 0; i--) {
+  discardExpired(now: number, onDiscard: (path: Path) => void): void {
+    for (let i = this.all.length - 1; i >= 0 && this.all.length > 1; i--) {
       const path = this.all[i]!
-      if (path.discardAt > now || this.all.length === 1) continue
+      if (!path.abandonReceived && path.answerBy <= now) {
+        // While the frame has not come through, the peer cannot be blamed.
+        if (path.abandonAcked) path.discardAt = now
+        else path.answerBy = now + path.abandonPatience
+      }
+      if (path.discardAt > now) continue
       path.state = "closed"
+      onDiscard(path)
       path.recovery.abandon(now)
+      path.recovery.close()
       path.localIds.retireAll()
       path.remoteIds.clear()
       this.all.splice(i, 1)
@@ -358,8 +375,7 @@ export class PathTable {
       if (path.abandonPending) {
         if (w.remaining < LARGEST_FRAME) return
         path.abandonPending = false
-        writePathAbandon(w, path.id, path.abandonCode)
-        frames.add(SentFrameKind.pathAbandon).pathId = path.id
+        this.writeAbandon(w, frames, path.id, path.abandonCode)
       }
       if (path.statusPending && path.open) {
         if (w.remaining < LARGEST_FRAME) return
@@ -370,6 +386,11 @@ export class PathTable {
         frame.value = path.statusSequence
       }
       if (!this.writeIds(w, frames, path.id, path.localIds, path.remoteIds)) return
+    }
+    for (const [id, code] of this.lostAbandons) {
+      if (w.remaining < LARGEST_FRAME) return
+      this.lostAbandons.delete(id)
+      this.writeAbandon(w, frames, id, code)
     }
     for (const [id, ids] of this.unusedLocal) if (!this.writeIds(w, frames, id, ids, undefined)) return
     for (const [id, ids] of this.unusedRemote) if (!this.writeIds(w, frames, id, undefined, ids)) return
@@ -387,7 +408,7 @@ export class PathTable {
     }
     for (const id of this.cidsBlocked) {
       if (w.remaining < LARGEST_FRAME) return
-      const next = this.unusedRemote.get(id)?.nextSequence ?? 0
+      const next = (this.get(id)?.remoteIds ?? this.unusedRemote.get(id))?.nextSequence ?? 0
       writePathCidsBlocked(w, id, next)
       const frame = frames.add(SentFrameKind.pathCidsBlocked)
       frame.pathId = id
@@ -402,7 +423,9 @@ export class PathTable {
     switch (frame.kind) {
       case SentFrameKind.pathAbandon:
         // ABN-10
-        if (path !== undefined) path.abandonPending = this.controlPending = true
+        if (path !== undefined) path.abandonPending = true
+        else this.lostAbandons.set(frame.pathId, frame.value)
+        this.controlPending = true
         break
       case SentFrameKind.pathStatus:
         // STA-6
@@ -437,16 +460,15 @@ export class PathTable {
           this.controlPending = true
         }
         break
-      case SentFrameKind.pathCidsBlocked:
-        if (
-          path === undefined &&
-          this.unusedRemote.get(frame.pathId)?.active === undefined &&
-          !this.isDiscarded(frame.pathId)
-        ) {
+      case SentFrameKind.pathCidsBlocked: {
+        // BLK-4
+        const ids = path?.remoteIds ?? this.unusedRemote.get(frame.pathId)
+        if (path?.open !== false && !this.isDiscarded(frame.pathId) && (ids?.nextSequence ?? 0) === frame.value) {
           this.cidsBlocked.add(frame.pathId)
           this.controlPending = true
         }
         break
+      }
     }
   }
 
@@ -454,7 +476,51 @@ export class PathTable {
     if (frame.kind === SentFrameKind.retireConnectionId) {
       const ids = this.get(frame.pathId)?.remoteIds ?? this.unusedRemote.get(frame.pathId)
       ids?.onRetireAcked()
+    } else if (frame.kind === SentFrameKind.pathAbandon) {
+      const path = this.get(frame.pathId)
+      if (path !== undefined) path.abandonAcked = true
     }
+  }
+
+  private issueUnused(id: number, count: number): void {
+    let ids = this.unusedLocal.get(id)
+    if (ids === undefined) {
+      ids = new LocalConnectionIds(id, this.context.ids)
+      this.unusedLocal.set(id, ids)
+    }
+    if (ids.fill(count)) this.controlPending = true
+  }
+
+  /** A path came into use: there is a way for everything again. */
+  private announce(path: Path, initiator: "local" | "peer"): void {
+    if (this.strandedUntil < Infinity) {
+      this.strandedUntil = Infinity
+      for (const other of this.all) if (!other.open) other.remoteIds.clear()
+    }
+    this.context.emit({ kind: "opened", pathId: path.id, initiator })
+    if (path.remoteStatus !== undefined) {
+      this.context.emit({ kind: "remoteStatus", pathId: path.id, status: path.remoteStatus })
+    }
+  }
+
+  private beginClosing(path: Path, code: number): void {
+    path.state = "closing"
+    path.abandonCode = code
+    path.abandonPending = true
+    this.controlPending = true
+    path.validation.stop()
+    path.answers.length = 0
+    path.probes = 0
+    // ABN-2. The IDs of the last path stay: CONNECTION_CLOSE may have to leave on it.
+    if (this.hasOpen) path.remoteIds.clear()
+    path.recovery.takeAllForReinjection(Space.application)
+  }
+
+  private writeAbandon(w: ByteWriter, frames: SentFrameList, id: number, code: number): void {
+    writePathAbandon(w, id, code)
+    const frame = frames.add(SentFrameKind.pathAbandon)
+    frame.pathId = id
+    frame.value = code
   }
 
   private newRemoteIds(id: number): RemoteConnectionIds {
