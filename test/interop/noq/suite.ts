@@ -1,0 +1,355 @@
+/** noq: the multipath peer. It is built from its crates on first use, which takes some minutes. */
+import { Effect, Schedule, type Scope } from "effect"
+import { copyFileSync, existsSync, mkdirSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { type Connection } from "../../../src/Connection.ts"
+import * as UdpRelay from "../../../src/testing/UdpRelay.ts"
+import { layerNode } from "../../../src/UdpSocket.ts"
+import { type Credentials } from "../support/credentials.ts"
+import * as Ours from "../support/ours.ts"
+import { type Peer, run, start } from "../support/peer.ts"
+import { type Case, expect, same, type Suite } from "../support/runner.ts"
+import { clientCases, listening, type Program, retryCase, serverCases } from "../support/standard.ts"
+
+const MB = 1024 * 1024
+
+const multipath = { multipath: { maxPaths: 4 } }
+
+/** Two links that differ, so that both carry something and neither is enough. */
+const fast = { mbps: 80, delay: 5, queue: 200 }
+const slow = { mbps: 40, delay: 10, queue: 200 }
+
+const relay = (target: string, port: number, link: typeof fast) =>
+  UdpRelay.make({ listen: { host: "127.0.0.1", port: 0 }, target: { host: target, port }, ...link }).pipe(
+    Effect.provide(layerNode)
+  )
+
+/** Gives noq a command and waits until it is done. */
+const command = (peer: Peer, line: string) =>
+  Effect.gen(function* () {
+    peer.tell(line)
+    const done = yield* peer.event(line)
+    yield* expect(done["ok"] !== false, `${line}: ${JSON.stringify(done)}`)
+    return done
+  })
+
+/** noq refuses while it has none of our connection IDs for the path: they come with our first packets after the handshake. */
+const openSecond = (peer: Peer, port: number) =>
+  Effect.gen(function* () {
+    let attempts = 0
+    yield* Effect.suspend(() => command(peer, `open${" ".repeat(++attempts)}127.0.0.1:${port}`)).pipe(
+      Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 20 })
+    )
+    yield* peer.event("established 1")
+  })
+
+interface PathFigures {
+  readonly id: number
+  readonly sent: number
+  readonly received: number
+}
+
+/** Each path carried at least this share of the bytes. */
+const shared = (paths: ReadonlyArray<PathFigures>, field: "sent" | "received", least: number) =>
+  Effect.gen(function* () {
+    const total = paths.reduce((sum, path) => sum + path[field], 0)
+    const shares = paths.map((path) => `path ${path.id}: ${Math.round((100 * path[field]) / total)} %`).join(", ")
+    yield* expect(
+      paths.length === 2 && paths.every((path) => path[field] >= total * least),
+      `${field} over two paths: ${shares}`
+    )
+    return shares
+  })
+
+const ourFigures = (connection: Connection): ReadonlyArray<PathFigures> =>
+  connection.stats.paths.map((path) => ({ id: path.id, sent: path.bytesSent, received: path.bytesReceived }))
+
+/** noq acknowledges all paths on the lowest one: of its death it must notice by itself. */
+const NOTICES_DEATH = { PATH_IDLE: "500" }
+
+const cutAfter = (relay: UdpRelay.UdpRelay) =>
+  Effect.andThen(
+    Effect.sleep("400 millis"),
+    Effect.sync(() => relay.cut())
+  )
+
+const eventually = (condition: () => boolean, what: string) =>
+  Effect.suspend(() => expect(condition(), what)).pipe(
+    Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 150 })
+  )
+
+export const suite = (cache: string, credentials: Credentials): Suite => {
+  const source = import.meta.dirname
+  const folder = join(cache, "noq-program")
+  const target = join(cache, "noq")
+  const program = join(target, "release/interop-noq")
+  const client = (port: number, verb: string, args: ReadonlyArray<string | number>, env: Record<string, string> = {}) =>
+    start(program, ["client", credentials.authority, `${port}`, verb, ...args.map(String)], env)
+  const server = (
+    options: { readonly idle?: number; readonly retry?: boolean } = {},
+    env: Record<string, string> = {}
+  ) =>
+    start(program, ["server", credentials.certificate, credentials.privateKey, `${options.idle ?? 30_000}`], {
+      RETRY: options.retry === true ? "1" : "0",
+      ...env
+    })
+  const single: Program = { client: (port, verb, ...args) => client(port, verb, args), server }
+
+  /** noq as the client, with its second path open; each path goes through a relay of its own to an address of our server. */
+  const twoPathClient = Effect.fnUntraced(function* (env: Record<string, string> = {}) {
+    const ours = yield* Ours.serve({ credentials, ...multipath })
+    const relays = [yield* relay("127.0.0.1", ours.port, fast), yield* relay("127.0.0.1", ours.port, slow)] as const
+    const peer = yield* client(relays[0].address.port, "control", [], { MULTIPATH: "1", ...env })
+    const connection = yield* Effect.raceFirst(ours.next, Effect.andThen(peer.event("closed"), Effect.never))
+    yield* same((yield* peer.event("session"))["multipath"], true, "multipath negotiated, says noq")
+    yield* same(connection.multipath, true, "multipath negotiated")
+    yield* openSecond(peer, relays[1].address.port)
+    yield* eventually(() => connection.path(1)?.state === "active", "path 1 is active on our side")
+    return { peer, connection, relays }
+  })
+
+  /** noq as the server, our client with its second path open. */
+  const twoPathServer = Effect.fnUntraced(function* (env: Record<string, string> = {}) {
+    const { peer, port } = yield* listening(server({}, { MULTIPATH: "1", ...env }))
+    const relays = [yield* relay("127.0.0.1", port, fast), yield* relay("127.0.0.1", port, slow)] as const
+    const connection = yield* Ours.connect({ credentials, port: relays[0].address.port, ...multipath })
+    yield* same(connection.multipath, true, "multipath negotiated")
+    const path = yield* connection.openPath({ remote: `127.0.0.1:${relays[1].address.port}` })
+    yield* path.validated
+    yield* peer.event("established 1")
+    return { peer, connection, path, relays }
+  })
+
+  const withClient = (
+    name: string,
+    action: (
+      world: Effect.Success<ReturnType<typeof twoPathClient>>
+    ) => Effect.Effect<string | void, unknown, Scope.Scope>,
+    env?: Record<string, string>
+  ): Case => ({ name: `client with two paths, ${name}`, run: Effect.flatMap(twoPathClient(env), action) })
+
+  const withServer = (
+    name: string,
+    action: (
+      world: Effect.Success<ReturnType<typeof twoPathServer>>
+    ) => Effect.Effect<string | void, unknown, Scope.Scope>,
+    env?: Record<string, string>
+  ): Case => ({ name: `server with two paths, ${name}`, run: Effect.flatMap(twoPathServer(env), action) })
+
+  const multipathCases: ReadonlyArray<Case> = [
+    withClient("receives 10 MB over both", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        yield* command(peer, `get ${10 * MB}`)
+        return yield* shared(ourFigures(connection), "sent", 0.15)
+      })
+    ),
+    withClient("sends 10 MB over both", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        yield* command(peer, `put ${10 * MB}`)
+        return yield* shared(ourFigures(connection), "received", 0.15)
+      })
+    ),
+    withClient("closes its second path", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        yield* command(peer, `put ${MB}`)
+        yield* command(peer, "close 1")
+        yield* peer.event("discarded 1")
+        yield* eventually(() => connection.paths.length === 1, "path 1 is gone on our side")
+        yield* command(peer, `get ${MB}`)
+      })
+    ),
+    withClient("closes its first path and opens a third", ({ connection, peer, relays }) =>
+      Effect.gen(function* () {
+        yield* command(peer, "close 0")
+        yield* peer.event("discarded 0")
+        yield* command(peer, `open 127.0.0.1:${relays[0].address.port}`)
+        yield* peer.event("established 2")
+        yield* command(peer, `get ${2 * MB}`)
+        yield* same(
+          connection.paths.map((path) => path.id),
+          [1, 2],
+          "paths on our side"
+        )
+      })
+    ),
+    withClient("we close its second path", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        yield* connection.path(1)!.close()
+        const told = yield* peer.event("abandoned 1")
+        yield* peer.event("discarded 1")
+        yield* command(peer, `get ${MB}`)
+        return String(told["why"])
+      })
+    ),
+    withClient("status of its second path", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        yield* command(peer, "status 1 backup")
+        yield* eventually(() => connection.path(1)?.remoteStatus === "backup", "the status arrived here")
+        yield* connection.path(1)!.setStatus("backup")
+        yield* peer.event("status 1 Backup")
+        const before = connection.path(1)!.stats.streamBytesSent
+        yield* command(peer, `get ${2 * MB}`)
+        yield* same(connection.path(1)!.stats.streamBytesSent, before, "stream bytes on a backup path")
+        yield* command(peer, "status 1 available")
+        yield* eventually(() => connection.path(1)?.remoteStatus === "available", "the second status arrived here")
+      })
+    ),
+    withClient("keys change on both paths", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        yield* command(peer, `put ${MB}`)
+        yield* command(peer, "keys")
+        yield* command(peer, `put ${2 * MB}`)
+        yield* eventuallyUpdates(connection)
+        yield* command(peer, `get ${2 * MB}`)
+        yield* expect(connection.stats.keyUpdates >= 2, `${connection.stats.keyUpdates} key updates`)
+      })
+    ),
+    withServer("sends 10 MB over both", ({ connection }) =>
+      Effect.andThen(
+        Ours.get(connection, 10 * MB),
+        Effect.suspend(() => shared(ourFigures(connection), "received", 0.15))
+      )
+    ),
+    withServer("receives 10 MB over both", ({ connection }) =>
+      Effect.andThen(
+        Ours.put(connection, 10 * MB),
+        Effect.suspend(() => shared(ourFigures(connection), "sent", 0.15))
+      )
+    ),
+    withServer("we close the second path", ({ connection, path, peer }) =>
+      Effect.gen(function* () {
+        yield* Ours.get(connection, MB)
+        yield* path.close()
+        const told = yield* peer.event("abandoned 1")
+        yield* peer.event("discarded 1")
+        yield* eventually(() => path.state === "closed", "the path is closed here")
+        yield* Ours.put(connection, MB)
+        return String(told["why"])
+      })
+    ),
+    withServer("we close the first path and open a third", ({ connection, peer, relays }) =>
+      Effect.gen(function* () {
+        yield* connection.path(0)!.close()
+        yield* peer.event("discarded 0")
+        const third = yield* connection.openPath({ remote: `127.0.0.1:${relays[0].address.port}` })
+        yield* third.validated
+        yield* same(third.id, 2, "its ID")
+        yield* Ours.put(connection, 2 * MB)
+        yield* Ours.get(connection, 2 * MB)
+      })
+    ),
+    withServer("it closes the second path", ({ connection, path, peer }) =>
+      Effect.gen(function* () {
+        yield* command(peer, "close 1")
+        yield* eventually(() => path.state === "closed", "the path is closed here")
+        yield* Ours.put(connection, MB)
+      })
+    ),
+    withServer("the status of paths, both ways", ({ connection, path, peer }) =>
+      Effect.gen(function* () {
+        yield* path.setStatus("backup")
+        yield* peer.event("status 1 Backup")
+        yield* command(peer, "status 1 backup")
+        yield* eventually(() => path.remoteStatus === "backup", "the status arrived here")
+        yield* Ours.put(connection, MB)
+      })
+    ),
+    withServer(
+      "the path that carries most dies while we send",
+      ({ connection, relays }) =>
+        Effect.gen(function* () {
+          yield* Effect.all([Ours.put(connection, 10 * MB), cutAfter(relays[0])], { concurrency: 2 })
+          return connection.paths.map((path) => `path ${path.id}: ${path.state}`).join(", ")
+        }),
+      NOTICES_DEATH
+    ),
+    withServer(
+      "the path that carries most dies while it sends",
+      ({ connection, relays }) =>
+        Effect.asVoid(Effect.all([Ours.get(connection, 10 * MB), cutAfter(relays[0])], { concurrency: 2 })),
+      NOTICES_DEATH
+    ),
+    withClient(
+      "the path that carries most dies while we send",
+      ({ peer, relays }) =>
+        Effect.asVoid(Effect.all([command(peer, `get ${10 * MB}`), cutAfter(relays[0])], { concurrency: 2 })),
+      NOTICES_DEATH
+    ),
+    withClient(
+      "the path that carries most dies while it sends",
+      ({ peer, relays }) =>
+        Effect.asVoid(Effect.all([command(peer, `put ${10 * MB}`), cutAfter(relays[0])], { concurrency: 2 })),
+      NOTICES_DEATH
+    )
+  ]
+
+  return {
+    name: "noq",
+    prepare: Effect.suspend(() => {
+      const built = existsSync(program) ? statSync(program).mtimeMs : 0
+      const files = ["Cargo.toml", "src/main.rs"]
+      if (files.every((file) => statSync(join(source, file)).mtimeMs < built)) return Effect.void
+      mkdirSync(join(folder, "src"), { recursive: true })
+      // Built from a copy: cargo writes its lock file beside the manifest.
+      for (const file of files) copyFileSync(join(source, file), join(folder, file))
+      return run("cargo", ["build", "--release", "--quiet", "--target-dir", target], { cwd: folder })
+    }),
+    cases: [
+      ...multipathCases,
+      ...clientCases(single, credentials),
+      ...serverCases(single, credentials),
+      retryCase(single, credentials),
+      {
+        name: "client, its keys and ours change",
+        run: Effect.gen(function* () {
+          const ours = yield* Ours.serve({ credentials })
+          const peer = yield* client(ours.port, "keys", [3])
+          const connection = yield* ours.next
+          yield* same((yield* peer.event("done"))["ok"], true, "transfers around key updates")
+          yield* expect(connection.stats.keyUpdates >= 3, `${connection.stats.keyUpdates} key updates`)
+        })
+      },
+      {
+        name: "server, our keys and its own change",
+        run: Effect.gen(function* () {
+          const { port } = yield* listening(server())
+          const connection = yield* Ours.connect({ credentials, port })
+          for (let i = 0; i < 3; i++) {
+            yield* Ours.put(connection, 100_000)
+            yield* eventuallyUpdates(connection)
+            yield* Ours.get(connection, 100_000)
+            yield* Ours.ask(connection, "KEYS")
+            yield* Ours.get(connection, 100_000)
+          }
+          yield* expect(connection.stats.keyUpdates >= 4, `${connection.stats.keyUpdates} key updates`)
+          return `${connection.stats.keyUpdates} key updates`
+        })
+      },
+      {
+        name: "client, ChaCha20-Poly1305",
+        run: Effect.gen(function* () {
+          const ours = yield* Ours.serve({ credentials, suites: ["TLS_CHACHA20_POLY1305_SHA256"] })
+          const peer = yield* client(ours.port, "get", [MB], { SUITE: "chacha20" })
+          const connection = yield* ours.next
+          yield* same((yield* peer.event("done"))["ok"], true, "transfer")
+          yield* same(connection.handshake.cipherSuite, "TLS_CHACHA20_POLY1305_SHA256", "cipher suite")
+        })
+      },
+      {
+        name: "server, ChaCha20-Poly1305",
+        run: Effect.gen(function* () {
+          const { port } = yield* listening(server({}, { SUITE: "chacha20" }))
+          const connection = yield* Ours.connect({ credentials, port, suites: ["TLS_CHACHA20_POLY1305_SHA256"] })
+          yield* Ours.put(connection, MB)
+          yield* Ours.get(connection, MB)
+        })
+      }
+    ]
+  }
+}
+
+/** An update may have to wait until the one before is settled (RFC 9001 section 6.5). */
+const eventuallyUpdates = (connection: Connection) =>
+  Effect.flatMap(connection.updateKeys, (updated) => expect(updated, "a key update is not allowed yet")).pipe(
+    Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 50 })
+  )
