@@ -17,6 +17,9 @@ export interface ResetTokenObserver {
   readonly removeResetToken: (token: Uint8Array) => void
 }
 
+/** Sequence numbers beyond the lowest one missing that are remembered: a peer that leaves gaps of its own cannot fill us up. */
+const MAX_SEEN = 256
+
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
@@ -29,6 +32,9 @@ export class RemoteConnectionIds {
   private readonly observer: ResetTokenObserver
   private ids: Array<RemoteConnectionId> = []
   private retirePriorTo = 0
+  /** Every sequence number below was seen, and those of the set: what comes again after we retired it is not new. */
+  private seenBelow = 0
+  private readonly seen = new Set<number>()
   private highest = -1
   /** Sequence numbers to tell the peer as retired, again if that was lost. */
   readonly pendingRetire: Array<number> = []
@@ -58,6 +64,7 @@ export class RemoteConnectionIds {
   setInitial(bytes: Uint8Array): void {
     this.ids = [{ sequence: 0, bytes, resetToken: undefined }]
     this.highest = 0
+    this.seenBelow = 1
   }
 
   setInitialResetToken(token: Uint8Array): void {
@@ -90,6 +97,11 @@ export class RemoteConnectionIds {
       }
     }
     if (sequence > this.highest) this.highest = sequence
+    if (sequence < this.seenBelow || this.seen.has(sequence)) return undefined
+    this.markSeen(sequence)
+    if (this.seen.size > MAX_SEEN) {
+      return violation(TransportError.connectionIdLimit, "too many gaps between the sequence numbers of connection IDs")
+    }
     if (sequence < this.retirePriorTo) {
       this.retire(sequence)
       return this.tooManyRetires()
@@ -138,6 +150,15 @@ export class RemoteConnectionIds {
     for (const id of this.ids) if (id.resetToken !== undefined) this.observer.removeResetToken(id.resetToken)
     this.ids = []
     this.pendingRetire.length = 0
+  }
+
+  private markSeen(sequence: number): void {
+    if (sequence > this.seenBelow) {
+      this.seen.add(sequence)
+      return
+    }
+    this.seenBelow = sequence + 1
+    while (this.seen.delete(this.seenBelow)) this.seenBelow++
   }
 
   private drop(index: number): void {
