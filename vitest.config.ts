@@ -11,7 +11,16 @@ export default defineConfig({
           testTimeout: 30_000
         }
       },
-      { test: { name: "soak", include: ["test/soak/**/*.test.ts"], testTimeout: 600_000 } }
+      {
+        test: {
+          name: "soak",
+          include: ["test/soak/**/*.test.ts"],
+          testTimeout: 600_000,
+          pool: "forks",
+          execArgv: ["--expose-gc"],
+          fileParallelism: false
+        }
+      }
     ]
   }
 })

@@ -355,6 +355,7 @@ export class Endpoint implements EndpointMachine {
       onWake: (self) => this.markDirty(self),
       onDiscarded: (self) => {
         this.connections.delete(self)
+        this.deadlines.remove(self)
         for (const step of discard) step()
       },
       now
