@@ -1,0 +1,90 @@
+/**
+ * Files on the disk: written whole or not at all, and made up for the demonstration.
+ */
+import { Effect, Exit, FileSystem, Path, type Scope, Stream } from "effect"
+import { type PlatformError } from "effect/PlatformError"
+import { createCipheriv, createHash, randomBytes } from "node:crypto"
+import { type CliFailure, fromError, fromPlatform } from "./Failure.ts"
+
+/** Bytes of a file that came, and the SHA-256 of all of them in hex. */
+export interface Written {
+  readonly bytes: number
+  readonly sha256: string
+}
+
+/** Writes chunks one after the other, and reckons. */
+const writeChunks = <R>(
+  file: FileSystem.File,
+  chunks: Stream.Stream<Uint8Array, CliFailure, R>,
+  onBytes: (bytes: number) => void
+): Effect.Effect<Written, CliFailure | PlatformError, R> =>
+  Effect.suspend(() => {
+    const hash = createHash("sha256")
+    let bytes = 0
+    return chunks.pipe(
+      Stream.runForEachArray((batch) => {
+        const chunk = batch.length === 1 ? batch[0] : Buffer.concat(batch)
+        hash.update(chunk)
+        bytes += chunk.length
+        onBytes(chunk.length)
+        return file.writeAll(chunk)
+      }),
+      Effect.map(() => ({ bytes, sha256: hash.digest("hex") }))
+    )
+  })
+
+/**
+ * Writes a file under a temporary name beside its place and renames it when it is whole and on the disk: a file under the
+ * real name is whole. When that fails or is interrupted, the temporary file is removed, and what was there before stays.
+ */
+export const writeWhole = <R>(
+  target: string,
+  chunks: Stream.Stream<Uint8Array, CliFailure, R>,
+  onBytes: (bytes: number) => void = () => {}
+): Effect.Effect<Written, CliFailure, FileSystem.FileSystem | Path.Path | R> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    const suffix = randomBytes(4).toString("hex")
+    const temporary = paths.join(paths.dirname(target), `.${paths.basename(target).slice(0, 200)}.${suffix}.part`)
+    const write = Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* files.open(temporary, { flag: "wx" })
+        const written = yield* writeChunks(file, chunks, onBytes)
+        yield* file.sync
+        return written
+      })
+    )
+    return yield* write.pipe(
+      // Not to be interrupted between the new name and success.
+      Effect.tap(() => Effect.uninterruptible(files.rename(temporary, target))),
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) ? Effect.void : Effect.ignore(files.remove(temporary, { force: true }))
+      ),
+      Effect.mapError(fromError(`writing ${target}`))
+    )
+  })
+
+/** Bytes of made-up content in one chunk. */
+const CHUNK = 256 * 1024
+
+/**
+ * `size` bytes that look random and are always the same: AES-128 in counter mode, key and counter all zero.
+ */
+export const madeUp = (size: number): Stream.Stream<Uint8Array> =>
+  Stream.suspend(() => {
+    const cipher = createCipheriv("aes-128-ctr", new Uint8Array(16), new Uint8Array(16))
+    const zeros = new Uint8Array(CHUNK)
+    const chunks = Math.ceil(size / CHUNK)
+    return Stream.range(1, chunks).pipe(
+      Stream.take(chunks),
+      Stream.rechunk(1),
+      Stream.map((index) => cipher.update(index === chunks ? zeros.subarray(0, size - (chunks - 1) * CHUNK) : zeros))
+    )
+  })
+
+/** A directory of its own that is removed, with all in it, when the scope closes. */
+export const temporaryDirectory: Effect.Effect<string, CliFailure, FileSystem.FileSystem | Scope.Scope> =
+  Effect.flatMap(FileSystem.FileSystem, (files) => files.makeTempDirectoryScoped({ prefix: "mpquic-" })).pipe(
+    Effect.mapError(fromPlatform("making a temporary directory"))
+  )

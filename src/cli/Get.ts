@@ -1,0 +1,229 @@
+/**
+ * `mpquic get`: fetches files over several paths at once.
+ */
+import { Effect, FileSystem, Layer, Option, Path, Result } from "effect"
+import { Argument, CliError, Command, Flag } from "effect/cli"
+import * as Endpoint from "../Endpoint.ts"
+import { type QuicError } from "../QuicError.ts"
+import { parseFingerprint } from "../internal/tls/certificates/Trust.ts"
+import * as Tls from "../Tls.ts"
+import * as UdpSocket from "../UdpSocket.ts"
+import { conclude, type Conclusion } from "./Conclude.ts"
+import { fetchAll, type FurtherPath, openPaths, type Wanted } from "./Download.ts"
+import { CliFailure, exitCodeHelp, fail, fromPlatform, fromQuic, printFailure } from "./Failure.ts"
+import { ALPN } from "./Http09.ts"
+import {
+  congestion,
+  json,
+  layerPolicies,
+  numberFlag,
+  parseAddress,
+  parseUrl,
+  parseVia,
+  scheduler,
+  type Target
+} from "./Options.ts"
+import { show, silent } from "./Progress.ts"
+import { mbps } from "./Result.ts"
+import { keepLedger, makeMeter, type PathLedger } from "./Transfer.ts"
+
+/** Paths of one connection, at most. */
+const MAX_PATHS = 16
+
+const flags = {
+  urls: Argument.String("url").pipe(
+    Argument.withDescription("https://HOST:PORT/FILE, or HOST:PORT/FILE; all of one server"),
+    Argument.mapEffect((text) =>
+      Result.match(parseUrl(text), {
+        onFailure: (expected) =>
+          Effect.fail(new CliError.InvalidValue({ option: "url", value: text, expected, kind: "argument" })),
+        onSuccess: (target) => Effect.succeed(target)
+      })
+    ),
+    Argument.atLeast(1)
+  ),
+  local: Flag.String("local").pipe(
+    Flag.filter(
+      (text) => parseAddress(text, 0) !== undefined,
+      () => "an IP address of this host, with a port or without: 192.0.2.1, 192.0.2.1:5000, [2001:db8::1]:5000"
+    ),
+    Flag.withMetavar("ADDRESS"),
+    Flag.withDescription("Local address. The first is that of path 0; each further one opens a path from there"),
+    Flag.between(0, MAX_PATHS)
+  ),
+  via: Flag.String("via").pipe(
+    Flag.filterMap(
+      (text) => Option.fromUndefinedOr(parseVia(text)),
+      () => "HOST:PORT, or HOST:PORT@LOCAL; ports are 1 to 65535"
+    ),
+    Flag.withMetavar("HOST:PORT[@LOCAL]"),
+    Flag.withDescription("Opens a path to this further address of the same server, from LOCAL if it is given"),
+    Flag.between(0, MAX_PATHS)
+  ),
+  out: Flag.String("out").pipe(
+    Flag.withDefault("."),
+    Flag.withMetavar("DIR"),
+    Flag.withDescription("Where files go; made if it is not there. Default: here")
+  ),
+  sha256: Flag.String("sha256").pipe(
+    Flag.filterMap(
+      (text) => (/^[0-9a-f]{64}$/i.test(text) ? Option.some(text.toLowerCase()) : Option.none()),
+      () => "64 hex digits"
+    ),
+    Flag.withMetavar("HASH"),
+    Flag.withDescription("Fail unless the file (there is one URL) has this SHA-256"),
+    Flag.optional
+  ),
+  pin: Flag.String("pin").pipe(
+    Flag.filter(
+      (text) => parseFingerprint(text) !== undefined,
+      () => "a SHA-256 in hex (colons may be in it) or base64"
+    ),
+    Flag.withMetavar("HASH"),
+    Flag.withDescription("Trust the server by the SHA-256 of its certificate or key, hex or base64"),
+    Flag.between(0, 16)
+  ),
+  ca: Flag.String("ca").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Trust the certificates in this PEM file, instead of the system's"),
+    Flag.between(0, 16)
+  ),
+  insecure: Flag.Boolean("insecure").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Take any certificate: encrypted, but anyone could be the server")
+  ),
+  timeout: numberFlag("timeout", 0.1, 600, "seconds").pipe(
+    Flag.withDefault(10),
+    Flag.withDescription("Seconds for the handshake. Default: 10")
+  ),
+  scheduler,
+  congestion,
+  json
+}
+
+type Input = Command.Command.Config.Infer<typeof flags>
+
+/** Who is trusted. At most one way of it, so that none is weakened by another without notice. */
+const layerTrust = (input: Input): Effect.Effect<Layer.Layer<never, QuicError>, CliFailure> => {
+  const ways = [input.insecure, input.pin.length > 0, input.ca.length > 0].filter(Boolean).length
+  if (ways > 1) return Effect.fail(fail("usage", "--insecure, --pin and --ca: give one of them"))
+  if (input.insecure) return Effect.succeed(Tls.layerInsecure)
+  if (input.pin.length > 0) return Effect.succeed(Tls.layerTrustPinned(...input.pin))
+  return Effect.succeed(input.ca.length > 0 ? Tls.layerTrustRoots(...input.ca) : Tls.layerTrustSystem)
+}
+
+/** All of one server, each into a file of its own. */
+const checkTargets = (targets: ReadonlyArray<Target>): Effect.Effect<Target, CliFailure> => {
+  const [first] = targets
+  const other = targets.find((target) => target.host !== first!.host || target.port !== first!.port)
+  if (other !== undefined)
+    return Effect.fail(fail("usage", `${other.url}: files of one server at a time, and the first is ${first!.url}`))
+  const names = new Set<string>()
+  for (const target of targets) {
+    if (names.has(target.name)) return Effect.fail(fail("usage", `two files would be saved as ${target.name}`))
+    names.add(target.name)
+  }
+  return Effect.succeed(first!)
+}
+
+const furtherPaths = (input: Input): ReadonlyArray<FurtherPath> => [
+  ...input.local.slice(1).map((local): FurtherPath => ({ local })),
+  ...input.via.map(({ local, remote }): FurtherPath => ({ local, remote }))
+]
+
+const transfer = Effect.fnUntraced(function* (input: Input, first: Target) {
+  const files = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
+  const out = paths.resolve(input.out)
+  yield* files.makeDirectory(out, { recursive: true }).pipe(Effect.mapError(fromPlatform(`making ${out}`)))
+  const wanted = input.urls.map((target): Wanted => ({ target, file: paths.join(out, target.name) }))
+
+  const meter = yield* makeMeter
+  let ledger: PathLedger | undefined
+  const display = input.json
+    ? silent
+    : yield* show({
+        total: undefined,
+        read: () => (ledger === undefined ? undefined : { bytes: meter.bytes, paths: ledger.read() })
+      })
+  const connection = yield* Endpoint.connect({ ...first, alpn: ALPN, local: input.local[0] }).pipe(
+    Effect.mapError(fromQuic)
+  )
+  const kept = yield* keepLedger(connection)
+  ledger = kept
+  yield* Effect.forkScoped(openPaths(connection, furtherPaths(input), printFailure))
+  const outcomes = yield* fetchAll(connection, wanted, meter)
+  yield* display.finish
+
+  const expected = Option.getOrUndefined(input.sha256)
+  const reports = outcomes.map((outcome) => outcome.report)
+  const sha256Match = expected === undefined ? null : reports[0]!.sha256 === expected
+  const failures = outcomes.flatMap(({ failure }) => (failure === undefined ? [] : [failure]))
+  const mismatch =
+    sha256Match === false && failures.length === 0
+      ? [fail("failed", `${reports[0]!.file} has another SHA-256 than --sha256 says`)]
+      : []
+  const all = [...failures, ...mismatch]
+  const bytes = reports.reduce((sum, report) => sum + report.bytes, 0)
+  return {
+    report: {
+      ok: all.length === 0,
+      sha256Match,
+      bytes,
+      seconds: meter.seconds,
+      goodputMbps: mbps(bytes, meter.seconds),
+      stallMs: meter.longestGap,
+      paths: kept.read(),
+      files: reports
+    },
+    failure:
+      all.length === 0
+        ? undefined
+        : new CliFailure({ code: all[0]!.code, message: all.map(({ message }) => message).join("\n") })
+  } satisfies Conclusion
+})
+
+const run = Effect.fnUntraced(function* (input: Input) {
+  const first = yield* checkTargets(input.urls)
+  if (Option.isSome(input.sha256) && input.urls.length > 1) return yield* fail("usage", "--sha256 goes with one URL")
+  const further = furtherPaths(input).length
+  if (1 + further > MAX_PATHS)
+    return yield* fail("usage", `--local and --via: ${1 + further} paths; allowed: 1 to ${MAX_PATHS}`)
+  const trust = yield* layerTrust(input)
+  const layer = Layer.mergeAll(
+    Endpoint.layer({
+      multipath: { maxPaths: further === 0 ? 0 : Math.max(2, 1 + further) },
+      handshakeTimeout: input.timeout * 1000
+    }),
+    trust,
+    layerPolicies(input)
+  ).pipe(Layer.provide(UdpSocket.layer))
+  return yield* transfer(input, first).pipe(
+    Effect.scoped,
+    Effect.provide(layer),
+    Effect.catchTag("QuicError", (error) => Effect.fail(fromQuic(error)))
+  )
+})
+
+export const get = Command.make("get", flags, (input) =>
+  conclude(run(input), { json: input.json, interrupted: "what was not whole yet is removed" })
+).pipe(
+  Command.withShortDescription("Fetch files over several paths at once"),
+  Command.withDescription(
+    `Fetch files from \`mpquic serve\`, or any server that speaks HTTP/0.9 over QUIC (ALPN ${ALPN}), over several paths at once.
+
+A file is written under a temporary name and renamed when it is whole. The last line is JSON.
+
+${exitCodeHelp}`
+  ),
+  Command.withExamples([
+    {
+      command: "mpquic get https://192.0.2.1:4433/big.iso --pin HASH --local 192.0.2.77 --local 198.51.100.77",
+      description: "From two addresses of this host"
+    },
+    {
+      command: "mpquic get https://192.0.2.1:4433/big.iso --pin HASH --via 198.51.100.1:4433@198.51.100.77",
+      description: "To a second address of the server, from a second address of this host"
+    }
+  ])
+)
