@@ -107,7 +107,8 @@ export class HandshakeSender {
         sent.largestAcked,
         keys
       )
-      if (received.unackedEliciting > 0 || received.ackDue(now)) {
+      // A probe repeats the acknowledgement as well: it may be what the peer is missing.
+      if (received.unackedEliciting > 0 || received.ackDue(now) || probe > 0) {
         const count = received.fillRanges()
         if (count > 0 && writeAck(w, NO_PATH, received.ranges, count, 0, 0, 0, 0, false)) {
           const frame = core.frames.add(SentFrameKind.ack)
