@@ -19,7 +19,14 @@ import { insecure } from "../../src/internal/tls/certificates/Trust.ts"
 import { ed25519FromSeed, issueCertificate } from "../../src/internal/tls/certificates/IssueCertificate.ts"
 import { type Identity } from "../../src/internal/tls/Identity.ts"
 import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
+import { type TlsEngine, type TlsSessionOptions } from "../../src/internal/tls/TlsSession.ts"
 import { type Address, type DatagramBurst, type Transmit, type TransmitSink } from "../../src/internal/wire/Datagram.ts"
+import { isViolation, type Role } from "../../src/internal/wire/Protocol.ts"
+import {
+  decodeTransportParameters,
+  encodeTransportParameters,
+  type TransportParameters
+} from "../../src/internal/wire/TransportParameters.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
 import { type SimLink, Simulator, type DuplexOptions, type SimTimer } from "../../src/testing/SimulatorCore.ts"
 
@@ -73,12 +80,32 @@ export interface NodeOptions {
   readonly protection?: PacketProtection | undefined
   /** Of a server, in place of `identity`. */
   readonly identity?: Identity | undefined
+  /** Changes the transport parameters that are sent: peers that are wrong, or that know more than we do. */
+  readonly parameters?: ((parameters: TransportParameters) => TransportParameters) | undefined
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
 }
 
 /** Sees each datagram before it is on the link: `false` loses it. Bytes are only good during the call. */
 export type Tap = (datagram: Uint8Array, from: Address, to: Address, now: number) => boolean
+
+const withParameters = (engine: TlsEngine, role: Role, change: NodeOptions["parameters"]): TlsEngine => {
+  if (change === undefined) return engine
+  const changed = <A extends TlsSessionOptions>(options: A): A => ({
+    ...options,
+    transportParameters: () => {
+      const { transportParameters: own } = options
+      const parameters = decodeTransportParameters(typeof own === "function" ? own() : own, role)
+      if (isViolation(parameters)) throw new Error(parameters.reason)
+      return encodeTransportParameters(change(parameters))
+    }
+  })
+  const { client, server } = engine
+  return {
+    client: (options) => client(changed(options)),
+    server: server === undefined ? undefined : (options) => server(changed(options))
+  }
+}
 
 /** One endpoint with its addresses on the simulator. */
 export class Node {
@@ -104,11 +131,15 @@ export class Node {
     const scramble = seededBytes(simulator.seed * 2 + 1000 + (server ? 1 : 0))
     this.endpoint = new Endpoint({
       settings: { ...defaultSettings, ...options.settings },
-      tls: makeTlsEngine({
-        random,
-        verifyServer: insecure(),
-        ...(server ? { identity: options.identity ?? identity } : {})
-      }),
+      tls: withParameters(
+        makeTlsEngine({
+          random,
+          verifyServer: insecure(),
+          ...(server ? { identity: options.identity ?? identity } : {})
+        }),
+        server ? "server" : "client",
+        options.parameters
+      ),
       serveAlpn: server ? ["test"] : [],
       protection: options.protection ?? nodeProtection,
       scheduler: options.scheduler ?? lowestRtt,
