@@ -109,7 +109,9 @@ export const readCount = (bytes: Uint8Array): number => {
 export const writeCount = (count: number): Uint8Array => header(count, false).subarray(0, 8)
 
 /** What senders send, again and again. */
-export const chunk: Uint8Array = Buffer.from(Uint8Array.from({ length: CHUNK_BYTES }, (_, index) => (index * 31) & 0xff))
+export const chunk: Uint8Array = Buffer.from(
+  Uint8Array.from({ length: CHUNK_BYTES }, (_, index) => (index * 31) & 0xff)
+)
 
 /** Seconds from a time that does not jump. */
 export const seconds = (): number => performance.now() / 1000
@@ -130,7 +132,11 @@ export const report = (result: Record<string, unknown>): void => {
 }
 
 /** Begins to measure a transfer. What it gives reports the end, with `more` fields. */
-export const measureTransfer = (impl: string, mode: Mode, bytes: number): ((more?: Record<string, unknown>) => void) => {
+export const measureTransfer = (
+  impl: string,
+  mode: Mode,
+  bytes: number
+): ((more?: Record<string, unknown>) => void) => {
   const cpu = cpuSeconds()
   const start = seconds()
   return (more) => {
