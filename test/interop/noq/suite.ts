@@ -165,10 +165,9 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
         yield* command(peer, `open 127.0.0.1:${relays[0].address.port}`)
         yield* peer.event("established 2")
         yield* command(peer, `get ${2 * MB}`)
-        yield* same(
-          connection.paths.map((path) => path.id),
-          [1, 2],
-          "paths on our side"
+        yield* eventually(
+          () => connection.paths.map((path) => path.id).join() === "1,2",
+          "paths 1 and 2 are open on our side"
         )
       })
     ),
