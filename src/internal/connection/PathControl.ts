@@ -11,8 +11,8 @@ import { Level, PathError, TransportError, violation } from "../wire/Protocol.ts
 import { type ConnectionCore } from "./Core.ts"
 import { type HandshakeSender } from "./HandshakeSender.ts"
 
-/** ms: probes of a path go on at least this often while others carry the data, so that it is found again soon. */
-const MULTIPATH_PTO_CAP = 2000
+/** ms: probes of a silent path go on at least this often when there are several, so that it is found again soon. */
+const MULTIPATH_PTO_CAP = 500
 /** ms that a peer gets at least to answer PATH_ABANDON: the answer may be lost a few times. */
 const MIN_PATIENCE = 5000
 /** Probes that a timeout sends (RFC 9002 section 6.2.4). */
@@ -113,9 +113,9 @@ export class PathControl {
     }
     path.discovery.onTimeout()
     recovery.setMaxDatagramSize(path.mtu)
+    if (this.core.paths.all.length > 1) recovery.maxPtoBackoff = MULTIPATH_PTO_CAP
     if (this.hasAlternative(path)) {
       // The others carry on with everything that is outstanding here (REC-4); this path gets PINGs until it answers.
-      recovery.maxPtoBackoff = MULTIPATH_PTO_CAP
       recovery.takeAllForReinjection(Space.application)
       path.probes = 1
       path.probeWithData = false

@@ -27,6 +27,8 @@ import { SendBatch } from "./SendBatch.ts"
 
 /** Packets without anything to acknowledge after which a PING goes along, so that acknowledgements get acknowledged. */
 const MAX_UNELICITING = 20
+/** ms: the same, where other paths could take over: whoever only acknowledges learns by it that nothing gets through. */
+const MAX_UNELICITING_TIME = 250
 /** Room left in a packet below which no further STREAM or DATAGRAM frame is started. */
 const MIN_ROOM = 16
 /** A larger ACK frame than this leaves too little of the packet for data. */
@@ -262,7 +264,8 @@ export class Sender {
     const { frames } = core
     if (!elsewhere && purpose !== Purpose.size) this.writeAcknowledgements(path, purpose === Purpose.ack)
     if (purpose === Purpose.ack) {
-      if (w.position > payload && sent.sinceAckEliciting >= MAX_UNELICITING) {
+      const late = core.paths.all.length > 1 && now - sent.lastAckElicitingTime > MAX_UNELICITING_TIME
+      if (w.position > payload && (late || sent.sinceAckEliciting >= MAX_UNELICITING)) {
         writePing(w)
         frames.add(SentFrameKind.ping)
       }
@@ -381,6 +384,8 @@ export class Sender {
       const own = other === path
       if (own ? received.unackedEliciting === 0 && !received.ackDue(this.now) : !received.ackDue(this.now)) continue
       if (!own && (this.canAcknowledge(other) || (!dueOnly && w.remaining < MAX_ACK_ROOM))) continue
+      // A path that seems dead takes no acknowledgement along that a better one could carry.
+      if (own && !dueOnly && !this.canAcknowledge(path) && this.ackCarrier(path) !== path) continue
       this.writeAcknowledgement(other.id, received)
     }
   }
