@@ -6,6 +6,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Logger } from "effect"
 import { join } from "node:path"
 import { suite as quiche } from "./quiche/suite.ts"
+import { suite as aioquic } from "./aioquic/suite.ts"
 import { suite as noq } from "./noq/suite.ts"
 import { makeCredentials } from "./support/credentials.ts"
 import { runSuites } from "./support/runner.ts"
@@ -14,7 +15,10 @@ const cache = join(import.meta.dirname, "../../.cache/interop")
 
 const program = Effect.gen(function* () {
   const credentials = makeCredentials(join(cache, "credentials"))
-  const summary = yield* runSuites([quiche(cache, credentials), noq(cache, credentials)], process.argv[2] ?? "")
+  const summary = yield* runSuites(
+    [quiche(cache, credentials), noq(cache, credentials), aioquic(cache, credentials)],
+    process.argv[2] ?? ""
+  )
   console.log(`${summary.passed} passed, ${summary.failed} failed, ${summary.skipped} skipped`)
   process.exitCode = summary.failed === 0 ? 0 : 1
 })

@@ -7,7 +7,7 @@
  * close, and `KEYS` update its keys. `PATHS` is answered with what the server sees of its paths, as JSON. Datagrams are sent
  * back.
  */
-import { Effect, Fiber, Layer, Option, Queue, type Scope, Stream } from "effect"
+import { Effect, Fiber, Layer, Option, Queue, Schedule, type Scope, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { Endpoint, Tls, UdpSocket } from "../../../src/index.ts"
 import { type Connection } from "../../../src/Connection.ts"
@@ -207,3 +207,9 @@ export const datagrams = (connection: Connection, count: number, size: number): 
     yield* expect(received >= count * 0.95, `${received} of ${count} datagrams came back`)
     return `${received} of ${count} came back`
   })
+
+/** An update may have to wait until the one before is settled (RFC 9001 section 6.5). */
+export const updateKeys = (connection: Connection): Effect.Effect<void, Error> =>
+  Effect.flatMap(connection.updateKeys, (updated) => expect(updated, "a key update is not allowed yet")).pipe(
+    Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 50 })
+  )
