@@ -1,17 +1,21 @@
 /**
  * AEAD and header protection for packets (RFC 9001 section 5), as synchronous functions over bursts.
  *
- * Connections take the implementation from the `PacketProtection` reference: node:crypto unless a layer says otherwise.
+ * Connections take the implementation from the `PacketProtection` reference where a Layer provides it. Else it goes by the
+ * lane: OpenSSL called directly where native code may be used, node:crypto elsewhere.
  * Provide `layerNoble` where there is no OpenSSL behind node:crypto, or to check one implementation against another;
  * provide your own `PacketProtection` to seal packets with hardware, or to count them in a test.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { nobleProtection } from "./internal/crypto/NobleProtection.ts"
 import { nodeProtection } from "./internal/crypto/NodeProtection.ts"
 import type { PacketBurst } from "./internal/crypto/PacketBurst.ts"
+import { chooseLane, type LaneSetting, requireNative } from "./internal/runtime/Lane.ts"
+import type { QuicError } from "./QuicError.ts"
 
 export type {
   /**
@@ -101,3 +105,29 @@ export const layerNode: Layer.Layer<never> = Layer.succeed(PacketProtection, nod
  * @since 0.1.0
  */
 export const layerNoble: Layer.Layer<never> = Layer.succeed(PacketProtection, nobleProtection)
+
+/**
+ * Packet protection by OpenSSL, called directly through node:ffi: a twentieth of the time. Where that cannot be (see
+ * `UdpSocket.layerNative`), it fails with `BadConfig`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNative: Layer.Layer<never, QuicError> = Layer.effect(
+  PacketProtection,
+  Effect.map(requireNative("PacketProtection"), (native) => native.protection)
+)
+
+/**
+ * The implementation for a lane: the one in the context if a Layer provided one, else by the lane (`auto`: by `MPQUIC_LANE`,
+ * else the best that works here). Fails with `BadConfig` where native code is insisted on and cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const forLane = (lane: LaneSetting): Effect.Effect<PacketProtection, QuicError> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    context.mapUnsafe.has(PacketProtection.key)
+      ? Effect.service(PacketProtection)
+      : Effect.map(chooseLane(lane), ({ native }) => native?.protection ?? nodeProtection)
+  )

@@ -3,8 +3,9 @@
  * plain UDP, a relay for example. Which lane does the work (node:dgram, native calls, a simulated network) is decided by
  * the Layer.
  */
-import { Context, Effect, Exit, Layer, Scope, type Stream } from "effect"
+import { Context, Effect, Exit, Layer, Result, Scope, type Stream } from "effect"
 import { networkInterfaces } from "node:os"
+import { chooseLane, type LaneChoice, requireNative, wrongSockets } from "./internal/runtime/Lane.ts"
 import { bindNodeUdp } from "./internal/runtime/NodeUdp.ts"
 import { type Address, type AddressBook, type DatagramBurst, type Transmit } from "./internal/wire/Datagram.ts"
 import { type QuicError } from "./QuicError.ts"
@@ -33,7 +34,10 @@ export interface SocketStats {
   readonly receivedBytes: number
   readonly sent: number
   readonly sentBytes: number
-  /** Datagrams that arrived and were dropped because the reader was too slow. Losses inside the kernel are not seen here. */
+  /**
+   * Datagrams that arrived and were dropped because the reader was too slow. What the kernel drops is counted in the native
+   * lane (when the next datagram arrives), and not seen in the portable one.
+   */
   readonly dropped: number
   /**
    * Refused sends by system code. The portable lane asks for the result of one transmit in 32 only (and of every one
@@ -56,6 +60,11 @@ export interface BindOptions {
   readonly addresses?: AddressBook | undefined
   /** Called when the system refuses a datagram. */
   readonly onSendError?: ((error: SendError) => void) | undefined
+  /**
+   * Insists on a lane; simulated sockets do not care. Default `auto`: the one that the Layer chose. `layer` can do both, the
+   * other Layers fail with `BadConfig` when it is not theirs.
+   */
+  readonly lane?: "auto" | "portable" | "native" | undefined
 }
 
 /**
@@ -67,6 +76,11 @@ export interface BoundSocket {
   /** The local address, with the real port. */
   readonly local: Address
   readonly addresses: AddressBook
+  /**
+   * There on a socket that is bound to a wildcard and tells of each datagram which local address it came to: whether that is
+   * one of its own. Transmits from such an address (`Transmit.local`) leave from it. A socket without this has `local` alone.
+   */
+  readonly covers?: ((local: Address) => boolean) | undefined
   /**
    * Waits for datagrams: everything that arrived since the last pull, at most what a burst holds. The burst and its slab
    * are the caller's until the next pull. One reader at a time. Fails when the socket is closed.
@@ -98,8 +112,9 @@ export class UdpSocket extends Context.Service<
   {
     /**
      * Binds one local address; port 0 lets the system choose. Fails with `AddressInUse`, `AddressUnavailable` or
-     * `SocketFailed`. A wildcard host works, but then datagrams do not tell which local address they came to: use
-     * `bindAll` where that matters. The scope closes the socket after the last packet is out.
+     * `SocketFailed`. A wildcard host works, but in the portable lane datagrams then do not tell which local address they
+     * came to: use `bindAll` where that matters. The native lane knows, and its `::` stands for both families. The scope
+     * closes the socket after the last packet is out.
      */
     readonly bind: (
       address: { readonly host: string; readonly port: number },
@@ -107,6 +122,8 @@ export class UdpSocket extends Context.Service<
     ) => Effect.Effect<BoundSocket, QuicError, Scope.Scope>
     /** The IP addresses of this host now, loopback included. */
     readonly hosts: () => ReadonlyArray<string>
+    /** Whether sockets bound with these options to a wildcard have `covers`. Without it they do not. */
+    readonly wildcards?: ((options?: BindOptions) => Effect.Effect<boolean, QuicError>) | undefined
     readonly lane: "portable" | "native" | "simulated"
   }
 >()("effect-mpquic/UdpSocket") {}
@@ -121,12 +138,15 @@ export const expandWildcard = (host: string, hosts: ReadonlyArray<string>): Read
   return host === "::" ? hosts : [host]
 }
 
+const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::"
+
 /** How often a port that is free on the first address and taken on another one is given up for a new one. */
 const portAttempts = 16
 
 /**
- * Binds an address, or, for a wildcard, every local address it stands for, all with the same port. Addresses that cannot
- * be bound now (an interface on its way down) are left out as long as one can.
+ * Binds an address, or, for a wildcard, what serves every local address it stands for: one socket that `covers` them where
+ * the lane has such, else one for each of them, all with the same port. Of the latter those that cannot be bound now (an
+ * interface on its way down) are left out as long as one can.
  *
  * @category constructors
  */
@@ -136,6 +156,11 @@ export const bindAll = (
 ): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError, UdpSocket | Scope.Scope> =>
   Effect.gen(function* () {
     const service = yield* UdpSocket
+    if (isWildcard(address.host) && (yield* service.wildcards?.(options) ?? Effect.succeed(false))) {
+      // A host without IPv6 has IPv4 alone behind `::`.
+      const host = service.hosts().some((candidate) => candidate.includes(":")) ? address.host : "0.0.0.0"
+      return [yield* service.bind({ host, port: address.port }, options)]
+    }
     const hosts = expandWildcard(address.host, service.hosts())
     if (hosts.length === 0) return [yield* service.bind(address, options)]
     const parent = yield* Effect.scope
@@ -185,20 +210,67 @@ const interfaceHosts = (): ReadonlyArray<string> => {
   return Array.from(hosts)
 }
 
+/** Binds only if the options do not insist on another lane than that of the Layer. */
+const unless =
+  (other: "portable" | "native", mine: string, bind: UdpSocket["Service"]["bind"]): UdpSocket["Service"]["bind"] =>
+  (address, options) =>
+    options?.lane === other ? Effect.fail(wrongSockets(other, mine)) : bind(address, options)
+
 /**
  * Sockets of node:dgram: one system call a datagram, no ECN. Runs everywhere.
  *
  * @category layers
  */
 export const layerNode: Layer.Layer<UdpSocket> = Layer.succeed(UdpSocket, {
-  bind: bindNodeUdp,
+  bind: unless("native", "portable", bindNodeUdp),
   hosts: interfaceHosts,
   lane: "portable"
 })
 
 /**
- * The best lane that this process may use.
+ * Sockets by system calls through node:ffi: trains of packets in one call, ECN, the local address of each datagram on a
+ * wildcard address. Linux on x64 and arm64, Node 26 or later with the permission for it (`--allow-ffi` under the permission
+ * model); fails with `BadConfig` elsewhere. node:ffi prints an ExperimentalWarning once, which
+ * `--disable-warning=ExperimentalWarning` silences.
  *
  * @category layers
  */
-export const layer: Layer.Layer<UdpSocket> = layerNode
+export const layerNative: Layer.Layer<UdpSocket, QuicError> = Layer.effect(
+  UdpSocket,
+  Effect.map(requireNative("UdpSocket"), (native) =>
+    UdpSocket.of({
+      bind: unless("portable", "native", native.bind),
+      hosts: interfaceHosts,
+      wildcards: () => Effect.succeed(true),
+      lane: "native"
+    })
+  )
+)
+
+/**
+ * The best lane that this process may use: native where it can be and works, portable elsewhere. The environment variable
+ * `MPQUIC_LANE` (`auto`, `portable`, `native`) forces it, and so does the setting `lane` of an endpoint, which goes before.
+ * The choice and its reason are logged at debug level. When the variable asks for what cannot be, `bind` fails with
+ * `BadConfig`.
+ *
+ * @category layers
+ */
+export const layer: Layer.Layer<UdpSocket> = Layer.effect(
+  UdpSocket,
+  Effect.gen(function* () {
+    const chosen = yield* Effect.result(chooseLane("auto"))
+    const lane = Result.isSuccess(chosen) && chosen.success.native !== undefined ? "native" : "portable"
+    if (Result.isSuccess(chosen)) {
+      yield* Effect.logDebug(`Packet I/O takes the ${lane} lane. About native code: ${chosen.success.why}`)
+    }
+    const choose = (options: BindOptions | undefined): Effect.Effect<LaneChoice, QuicError> =>
+      options?.lane === undefined || options.lane === "auto" ? Effect.fromResult(chosen) : chooseLane(options.lane)
+    return UdpSocket.of({
+      bind: (address, options) =>
+        Effect.flatMap(choose(options), ({ native }) => (native?.bind ?? bindNodeUdp)(address, options)),
+      hosts: interfaceHosts,
+      wildcards: (options) => Effect.map(choose(options), ({ native }) => native !== undefined),
+      lane
+    })
+  })
+)
