@@ -87,7 +87,7 @@ export class Timers {
     }
     for (const path of core.paths.all) {
       if (!path.open) continue
-      if (path.validation.deadline <= now && !path.validation.onTimeout())
+      if (path.validation.deadline <= now && !path.validation.onTimeout(now))
         this.pathControl.onValidationFailed(path, now)
       for (let i = 0; i < MAX_ROUNDS && path.open && path.recovery.timeout() <= now; i++) {
         this.pathControl.onRecoveryTimeout(path, now)

@@ -154,7 +154,8 @@ export class Path implements PathView {
     return this.recovery.canSend(this.mtu, this.now) && this.amplificationBudget() >= this.mtu
   }
   get nextSendTime(): number {
-    return this.recovery.nextSendTime(this.now)
+    // At the 3x limit time alone changes nothing.
+    return this.amplificationBudget() < this.mtu ? Infinity : this.recovery.nextSendTime(this.now)
   }
 
   /**

@@ -18,7 +18,6 @@ export class PathValidation {
   private readonly sent: Array<Challenge> = []
   private attempts = 0
   private interval = 0
-  private startedAt = 0
   /** When the next challenge is due or the attempt fails; Infinity when there is nothing to do. */
   deadline = Infinity
   /** The challenge to send, if one is due. */
@@ -39,7 +38,6 @@ export class PathValidation {
     this.sent.length = 0
     this.attempts = 0
     this.interval = Math.min(interval, MAX_INTERVAL)
-    this.startedAt = -1
     this.expanded = false
     this.pending = this.random(CHALLENGE_LENGTH)
     this.deadline = Infinity
@@ -54,22 +52,26 @@ export class PathValidation {
   /** The pending challenge has left. The clock of the attempt starts here, not when it was asked for. */
   onSent(now: number, expanded: boolean): void {
     if (this.pending === undefined) return
-    if (this.startedAt < 0) this.startedAt = now
     this.sent.push({ data: this.pending, expanded })
     this.pending = undefined
     this.attempts++
-    this.deadline = now + this.interval
-    this.interval = Math.min(this.interval * 2, MAX_INTERVAL)
+    if (this.deadline === Infinity) {
+      this.deadline = now + this.interval
+      this.interval = Math.min(this.interval * 2, MAX_INTERVAL)
+    }
   }
 
   /** The deadline has passed. `false`: validation failed. */
-  onTimeout(): boolean {
-    this.deadline = Infinity
+  onTimeout(now: number): boolean {
+    // A challenge that could not leave, for the 3x limit, is an attempt too: this must come to an end (section 8.2.4).
+    if (this.pending !== undefined) this.attempts++
     if (this.attempts >= MAX_ATTEMPTS) {
       this.stop()
       return false
     }
     this.pending = this.random(CHALLENGE_LENGTH)
+    this.deadline = now + this.interval
+    this.interval = Math.min(this.interval * 2, MAX_INTERVAL)
     return true
   }
 
