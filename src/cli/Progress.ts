@@ -135,7 +135,8 @@ export const standardOutput: Terminal = {
   get isTTY() {
     return process.stdout.isTTY
   },
-  columns: () => process.stdout.columns ?? 80,
+  // Some terminals say 0.
+  columns: () => process.stdout.columns || 80,
   write: (text) => void process.stdout.write(text)
 }
 

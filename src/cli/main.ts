@@ -1,40 +1,27 @@
 #!/usr/bin/env node
 /**
- * The program `mpquic`.
+ * Runs the program `mpquic` in this process.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Effect, Exit, Layer, Logger, References, Runtime } from "effect"
-import { CliConfig, CliError, Command, GlobalFlag } from "effect/cli"
+import { Effect, Layer, Logger, References } from "effect"
+import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { readFileSync } from "node:fs"
-import { demo } from "./Demo.ts"
-import { demoPeer } from "./DemoPeer.ts"
-import { exitCodeHelp, ExitCode } from "./Failure.ts"
-import { get } from "./Get.ts"
-import { serve } from "./Serve.ts"
+import { mpquic, teardown } from "./Program.ts"
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   readonly version: string
 }
 
-const mpquic = Command.make("mpquic").pipe(
-  Command.withDescription(
-    `Files over several network paths at once, with multipath QUIC.
-
-${exitCodeHelp}`
-  ),
-  Command.withSubcommands([demo, serve, get, demoPeer])
-)
-
-/** Wrong arguments have a code of their own; Effect's is 1. */
-const teardown: Runtime.Teardown = (exit, onExit) => {
-  const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
-  if (error instanceof CliError.ShowHelp && error.errors.length > 0) onExit(ExitCode.usage)
-  else Runtime.defaultTeardown(exit, onExit)
-}
-
 // A reader that went away (`mpquic demo | head -1`) must not end the program before it has cleaned up.
 process.stdout.on("error", () => {})
+
+// Node calls the interface behind the native lane experimental: nothing that who runs a program can act on.
+const warn = process.listeners("warning")
+process.removeAllListeners("warning")
+process.on("warning", (warning) => {
+  if (warning.name !== "ExperimentalWarning") for (const listener of warn) listener(warning)
+})
 
 mpquic.pipe(
   Command.run({ version }),

@@ -1,0 +1,210 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { bar, progressBlock, progressLine, Rates, type Sample, show, type View } from "../../src/cli/Progress.ts"
+import { type PathReport, summaryLines, toJson, type TransferReport } from "../../src/cli/Result.ts"
+import { Meter } from "../../src/cli/Transfer.ts"
+
+const path = (id: number, bytesReceived: number, more?: Partial<PathReport>): PathReport => ({
+  id,
+  local: `127.0.0.${id + 1}:1000`,
+  remote: "127.0.0.1:4433",
+  bytesReceived,
+  bytesSent: 0,
+  packetsSent: 0,
+  packetsLost: 0,
+  share: 0,
+  smoothedRttMs: 0,
+  state: "active",
+  ...more
+})
+
+const sample = (time: number, bytes: number, first: number, second: number): Sample => ({
+  time,
+  bytes,
+  paths: [path(0, first), path(1, second)]
+})
+
+describe("rates", () => {
+  it("are those of the last second, with the share of each path", () => {
+    const rates = new Rates(10_000_000)
+    assert.strictEqual(rates.add(sample(0, 0, 0, 0)).rate, 0)
+    rates.add(sample(1000, 1_000_000, 1_000_000, 0))
+    const view = rates.add(sample(2000, 3_000_000, 1_500_000, 1_500_000))
+    assert.strictEqual(view.rate, 16)
+    assert.deepStrictEqual(
+      view.paths.map(({ rate, share }) => [rate, share]),
+      [
+        [4, 0.25],
+        [12, 0.75]
+      ]
+    )
+  })
+
+  it("count a path that came later from nothing", () => {
+    const rates = new Rates(undefined)
+    rates.add({ time: 0, bytes: 0, paths: [path(0, 0)] })
+    const view = rates.add({ time: 500, bytes: 0, paths: [path(0, 0), path(1, 1_000_000)] })
+    assert.strictEqual(view.paths[1]!.rate, 16)
+    assert.strictEqual(view.paths[1]!.share, 1)
+  })
+})
+
+const view: View = {
+  seconds: 1.25,
+  bytes: 15_000_000,
+  total: 30_000_000,
+  rate: 58.3,
+  paths: [
+    { id: 0, local: "a", remote: "b", state: "potentiallyFailed", rate: 0, share: 0 },
+    { id: 1, local: "c", remote: "d", state: "active", rate: 58.3, share: 1 }
+  ]
+}
+
+describe("drawing", () => {
+  it("a bar that fills", () => {
+    assert.strictEqual(bar(view, 10), "[=====>    ]")
+    assert.strictEqual(bar({ ...view, bytes: 30_000_000 }, 10), "[==========]")
+    assert.strictEqual(bar({ ...view, bytes: 0, total: 0 }, 4), "[====]")
+  })
+
+  it("a bar that wanders where the size is not known", () => {
+    for (let seconds = 0; seconds < 5; seconds += 0.1) {
+      const text = bar({ ...view, seconds, total: undefined }, 10)
+      assert.match(text, /^\[ *<=> *\]$/)
+      assert.lengthOf(text, 12)
+    }
+  })
+
+  it("one line for logs", () => {
+    assert.strictEqual(
+      progressLine(view),
+      "  1.3 s   50 %  15.0 MB of 30.0 MB   58.3 Mbit/s | path 0   0.0 Mbit/s   0 %  no answer | path 1  58.3 Mbit/s 100 %"
+    )
+  })
+
+  it("lines for a terminal, none too long for it", () => {
+    for (const columns of [1, 20, 80, 200]) {
+      const lines = progressBlock(view, columns)
+      assert.lengthOf(lines, 3)
+      for (const line of lines) assert.isBelow(line.length, Math.max(2, columns))
+    }
+  })
+})
+
+const record = (isTTY: boolean) => {
+  const written: Array<string> = []
+  return { written, terminal: { isTTY, columns: () => 80, write: (text: string) => void written.push(text) } }
+}
+
+const read = (): Omit<Sample, "time"> => ({ bytes: 1, paths: [path(0, 1)] })
+
+describe("the display", () => {
+  it.effect("writes a line every half second where there is no terminal", () =>
+    Effect.gen(function* () {
+      const { terminal, written } = record(false)
+      const display = yield* show({ total: 2, read, terminal })
+      yield* TestClock.adjust(2000)
+      assert.lengthOf(written, 4)
+      yield* display.note("hello")
+      yield* display.finish
+      yield* TestClock.adjust(2000)
+      assert.lengthOf(written, 6)
+      assert.strictEqual(written[4], "hello\n")
+      assert.notInclude(written.join(""), "\u001b")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("draws over its own lines on a terminal, and keeps notes above them", () =>
+    Effect.gen(function* () {
+      const { terminal, written } = record(true)
+      const display = yield* show({ total: 2, read, terminal })
+      yield* TestClock.adjust(150)
+      assert.isFalse(written[0]!.startsWith("\u001b"))
+      assert.isTrue(written[1]!.startsWith("\u001b[2A\u001b[J"))
+      yield* display.note("hello")
+      assert.isTrue(written.at(-1)!.startsWith("\u001b[2A\u001b[Jhello\n  0"))
+      yield* display.finish
+      const count = written.length
+      yield* TestClock.adjust(1000)
+      yield* display.note("after")
+      assert.deepStrictEqual(written.slice(count), ["after\n"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("says nothing while there is nothing", () =>
+    Effect.gen(function* () {
+      const { terminal, written } = record(false)
+      yield* show({ total: 2, read: () => undefined, terminal })
+      yield* TestClock.adjust(2000)
+      assert.deepStrictEqual(written, [])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the meter", () => {
+  it("finds the longest gap, from the first byte on and anew after a cut", () => {
+    let now = 0
+    const meter = new Meter(() => now)
+    const at = (time: number): void => {
+      now = time
+      meter.add(10)
+    }
+    at(900)
+    assert.strictEqual(meter.longestGap, 0)
+    at(1000)
+    at(1300)
+    at(1350)
+    assert.strictEqual(meter.longestGap, 300)
+    now = 1360
+    meter.forgetGaps()
+    at(1500)
+    at(1510)
+    // The gap that the cut fell into counts from its beginning.
+    assert.strictEqual(meter.longestGap, 150)
+    assert.strictEqual(meter.bytes, 60)
+    assert.strictEqual(meter.seconds, 1.51)
+  })
+})
+
+describe("the result", () => {
+  const report: TransferReport = {
+    ok: true,
+    sha256Match: true,
+    bytes: 30_000_000,
+    seconds: 8.59962,
+    goodputMbps: 27.90812,
+    stallMs: 124.3456,
+    cutPath: 0,
+    paths: [path(0, 10, { share: 1 / 3, packetsSent: 200, packetsLost: 3, smoothedRttMs: 41.6031 })]
+  }
+
+  it("is one line of JSON", () => {
+    const json = toJson(report)
+    assert.notInclude(json, "\n")
+    assert.deepStrictEqual(JSON.parse(json), {
+      ok: true,
+      sha256Match: true,
+      bytes: 30_000_000,
+      seconds: 8.6,
+      goodputMbps: 27.91,
+      stallMs: 124.3,
+      cutPath: 0,
+      paths: [{ ...report.paths[0], share: 0.3333, smoothedRttMs: 41.6 }]
+    })
+  })
+
+  it("is told to people as well", () => {
+    const text = summaryLines(report).join("\n")
+    for (const part of [
+      "hash     match",
+      "8.60 s",
+      "27.9 Mbit/s",
+      "124 ms",
+      "path 0 was cut",
+      "lost 3 of 200 packets (1.5 %)"
+    ])
+      assert.include(text, part)
+    assert.include(summaryLines({ ...report, sha256Match: false }).join("\n"), "MISMATCH")
+  })
+})

@@ -1,0 +1,160 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { createHash, randomBytes } from "node:crypto"
+import { join } from "node:path"
+import { makeDirectory, run, type Running, start } from "./support.ts"
+
+const directory = makeDirectory()
+const root = join(directory.path, "root")
+const big = randomBytes(3_000_000)
+
+/** Long enough to be interrupted; takes no room on the disk. */
+const endless = 4_000_000_000
+
+let server: Running
+let addresses: ReadonlyArray<string>
+let pin: string
+
+/** An empty directory for what is fetched. */
+const out = (name: string): string => join(directory.path, name)
+
+const startServer = async (): Promise<void> => {
+  server = start("serve", root, "--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0")
+  const [, first, second, hash] = await server.saw(/listening on (\S+)\nlistening on (\S+)\n[^]*--pin ([0-9a-f]{64})\n/)
+  addresses = [first!, second!]
+  pin = hash!
+}
+
+beforeAll(async () => {
+  mkdirSync(root)
+  writeFileSync(join(root, "big.bin"), big)
+  writeFileSync(join(root, "small.txt"), "small")
+  writeFileSync(join(root, "endless.bin"), "")
+  truncateSync(join(root, "endless.bin"), endless)
+  await startServer()
+})
+
+afterAll(async () => {
+  server.kill("SIGTERM")
+  await server.finished
+  directory.remove()
+})
+
+describe("serve and get", () => {
+  it("carry files over every path that was asked for", async () => {
+    const target = out("whole")
+    const urls = [`https://${addresses[0]}/big.bin`, `${addresses[0]}/small.txt`]
+    const paths = ["--local", "127.0.0.1", "--local", "127.0.0.3", "--via", `${addresses[1]}@127.0.0.4`]
+    const policies = ["--scheduler", "round-robin", "--congestion", "newreno"]
+    const done = await run("get", ...urls, "--out", target, "--pin", pin, ...paths, ...policies)
+    assert.strictEqual(done.code, 0, done.stderr)
+    assert.isTrue(readFileSync(join(target, "big.bin")).equals(big))
+    assert.strictEqual(readFileSync(join(target, "small.txt"), "utf8"), "small")
+    assert.sameMembers(readdirSync(target), ["big.bin", "small.txt"])
+    const { bytes, files, ok, paths: used } = done.json()
+    assert.deepInclude({ ok, bytes }, { ok: true, bytes: 3_000_005 })
+    assert.strictEqual(files[0].sha256, createHash("sha256").update(big).digest("hex"))
+    assert.deepStrictEqual(
+      used.map(({ local, remote }: { local: string; remote: string }) => [local.split(":")[0], remote]),
+      [
+        ["127.0.0.1", addresses[0]],
+        ["127.0.0.3", addresses[0]],
+        ["127.0.0.4", addresses[1]]
+      ]
+    )
+  })
+
+  it("tell a missing file from others, which still come", async () => {
+    const target = out("missing")
+    const done = await run(
+      "get",
+      `${addresses[0]}/nope.bin`,
+      `${addresses[0]}/small.txt`,
+      "--out",
+      target,
+      "--pin",
+      pin
+    )
+    assert.strictEqual(done.code, 3)
+    assert.include(done.stderr, "/nope.bin: not found on the server")
+    assert.isFalse(done.json().ok)
+    assert.deepStrictEqual(readdirSync(target), ["small.txt"])
+  })
+
+  it("compare with a hash that was given", async () => {
+    const target = out("hash")
+    const ask = ["get", `${addresses[0]}/small.txt`, "--out", target, "--pin", pin, "--json", "--sha256"]
+    const wrong = await run(...ask, "0".repeat(64))
+    assert.strictEqual(wrong.code, 1)
+    assert.deepInclude(wrong.json(), { ok: false, sha256Match: false })
+    assert.include(wrong.stderr, "another SHA-256")
+    // Nothing but the JSON.
+    assert.lengthOf(wrong.stdout.trimEnd().split("\n"), 1)
+    const right = await run(...ask, wrong.json().files[0].sha256)
+    assert.deepInclude(right.json(), { ok: true, sha256Match: true })
+    assert.strictEqual(right.code, 0)
+  })
+})
+
+describe("servers that must not be trusted", () => {
+  it("are refused, and the message says what to do", async () => {
+    const ask = ["get", `${addresses[0]}/small.txt`, "--out", out("refused")]
+    const [unknown, pinned] = await Promise.all([run(...ask), run(...ask, "--pin", "ab".repeat(32))])
+    for (const done of [unknown, pinned]) {
+      assert.strictEqual(done.code, 5)
+      assert.isFalse(done.json().ok)
+      for (const option of ["--pin", "--ca", "--insecure"]) assert.include(done.stderr, option)
+    }
+    assert.include(pinned.stderr, pin)
+    assert.deepStrictEqual(readdirSync(out("refused")), [])
+  })
+
+  it("are taken with --insecure", async () => {
+    const done = await run("get", `${addresses[0]}/small.txt`, "--out", out("insecure"), "--insecure")
+    assert.strictEqual(done.code, 0, done.stderr)
+  })
+})
+
+describe("a transfer that does not end well", () => {
+  it("leaves no file when the user interrupts it", async () => {
+    const target = out("interrupted")
+    const get = start("get", `${addresses[0]}/endless.bin`, "--out", target, "--pin", pin)
+    await get.saw(/MB .*Mbit\/s/)
+    assert.lengthOf(readdirSync(target), 1)
+    get.kill("SIGINT")
+    const done = await get.finished
+    assert.strictEqual(done.code, 130)
+    assert.include(done.stderr, "interrupted")
+    assert.deepInclude(done.json(), { ok: false, error: "interrupted" })
+    assert.deepStrictEqual(readdirSync(target), [])
+  })
+
+  it("leaves no file when the server goes away", async () => {
+    const target = out("gone")
+    const own = start("serve", root, "--listen", "127.0.0.1:0")
+    const [, address, hash] = await own.saw(/listening on (\S+)\n[^]*--pin ([0-9a-f]{64})\n/)
+    const get = start("get", `${address}/endless.bin`, "--out", target, "--pin", hash!)
+    await get.saw(/MB .*Mbit\/s/)
+    own.kill("SIGTERM")
+    const done = await get.finished
+    assert.strictEqual(done.code, 1)
+    assert.include(done.stderr, "closed the connection")
+    assert.deepStrictEqual(readdirSync(target), [])
+    assert.strictEqual((await own.finished).code, 130)
+  })
+
+  it("says that nobody answers", async () => {
+    const done = await run("get", "127.0.0.1:9/x", "--out", out("nobody"), "--timeout", "0.2")
+    assert.strictEqual(done.code, 4)
+    assert.include(done.stderr, "no handshake within 200ms")
+    assert.include(done.stderr, "--timeout")
+  })
+})
+
+describe("what is asked for wrongly", () => {
+  it("names a port that is in use", async () => {
+    const done = await run("serve", root, "--listen", addresses[0]!)
+    assert.strictEqual(done.code, 7)
+    assert.include(done.stderr, `${addresses[0]} is in use`)
+  })
+})
