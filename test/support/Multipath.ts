@@ -5,7 +5,7 @@ import { type ConnectionStats, type PathEvent } from "../../src/internal/connect
 import { type SentFrame, SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
 import { type ConnectionSettings } from "../../src/internal/Settings.ts"
 import { type DuplexOptions } from "../../src/testing/SimulatorCore.ts"
-import { type Node, type NodeOptions, Pair, type PairOptions, pump } from "./Machines.ts"
+import { type Node, type NodeOptions, type Pair, type PairOptions, pump } from "./Machines.ts"
 import { established, Incoming } from "./Scenario.ts"
 
 /** What `QuicConfig` gives by default, with three paths. */
@@ -111,17 +111,20 @@ export const transfer = (pair: Pair, options: TransferOptions): TransferResult =
   let last = 0
   let lastAt = start
   let stall = 0
-  const done = pair.until(() => {
-    const { now } = pair.simulator
-    options.step?.(now - start)
-    const received = incoming.drain?.received ?? 0
-    if (received > last) {
-      if (last > 0) stall = Math.max(stall, now - lastAt)
-      last = received
-      lastAt = now
-    }
-    return incoming.finished
-  }, start + (options.limit ?? 60_000))
+  const done = pair.until(
+    () => {
+      const { now } = pair.simulator
+      options.step?.(now - start)
+      const received = incoming.drain?.received ?? 0
+      if (received > last) {
+        if (last > 0) stall = Math.max(stall, now - lastAt)
+        last = received
+        lastAt = now
+      }
+      return incoming.finished
+    },
+    start + (options.limit ?? 60_000)
+  )
   assert.strictEqual(incoming.drain?.wrong ?? -1, -1, "wrong byte")
   assert.isAtLeast(done, 0, `only ${last} of ${options.bytes} bytes arrived`)
   assert.strictEqual(last, options.bytes)
