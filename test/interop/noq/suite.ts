@@ -3,11 +3,11 @@ import { Effect, Schedule, type Scope } from "effect"
 import { copyFileSync, existsSync, mkdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { type Connection } from "../../../src/Connection.ts"
-import * as UdpRelay from "../../../src/testing/UdpRelay.ts"
-import { layerNode } from "../../../src/UdpSocket.ts"
+import type * as UdpRelay from "../../../src/testing/UdpRelay.ts"
 import { type Credentials } from "../support/credentials.ts"
 import * as Ours from "../support/ours.ts"
 import { type Peer, run, start } from "../support/peer.ts"
+import { linkCases, relay } from "../support/links.ts"
 import { type Case, expect, same, type Suite } from "../support/runner.ts"
 import { clientCases, listening, type Program, retryCase, serverCases } from "../support/standard.ts"
 
@@ -18,11 +18,6 @@ const multipath = { multipath: { maxPaths: 4 } }
 /** Two links that differ, so that both carry something and neither is enough. */
 const fast = { mbps: 80, delay: 5, queue: 200 }
 const slow = { mbps: 40, delay: 10, queue: 200 }
-
-const relay = (target: string, port: number, link: typeof fast) =>
-  UdpRelay.make({ listen: { host: "127.0.0.1", port: 0 }, target: { host: target, port }, ...link }).pipe(
-    Effect.provide(layerNode)
-  )
 
 /** Gives noq a command and waits until it is done. */
 const command = (peer: Peer, line: string) =>
@@ -98,7 +93,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
   /** noq as the client, with its second path open; each path goes through a relay of its own to an address of our server. */
   const twoPathClient = Effect.fnUntraced(function* (env: Record<string, string> = {}) {
     const ours = yield* Ours.serve({ credentials, ...multipath })
-    const relays = [yield* relay("127.0.0.1", ours.port, fast), yield* relay("127.0.0.1", ours.port, slow)] as const
+    const relays = [yield* relay(ours.port, fast), yield* relay(ours.port, slow)] as const
     const peer = yield* client(relays[0].address.port, "control", [], { MULTIPATH: "1", ...env })
     const connection = yield* Effect.raceFirst(ours.next, Effect.andThen(peer.event("closed"), Effect.never))
     yield* same((yield* peer.event("session"))["multipath"], true, "multipath negotiated, says noq")
@@ -111,7 +106,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
   /** noq as the server, our client with its second path open. */
   const twoPathServer = Effect.fnUntraced(function* (env: Record<string, string> = {}) {
     const { peer, port } = yield* listening(server({}, { MULTIPATH: "1", ...env }))
-    const relays = [yield* relay("127.0.0.1", port, fast), yield* relay("127.0.0.1", port, slow)] as const
+    const relays = [yield* relay(port, fast), yield* relay(port, slow)] as const
     const connection = yield* Ours.connect({ credentials, port: relays[0].address.port, ...multipath })
     yield* same(connection.multipath, true, "multipath negotiated")
     const path = yield* connection.openPath({ remote: `127.0.0.1:${relays[1].address.port}` })
@@ -298,6 +293,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(single, credentials),
       ...serverCases(single, credentials),
       retryCase(single, credentials),
+      ...linkCases(single, credentials, { rebindsClient: true }),
       {
         name: "client, its keys and ours change",
         run: Effect.gen(function* () {

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { type Credentials } from "../support/credentials.ts"
+import { linkCases } from "../support/links.ts"
 import { run, start } from "../support/peer.ts"
 import { type Suite } from "../support/runner.ts"
 import { clientCases, type Program, retryCase, serverCases } from "../support/standard.ts"
@@ -33,6 +34,11 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       mkdirSync(folder, { recursive: true })
       return run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, PACKAGE])
     }),
-    cases: [...clientCases(program, credentials), ...serverCases(program, credentials), retryCase(program, credentials)]
+    cases: [
+      ...clientCases(program, credentials),
+      ...serverCases(program, credentials),
+      retryCase(program, credentials),
+      ...linkCases(program, credentials, { rebindsClient: true })
+    ]
   }
 }
