@@ -37,6 +37,8 @@ export interface Arguments {
   readonly vias: ReadonlyArray<string>
   readonly scheduler: string | undefined
   readonly congestion: string | undefined
+  /** Bytes of a transfer before the one that is measured, on the same connection. */
+  readonly warm: number
   /** Ceiling only: packets for each acknowledgement, and UDP payload of a packet. */
   readonly ackEvery: number
   readonly packetBytes: number
@@ -64,6 +66,7 @@ export const readArguments = (): Arguments => {
       via: { type: "string", multiple: true, default: [] },
       scheduler: { type: "string" },
       congestion: { type: "string" },
+      warm: { type: "string", default: "0" },
       "ack-every": { type: "string", default: "2" },
       "packet-bytes": { type: "string", default: "1452" }
     }
@@ -85,6 +88,7 @@ export const readArguments = (): Arguments => {
     vias: values.via,
     scheduler: values.scheduler,
     congestion: values.congestion,
+    warm: Number(values.warm),
     ackEvery: Number(values["ack-every"]),
     packetBytes: Number(values["packet-bytes"])
   }

@@ -2,12 +2,11 @@
  * The layers of each lane: sockets and encryption.
  */
 import { Layer } from "effect"
-import { PacketProtection, UdpSocket } from "../src/index.ts"
-import { fail } from "./contract.ts"
+import { PacketProtection, type QuicError, UdpSocket } from "../src/index.ts"
 
 export type Lane = "portable" | "native"
 
-export const laneLayer = (lane: Lane): Layer.Layer<UdpSocket.UdpSocket> =>
+export const laneLayer = (lane: Lane): Layer.Layer<UdpSocket.UdpSocket, QuicError.QuicError> =>
   lane === "portable"
     ? Layer.mergeAll(UdpSocket.layerNode, PacketProtection.layerNode)
-    : fail("there is no native lane yet")
+    : Layer.mergeAll(UdpSocket.layerNative, PacketProtection.layerNative)

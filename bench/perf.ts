@@ -189,6 +189,7 @@ const onConnection = Effect.gen(function* () {
     yield* Fiber.joinAll(fibers)
     return reportStreams(IMPL, count, seconds() - start)
   }
+  if (options.warm > 0) yield* transfer(connection, options.warm, mode === "upload")
   const end = measureTransfer(IMPL, mode, bytes)
   yield* transfer(connection, bytes, mode === "upload")
   end(pathReport(connection))
@@ -210,6 +211,8 @@ const client = Effect.suspend(() => {
 const serve = Effect.scoped(
   Effect.gen(function* () {
     yield* Layer.build(server)
+    // With --expose-gc: for who wants to know what is really held.
+    process.on("SIGUSR2", () => globalThis.gc?.())
     console.log("ready")
     yield* Effect.promise(stdinClosed)
   })

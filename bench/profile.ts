@@ -74,7 +74,11 @@ const print = ({ nodes, samples, timeDeltas }: Profile): void => {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const self = new Map<string, number>()
   let total = 0
-  const inConnection = (id: number): boolean => byId.get(id)!.callFrame.url.includes("/src/internal/connection/")
+  // Modules themselves, when they are loaded, have no name.
+  const inConnection = (id: number): boolean => {
+    const { functionName, url } = byId.get(id)!.callFrame
+    return functionName !== "" && url.includes("/src/internal/connection/")
+  }
   const from = samples.findIndex(inConnection)
   const to = samples.findLastIndex(inConnection)
   samples.forEach((id, index) => {

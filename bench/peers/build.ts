@@ -1,7 +1,10 @@
 /**
- * Builds and installs the other stacks into `.cache/bench`, which is not part of the repository: `npm run bench:peers`, or
- * `node bench/peers/build.ts quinn noq ...` for some of them. Needs cargo, go, npm and python3, each only for its own. Runs
- * at the lowest priority. What cannot be built is said at the end, and is then not measured.
+ * Builds and installs the other stacks into `.cache/bench`, which is not part of the repository:
+ *
+ *     node bench/peers/build.ts [quinn noq quic-go quiche aioquic]
+ *
+ * Needs cargo, go, npm and python3, each only for its own. Runs at the lowest priority. What cannot be built is said at the
+ * end, and is then not measured.
  */
 import { spawnSync } from "node:child_process"
 import { cpSync, mkdirSync, writeFileSync } from "node:fs"
