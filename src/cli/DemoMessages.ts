@@ -27,8 +27,8 @@ export const Order = Schema.Union([
     path: Schema.String,
     /** Where the file goes. */
     file: Schema.String,
-    /** One per path: where it leaves from (undefined: another port of the first one's), and the relay it goes to. */
-    paths: Schema.Array(Schema.Struct({ local: Schema.UndefinedOr(Schema.String), remote: Address })),
+    /** One per path: where it leaves from (nothing: another port of the first one's), and the relay it goes to. */
+    paths: Schema.Array(Schema.Struct({ local: Schema.optional(Schema.String), remote: Address })),
     pin: Schema.String,
     ...policies
   }),
@@ -58,7 +58,8 @@ export const Message = Schema.Union([
 ])
 export type Message = typeof Message.Type
 
-const isOrder = Schema.is(Order)
+/** After its way through JSON. */
+export const isOrder = Schema.is(Order)
 const isMessage = Schema.is(Message)
 
 /** A forked peer, as the demonstration sees it. */
@@ -98,6 +99,7 @@ export const spawn = Effect.fnUntraced(function* (name: string): Effect.fn.Retur
   }
   child.on("message", (message) => {
     if (isMessage(message)) Queue.offerUnsafe(messages, message)
+    else over("says what is not understood: is it of another version?")
   })
   child.on("error", (error) => over(`could not be started: ${error.message}`))
   child.on("exit", (code, signal) => over(`ended early (${signal ?? `exit code ${code}`})`))
@@ -129,6 +131,7 @@ export const boss: Effect.Effect<Boss, CliFailure, Scope.Scope> = Effect.gen(fun
     Effect.sync(() => {
       process.on("message", (order) => {
         if (isOrder(order)) Queue.offerUnsafe(orders, order)
+        else Queue.failCauseUnsafe(orders, Cause.fail(fail("failed", "an order that is not understood")))
       })
       process.on("disconnect", () => {
         Queue.failCauseUnsafe(orders, Cause.fail(fail("interrupted", "the demonstration is over")))

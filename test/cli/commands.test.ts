@@ -8,6 +8,10 @@ const directory = makeDirectory()
 const root = join(directory.path, "root")
 const big = randomBytes(3_000_000)
 
+/** Only on Linux is all of 127.0.0.0/8 this host. */
+const isLinux = process.platform === "linux"
+const secondHost = isLinux ? "127.0.0.2" : "127.0.0.1"
+
 /** Long enough to be interrupted; takes no room on the disk. */
 const endless = 4_000_000_000
 
@@ -19,7 +23,7 @@ let pin: string
 const out = (name: string): string => join(directory.path, name)
 
 const startServer = async (): Promise<void> => {
-  server = start("serve", root, "--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0")
+  server = start("serve", root, "--listen", "127.0.0.1:0", "--listen", `${secondHost}:0`)
   const [, first, second, hash] = await server.saw(/listening on (\S+)\nlistening on (\S+)\n[^]*--pin ([0-9a-f]{64})\n/)
   addresses = [first!, second!]
   pin = hash!
@@ -41,7 +45,7 @@ afterAll(async () => {
 })
 
 describe("serve and get", () => {
-  it("carry files over every path that was asked for", async () => {
+  it.skipIf(!isLinux)("carry files over every path that was asked for", async () => {
     const target = out("whole")
     const urls = [`https://${addresses[0]}/big.bin`, `${addresses[0]}/small.txt`]
     const paths = ["--local", "127.0.0.1", "--local", "127.0.0.3", "--via", `${addresses[1]}@127.0.0.4`]
