@@ -37,10 +37,10 @@ export class PathControl {
     const to = remote ?? core.paths.primary.remote
     for (const path of core.paths.all) {
       if (path.open && sameAddress(path.local, local) && sameAddress(path.remote, to)) return "duplicate"
-      // NEG-12
-      if (core.peer?.disableActiveMigration === true && path.id === 0 && sameAddress(path.remote, to)) {
-        return "migrationDisabled"
-      }
+    }
+    // NEG-12
+    if (core.peer?.disableActiveMigration === true && sameAddress(core.paths.handshakeAddress, to)) {
+      return "migrationDisabled"
     }
     const path = core.paths.open(local, to, status)
     if (typeof path === "string") return path

@@ -60,6 +60,8 @@ export class PathTable {
   readonly all: Array<Path> = []
   /** Both sides sent initial_max_path_id (NEG-2). */
   multipath = false
+  /** The peer's address in the handshake. */
+  handshakeAddress!: Address
   private readonly context: PathTableContext
   private readonly unusedLocal = new Map<number, LocalConnectionIds>()
   private readonly unusedRemote = new Map<number, RemoteConnectionIds>()
@@ -102,6 +104,7 @@ export class PathTable {
 
   /** Path 0, with the IDs of the handshake. */
   openInitial(local: Address, remote: Address, own: LocalConnectionId, peer: Uint8Array | undefined): Path {
+    this.handshakeAddress = remote
     const localIds = new LocalConnectionIds(0, this.context.ids)
     localIds.adopt(own)
     const remoteIds = this.newRemoteIds(0)
