@@ -3,6 +3,7 @@
  * the owners of the state.
  */
 import { type Path, spaceOfLevel } from "../paths/Path.ts"
+import { varintLength } from "../wire/Cursor.ts"
 import { type Address } from "../wire/Datagram.ts"
 import { FrameReader, FRAMES_END, FRAMES_VIOLATION } from "../wire/FrameReader.ts"
 import { FrameType, isAckEliciting, isMultipathFrame, isProbingFrame } from "../wire/FrameType.ts"
@@ -281,7 +282,8 @@ export class Frames {
     const { core, reader } = this
     // RFC 9221 section 3: the limit counts the whole frame.
     const limit = core.settings.maxDatagramFrameSize
-    if (limit === 0 || reader.dataLength + 1 > limit) {
+    const lengthField = type === FrameType.datagramWithLength ? varintLength(reader.dataLength) : 0
+    if (limit === 0 || 1 + lengthField + reader.dataLength > limit) {
       return violation(
         TransportError.protocolViolation,
         `DATAGRAM of ${reader.dataLength} bytes, allowed are ${limit}`,
