@@ -2,8 +2,8 @@
  * The waiting way to send, the same for every lane.
  */
 import { Effect } from "effect"
-import { type QuicError } from "../../QuicError.ts"
-import { type BoundSocket } from "../../UdpSocket.ts"
+import type { QuicError } from "../../QuicError.ts"
+import type { BoundSocket } from "../../UdpSocket.ts"
 
 /** Sends transmits in order and waits whenever the socket is full. `refusal` says why a socket takes nothing any more. */
 export const transmitAll = (

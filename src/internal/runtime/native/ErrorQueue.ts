@@ -28,7 +28,7 @@ const fromNetwork = (origin: number): boolean => origin === 2 || origin === 3
 /** Empties the queue, tells about each ICMP error, and returns how many there were. */
 export const drainErrors = (
   fd: bigint,
-  remotes: AddressMemory,
+  memory: AddressMemory,
   report: (code: string, remote: Address) => void
 ): number => {
   let count = 0
@@ -46,7 +46,7 @@ export const drainErrors = (
       // sock_extended_err {errno 4 bytes, origin 1, ...}
       if (!isError || !fromNetwork(ints[at + 5]! & 0xff)) continue
       count++
-      report(errorName(ints[at + 4]!), remotes.sockaddr(ints, NAME_AT >> 2))
+      report(errorName(ints[at + 4]!), memory.sockaddr(ints, NAME_AT >> 2))
     }
   }
   return count

@@ -69,8 +69,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
   readonly covers: BoundSocket["covers"]
   readonly close: Effect.Effect<void>
   readonly wildcard: boolean
-  readonly remotes: AddressMemory
-  readonly locals: AddressMemory
+  readonly memory: AddressMemory
   overflow = 0
   received = 0
   receivedBytes = 0
@@ -105,8 +104,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     this.onSendError = options?.onSendError
     const addresses = options?.addresses ?? new AddressBook()
     this.addresses = addresses
-    this.remotes = new AddressMemory(addresses)
-    this.locals = new AddressMemory(addresses)
+    this.memory = AddressMemory.of(addresses)
     const local = addresses.intern(host, opened.port)
     this.local = local
     if (opened.wildcard) {
@@ -211,7 +209,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
       const error = -result
       if (error === Errno.again) return at
       if (error === Errno.intr) continue
-      if (retries > 0 && drainErrors(this.fd, this.remotes, this.onNetworkError) > 0) {
+      if (retries > 0 && drainErrors(this.fd, this.memory, this.onNetworkError) > 0) {
         retries--
       } else if (!apart && end - at > segment && isTrainError(error)) {
         apartTo = end
@@ -273,7 +271,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
       if (retries === 0 || error === Errno.nobufs || error === Errno.nomem) break
       if (error === 0 || error === Errno.intr) continue
       // Woken for nothing, or refused: it was an error of an earlier datagram.
-      const errors = woken || error !== Errno.again ? drainErrors(this.fd, this.remotes, this.onNetworkError) : 0
+      const errors = woken || error !== Errno.again ? drainErrors(this.fd, this.memory, this.onNetworkError) : 0
       if (error === Errno.again) break
       if (errors === 0) {
         returnBatch(batch)

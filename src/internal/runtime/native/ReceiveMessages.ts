@@ -32,8 +32,7 @@ export interface Receiver {
   readonly local: Address
   /** Whether destination addresses are asked of the kernel. */
   readonly wildcard: boolean
-  readonly remotes: AddressMemory
-  readonly locals: AddressMemory
+  readonly memory: AddressMemory
   /** Datagrams that the kernel dropped for want of room, as it counts them. */
   overflow: number
   /** Datagrams and bytes received. */
@@ -114,7 +113,7 @@ export class ReceiveBatch {
     this.ecn = this.segment = 0
     this.local = undefined
     this.readControl((CONTROL_AT + index * CONTROL) >> 2, ints[header + 10]!, receiver)
-    const remote = receiver.remotes.sockaddr(ints, (NAME_AT + index * NAME) >> 2)
+    const remote = receiver.memory.sockaddr(ints, (NAME_AT + index * NAME) >> 2)
     this.cut(index * STRIDE, length, this.local ?? receiver.local, remote, receiver)
   }
 
@@ -164,14 +163,14 @@ export class ReceiveBatch {
       if (type === IpOption.tos) this.ecn = ints[data]! & 3
       else if (type === IpOption.packetInfo && receiver.wildcard) {
         // The second word: the address of this host that it came to, also when it was sent to a broadcast one.
-        this.local = receiver.locals.find(portOf(receiver) | Family.inet, ints[data + 1]!, 0, 0, 0, 0)
+        this.local = receiver.memory.find(portOf(receiver) | Family.inet, ints[data + 1]!, 0, 0, 0, 0)
       }
     } else if (level === Level.ipv6) {
       if (type === Ipv6Option.trafficClass) this.ecn = ints[data]! & 3
       else if (type === Ipv6Option.packetInfo && receiver.wildcard) {
         const a = ints[data]!
         const linkLocal = (a & 0xc0ff) === 0x80fe
-        this.local = receiver.locals.find(
+        this.local = receiver.memory.find(
           portOf(receiver) | Family.inet6,
           a,
           ints[data + 1]!,

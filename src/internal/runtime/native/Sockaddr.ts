@@ -84,8 +84,9 @@ const MAPPED = 0xffff0000 | 0
 const octets = (word: number): string =>
   `${word & 255}.${(word >>> 8) & 255}.${(word >>> 16) & 255}.${(word >>> 24) & 255}`
 
-/** Entries of a memory; a power of two. */
-const ENTRIES = 256
+/** Entries of a memory, as a power of two. */
+const ENTRY_BITS = 8
+const ENTRIES = 1 << ENTRY_BITS
 /** Words of an entry: family and port, four of the IP address, scope. */
 const ENTRY = 6
 
@@ -94,12 +95,23 @@ const ENTRY = 6
  * addresses costs time, not memory.
  */
 export class AddressMemory {
+  private static readonly ofBooks = new WeakMap<AddressBook, AddressMemory>()
   private readonly book: AddressBook
   private readonly words = new Int32Array(ENTRIES * ENTRY)
   private readonly known: Array<Address | undefined> = Array.from({ length: ENTRIES }, () => undefined)
 
-  constructor(book: AddressBook) {
+  private constructor(book: AddressBook) {
     this.book = book
+  }
+
+  /** The one of a book, which the sockets that share it share too. */
+  static of(book: AddressBook): AddressMemory {
+    let memory = AddressMemory.ofBooks.get(book)
+    if (memory === undefined) {
+      memory = new AddressMemory(book)
+      AddressMemory.ofBooks.set(book, memory)
+    }
+    return memory
   }
 
   /** The sockaddr at word `at`. */
@@ -116,7 +128,7 @@ export class AddressMemory {
    */
   find(head: number, a: number, b: number, c: number, d: number, scope: number): Address {
     const hash = Math.imul(head ^ Math.imul(a ^ Math.imul(b ^ Math.imul(c ^ d, 31), 31), 31), 0x9e3779b1)
-    const entry = hash >>> 24
+    const entry = hash >>> (32 - ENTRY_BITS)
     const at = entry * ENTRY
     const words = this.words
     const known = this.known[entry]
