@@ -218,6 +218,18 @@ export class PathTable {
     this.context.emit({ kind: "abandoned", pathId: id, initiator: "peer", code })
   }
 
+  /** Entries held for paths that are not in use, and for frames about them: bounded, whatever comes and goes. */
+  get stateSize(): number {
+    return (
+      this.unusedLocal.size +
+      this.unusedRemote.size +
+      this.holes.size +
+      this.lostAbandons.size +
+      this.cidsBlocked.size +
+      this.earlyStatus.size
+    )
+  }
+
   /** Whether any path is open: not abandoned by either side. */
   get hasOpen(): boolean {
     for (const path of this.all) if (path.open) return true
