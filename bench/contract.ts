@@ -37,6 +37,8 @@ export interface Arguments {
   readonly vias: ReadonlyArray<string>
   readonly scheduler: string | undefined
   readonly congestion: string | undefined
+  /** ms after which a quiet connection is over. */
+  readonly idleTimeout: number
   /** Bytes of a transfer before the one that is measured, on the same connection. */
   readonly warm: number
   /** Ceiling only: packets for each acknowledgement, and UDP payload of a packet. */
@@ -67,6 +69,7 @@ export const readArguments = (): Arguments => {
       scheduler: { type: "string" },
       congestion: { type: "string" },
       warm: { type: "string", default: "0" },
+      "idle-timeout": { type: "string", default: String(IDLE_TIMEOUT) },
       "ack-every": { type: "string", default: "2" },
       "packet-bytes": { type: "string", default: "1452" }
     }
@@ -88,6 +91,7 @@ export const readArguments = (): Arguments => {
     vias: values.via,
     scheduler: values.scheduler,
     congestion: values.congestion,
+    idleTimeout: Number(values["idle-timeout"]),
     warm: Number(values.warm),
     ackEvery: Number(values["ack-every"]),
     packetBytes: Number(values["packet-bytes"])

@@ -24,7 +24,6 @@ import {
   CONNECTION_WINDOW,
   fail,
   header,
-  IDLE_TIMEOUT,
   measureTransfer,
   readArguments,
   readCount,
@@ -61,7 +60,7 @@ const congestion = choose(
 
 /** Of the contract; the rest are the defaults. */
 const settings: QuicConfig.Input = {
-  idleTimeout: IDLE_TIMEOUT,
+  idleTimeout: options.idleTimeout,
   initialStreamWindow: STREAM_WINDOW,
   maxStreamWindow: STREAM_WINDOW,
   initialConnectionWindow: CONNECTION_WINDOW,

@@ -75,7 +75,8 @@ export const measureFigure = async (
       try {
         const values = await figure.measure(subject)
         mine.push(values)
-        onValue(`${figure.id} ${round + 1}/${count} ${subject}: ${values[figure.value]?.toFixed(figure.digits)}`)
+        const all = Object.entries(values).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`)
+        onValue(`${figure.id} ${round + 1}/${count} ${subject}: ${all.join(", ")}`)
       } catch (error) {
         mine.push(undefined)
         problems[subject] = error instanceof Error ? error.message : String(error)
