@@ -404,8 +404,8 @@ const closeSilently = (pair: Pair): void => {
 }
 
 describe("MPI: paths come and go", () => {
-  it("hundreds of paths, one after the other, leave nothing behind", () => {
-    const cycles = 500
+  it("a thousand paths, one after the other, leave nothing behind", () => {
+    const cycles = 1000
     const pair = connected({
       links: [
         { mbps: 1000, delay: 1 },
