@@ -111,7 +111,8 @@ describe("ReceivedPackets ranges (RFC 9000 section 13.2.3)", () => {
       [9, 9],
       [7, 7]
     ])
-    assert.isTrue(received.isDuplicate(4), "never received, but too late")
+    assert.isTrue(received.isDuplicate(6), "acknowledged, and still known")
+    assert.isFalse(received.isDuplicate(4), "late is not a duplicate")
     assert.isFalse(received.isDuplicate(8))
     received.onAckOfAck(3)
     assert.deepStrictEqual(ranges(received), [
@@ -120,11 +121,20 @@ describe("ReceivedPackets ranges (RFC 9000 section 13.2.3)", () => {
     ])
     received.onAckOfAck(9)
     assert.deepStrictEqual(ranges(received), [[9, 9]])
-    assert.isTrue(received.isDuplicate(8))
+    assert.isFalse(received.isDuplicate(8))
     assert.isTrue(received.isDuplicate(9))
     assert.isFalse(received.isDuplicate(10))
     receive(received, [10])
     assert.deepStrictEqual(ranges(received), [[9, 10]])
+    receive(received, [4])
+    assert.deepStrictEqual(
+      ranges(received),
+      [
+        [9, 10],
+        [4, 7]
+      ],
+      "a late one is acknowledged, with all that came since"
+    )
   })
 
   it("survives an acknowledgement of more than was received", () => {

@@ -32,6 +32,8 @@ export class ReceivedPackets {
   private spanCount = 0
   /** Numbers below were dropped from the ranges: whatever arrives there counts as a duplicate. */
   private floor = 0
+  /** Numbers below are known to the peer as received, as far as they were. */
+  private reportFrom = 0
   private largestEliciting = -1
   private immediateAck = false
 
@@ -90,10 +92,13 @@ export class ReceivedPackets {
 
   /** Writes what to acknowledge into `ranges`, largest first, and returns how many ranges there are. */
   fillRanges(): number {
-    const count = this.spanCount
-    for (let i = 0, from = 2 * count - 2; i < count; i++, from -= 2) {
-      this.ranges[2 * i] = this.spans[from]!
-      this.ranges[2 * i + 1] = this.spans[from + 1]!
+    const { ranges, spans, reportFrom } = this
+    let count = 0
+    for (let i = this.spanCount - 1; i >= 0 && spans[2 * i + 1]! >= reportFrom; i--) {
+      const smallest = spans[2 * i]!
+      ranges[2 * count] = smallest > reportFrom ? smallest : reportFrom
+      ranges[2 * count + 1] = spans[2 * i + 1]!
+      count++
     }
     this.rangeCount = count
     return count
@@ -114,21 +119,12 @@ export class ReceivedPackets {
 
   /**
    * The peer has seen our acknowledgement up to `largest`: numbers up to it need no further acknowledgement
-   * (RFC 9000 section 13.2.4). The largest number received stays, so that there is always something to send.
+   * (RFC 9000 section 13.2.4). They are still known: what comes later than that is late, not a duplicate. The largest
+   * number received stays, so that there is always something to send.
    */
   onAckOfAck(largest: number): void {
-    const spans = this.spans
-    const last = this.largest
-    if (largest < this.floor || this.spanCount === 0) return
-    const upTo = largest < last ? largest : last
-    let gone = 0
-    while (gone < this.spanCount - 1 && spans[2 * gone + 1]! <= upTo) gone++
-    if (gone > 0) {
-      spans.copyWithin(0, 2 * gone, 2 * this.spanCount)
-      this.spanCount -= gone
-    }
-    if (spans[0]! <= upTo) spans[0] = upTo < last ? upTo + 1 : last
-    this.floor = upTo + 1
+    const from = largest < this.largest ? largest + 1 : this.largest
+    if (from > this.reportFrom) this.reportFrom = from
   }
 
   /** The space is over: nothing is owed any more, and whatever arrives is a duplicate. */
@@ -145,6 +141,7 @@ export class ReceivedPackets {
     let i = this.spanCount - 1
     while (i >= 0 && spans[2 * i]! > packetNumber) i--
     if (i >= 0 && packetNumber <= spans[2 * i + 1]!) return false
+    if (packetNumber < this.reportFrom) this.reportFrom = packetNumber
     const above = i + 1
     const joinsBelow = i >= 0 && spans[2 * i + 1] === packetNumber - 1
     const joinsAbove = above < this.spanCount && spans[2 * above] === packetNumber + 1
