@@ -163,8 +163,8 @@ export class Connection implements ConnectionMachine {
         onRetry: (burst, datagram, header) => this.onRetry(burst, datagram, header),
         onVersionNegotiation: (burst, header, now) => this.onVersionNegotiation(burst, header, now),
         onPeerConnectionId: (bytes) => this.onPeerConnectionId(bytes),
-        onKeyUpdate: (now) => {
-          core.keyUpdates++
+        onKeyUpdate: (now, initiated) => {
+          if (initiated) core.keyUpdates++
           core.handshake.oneRtt!.keepPreviousUntil(now + 3 * core.largestPto())
         }
       },

@@ -51,7 +51,8 @@ export interface ReceiverEvents {
   readonly onVersionNegotiation: (burst: DatagramBurst, header: PacketHeader, now: number) => void
   /** The first authentic packet: its source connection ID is the one to use (RFC 9000 section 7.2). */
   readonly onPeerConnectionId: (bytes: Uint8Array) => void
-  readonly onKeyUpdate: (now: number) => void
+  /** The peer's packets have moved on to the next keys, by its own wish (`initiated`) or in answer to our update. */
+  readonly onKeyUpdate: (now: number, initiated: boolean) => void
 }
 
 export class Receiver {
@@ -166,7 +167,7 @@ export class Receiver {
         core.fail(violation(TransportError.aeadLimitReached, "too many packets failed to open"))
       return
     }
-    if (result !== OpenResult.opened) this.events.onKeyUpdate(now)
+    if (result !== OpenResult.opened) this.events.onKeyUpdate(now, result === OpenResult.peerUpdate)
     if ((first & RESERVED_SHORT) !== 0) {
       core.fail(violation(TransportError.protocolViolation, "reserved bits are set"))
       return
