@@ -75,14 +75,18 @@ const accepted = (write: Write, prepare: (pair: Pair) => void = () => {}): Pair 
   return pair
 }
 
-describe("NEG: negotiation", () => {
-  const offers = (client: number, server: number): Pair =>
-    established({
-      ...pairOptions(),
-      client: { settings: { maxPaths: client } },
-      server: { settings: { maxPaths: server } }
-    })
+const offers = (client: number, server: number): Pair =>
+  established({
+    ...pairOptions(),
+    client: { settings: { maxPaths: client } },
+    server: { settings: { maxPaths: server } }
+  })
 
+const issue = (pathId: number, sequence: number, content: number): Write => {
+  return (w) => writePathNewConnectionId(w, pathId, sequence, 0, id(content), token)
+}
+
+describe("NEG: negotiation", () => {
   it("NEG-2: only when both sides ask for it", () => {
     for (const [client, server] of [
       [0, 0],
@@ -159,15 +163,13 @@ describe("NEG: negotiation", () => {
   })
 
   it("NEG-11: the limit of active connection IDs holds for each path", () => {
-    const issue = (pathId: number, sequence: number): Write => {
-      return (w) => writePathNewConnectionId(w, pathId, sequence, 0, id(10 * pathId + sequence), token)
-    }
     const both = (pair: Pair): void => {
-      for (const pathId of [0, 1]) for (const sequence of [2, 3]) tell(pair, "client", issue(pathId, sequence))
+      for (const pathId of [0, 1])
+        for (const sequence of [2, 3]) tell(pair, "client", issue(pathId, sequence, 10 * pathId + sequence))
       assert.deepStrictEqual(pair.client.closes, [])
     }
     accepted((w) => writePing(w), both)
-    assert.strictEqual(refusal(issue(1, 4), both), TransportError.connectionIdLimit)
+    assert.strictEqual(refusal(issue(1, 4, 14), both), TransportError.connectionIdLimit)
   })
 })
 
@@ -271,13 +273,10 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
   })
 
   it("CID-4, CID-16: sequence numbers are of their path, and checked there", () => {
-    const again = (pathId: number, content: number): Write => {
-      return (w) => writePathNewConnectionId(w, pathId, 2, 0, id(content), token)
-    }
-    accepted(again(1, 2), (pair) => tell(pair, "client", again(0, 1)))
-    accepted(again(1, 1), (pair) => tell(pair, "client", again(1, 1)))
+    accepted(issue(1, 2, 2), (pair) => tell(pair, "client", issue(0, 2, 1)))
+    accepted(issue(1, 2, 1), (pair) => tell(pair, "client", issue(1, 2, 1)))
     assert.strictEqual(
-      refusal(again(1, 2), (pair) => tell(pair, "client", again(1, 1))),
+      refusal(issue(1, 2, 2), (pair) => tell(pair, "client", issue(1, 2, 1))),
       TransportError.protocolViolation
     )
     assert.strictEqual(
