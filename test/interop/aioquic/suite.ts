@@ -59,7 +59,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(program, credentials),
       ...serverCases(program, credentials),
       retryCase(program, credentials),
-      ...linkCases(program, credentials, { rebindsClient: true }),
+      ...linkCases(program, credentials, { moves: 2 }),
       {
         name: "client, ChaCha20-Poly1305",
         run: Effect.gen(function* () {

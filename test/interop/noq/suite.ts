@@ -16,8 +16,17 @@ const MB = 1024 * 1024
 const multipath = { multipath: { maxPaths: 4 } }
 
 /** Two links that differ, so that both carry something and neither is enough. */
-const fast = { mbps: 80, delay: 5, queue: 200 }
-const slow = { mbps: 40, delay: 10, queue: 200 }
+const fast: UdpRelay.DuplexOptions = { mbps: 80, delay: 5, queue: 200 }
+const slow: UdpRelay.DuplexOptions = { mbps: 40, delay: 10, queue: 200 }
+
+/** Both lose 1 %, and each is late in its own way. */
+const lossy: ReadonlyArray<UdpRelay.DuplexOptions> = [
+  { ...fast, loss: 0.01, jitter: 3 },
+  { ...slow, loss: 0.01, reorder: 0.02 }
+]
+
+/** More paths, one after the other, than IDs were allowed at first (MAX_PATH_ID has to follow). */
+const MANY = 12
 
 /** Gives noq a command and waits until it is done. */
 const command = (peer: Peer, line: string) =>
@@ -29,13 +38,13 @@ const command = (peer: Peer, line: string) =>
   })
 
 /** noq refuses while it has none of our connection IDs for the path: they come with our first packets after the handshake. */
-const openSecond = (peer: Peer, port: number) =>
+const open = (peer: Peer, port: number, id: number) =>
   Effect.gen(function* () {
     let attempts = 0
-    yield* Effect.suspend(() => command(peer, `open${" ".repeat(++attempts)}127.0.0.1:${port}`)).pipe(
+    yield* Effect.suspend(() => command(peer, `open${" ".repeat(id * 100 + ++attempts)}127.0.0.1:${port}`)).pipe(
       Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 20 })
     )
-    yield* peer.event("established 1")
+    yield* peer.event(`established ${id}`)
   })
 
 interface PathFigures {
@@ -62,10 +71,10 @@ const ourFigures = (connection: Connection): ReadonlyArray<PathFigures> =>
 /** noq acknowledges all paths on the lowest one: of its death it must notice by itself. */
 const NOTICES_DEATH = { PATH_IDLE: "500" }
 
-const cutAfter = (relay: UdpRelay.UdpRelay) =>
+const cutAfter = (link: UdpRelay.UdpRelay) =>
   Effect.andThen(
     Effect.sleep("400 millis"),
-    Effect.sync(() => relay.cut())
+    Effect.sync(() => link.cut())
   )
 
 const eventually = (condition: () => boolean, what: string) =>
@@ -91,22 +100,28 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
   const single: Program = { client: (port, verb, ...args) => client(port, verb, args), server }
 
   /** noq as the client, with its second path open; each path goes through a relay of its own to an address of our server. */
-  const twoPathClient = Effect.fnUntraced(function* (env: Record<string, string> = {}) {
+  const twoPathClient = Effect.fnUntraced(function* (
+    env: Record<string, string> = {},
+    links: ReadonlyArray<UdpRelay.DuplexOptions> = [fast, slow]
+  ) {
     const ours = yield* Ours.serve({ credentials, ...multipath })
-    const relays = [yield* relay(ours.port, fast), yield* relay(ours.port, slow)] as const
+    const relays = [yield* relay(ours.port, links[0]!), yield* relay(ours.port, links[1]!)] as const
     const peer = yield* client(relays[0].address.port, "control", [], { MULTIPATH: "1", ...env })
     const connection = yield* Effect.raceFirst(ours.next, Effect.andThen(peer.event("closed"), Effect.never))
     yield* same((yield* peer.event("session"))["multipath"], true, "multipath negotiated, says noq")
     yield* same(connection.multipath, true, "multipath negotiated")
-    yield* openSecond(peer, relays[1].address.port)
+    yield* open(peer, relays[1].address.port, 1)
     yield* eventually(() => connection.path(1)?.state === "active", "path 1 is active on our side")
     return { peer, connection, relays }
   })
 
   /** noq as the server, our client with its second path open. */
-  const twoPathServer = Effect.fnUntraced(function* (env: Record<string, string> = {}) {
+  const twoPathServer = Effect.fnUntraced(function* (
+    env: Record<string, string> = {},
+    links: ReadonlyArray<UdpRelay.DuplexOptions> = [fast, slow]
+  ) {
     const { peer, port } = yield* listening(server({}, { MULTIPATH: "1", ...env }))
-    const relays = [yield* relay(port, fast), yield* relay(port, slow)] as const
+    const relays = [yield* relay(port, links[0]!), yield* relay(port, links[1]!)] as const
     const connection = yield* Ours.connect({ credentials, port: relays[0].address.port, ...multipath })
     yield* same(connection.multipath, true, "multipath negotiated")
     const path = yield* connection.openPath({ remote: `127.0.0.1:${relays[1].address.port}` })
@@ -120,16 +135,18 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
     action: (
       world: Effect.Success<ReturnType<typeof twoPathClient>>
     ) => Effect.Effect<string | void, unknown, Scope.Scope>,
-    env?: Record<string, string>
-  ): Case => ({ name: `client with two paths, ${name}`, run: Effect.flatMap(twoPathClient(env), action) })
+    env?: Record<string, string>,
+    links?: Parameters<typeof twoPathClient>[1]
+  ): Case => ({ name: `client with two paths, ${name}`, run: Effect.flatMap(twoPathClient(env, links), action) })
 
   const withServer = (
     name: string,
     action: (
       world: Effect.Success<ReturnType<typeof twoPathServer>>
     ) => Effect.Effect<string | void, unknown, Scope.Scope>,
-    env?: Record<string, string>
-  ): Case => ({ name: `server with two paths, ${name}`, run: Effect.flatMap(twoPathServer(env), action) })
+    env?: Record<string, string>,
+    links?: Parameters<typeof twoPathServer>[1]
+  ): Case => ({ name: `server with two paths, ${name}`, run: Effect.flatMap(twoPathServer(env, links), action) })
 
   const multipathCases: ReadonlyArray<Case> = [
     withClient("receives 10 MB over both", ({ connection, peer }) =>
@@ -248,6 +265,101 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
         yield* Ours.put(connection, MB)
       })
     ),
+    withClient(
+      "receives and sends 2 MB, 1 % lost on both",
+      ({ connection, peer }) =>
+        Effect.gen(function* () {
+          yield* command(peer, `get ${2 * MB}`)
+          yield* command(peer, `put ${2 * MB}`)
+          return yield* shared(ourFigures(connection), "sent", 0.1)
+        }),
+      {},
+      lossy
+    ),
+    withServer(
+      "sends and receives 2 MB, 1 % lost on both",
+      ({ connection }) =>
+        Effect.gen(function* () {
+          yield* Ours.get(connection, 2 * MB)
+          yield* Ours.put(connection, 2 * MB)
+          return yield* shared(ourFigures(connection), "sent", 0.1)
+        }),
+      {},
+      lossy
+    ),
+    withClient("the port of its second path changes", ({ connection, peer, relays }) =>
+      Effect.gen(function* () {
+        const path = connection.path(1)!
+        const before = path.remote.port
+        yield* command(peer, `put ${MB}`)
+        yield* relays[1].rebind
+        yield* command(peer, `put ${2 * MB}`)
+        yield* expect(path.remote.port !== before, `path 1 still goes to port ${before}`)
+        yield* command(peer, `get ${2 * MB}`)
+        yield* same(path.state, "active", "its state")
+      })
+    ),
+    withServer("the port of our second path changes", ({ connection, path, relays }) =>
+      Effect.gen(function* () {
+        yield* Ours.put(connection, MB)
+        yield* relays[1].rebind
+        yield* Ours.put(connection, 2 * MB)
+        const before = path.stats.bytesReceived
+        yield* Ours.get(connection, 2 * MB)
+        const received = path.stats.bytesReceived - before
+        yield* expect(received > 0.1 * MB, `${received} bytes over path 1 after the move`)
+      })
+    ),
+    withClient(`opens and closes ${MANY} paths`, ({ peer, relays }) =>
+      Effect.gen(function* () {
+        for (let id = 1; id <= MANY; id++) {
+          if (id > 1) {
+            yield* open(peer, relays[1].address.port, id)
+          }
+          yield* command(peer, `put ${100_000 + id}`)
+          yield* command(peer, `close ${id}`)
+          yield* peer.event(`discarded ${id}`)
+        }
+        yield* command(peer, `get ${MB}`)
+      })
+    ),
+    withServer(`we open and close ${MANY} paths`, ({ connection, path, peer, relays }) =>
+      Effect.gen(function* () {
+        let current = path
+        for (let id = 1; id <= MANY; id++) {
+          if (id > 1) {
+            current = yield* connection.openPath({ remote: `127.0.0.1:${relays[1].address.port}` })
+            yield* current.validated
+          }
+          yield* same(current.id, id, "its ID")
+          yield* Ours.put(connection, 100_000)
+          yield* current.close()
+          yield* peer.event(`discarded ${id}`)
+        }
+        yield* Ours.get(connection, MB)
+      })
+    ),
+    withServer("datagrams on a path of our choice", ({ connection, peer }) =>
+      Effect.gen(function* () {
+        const before = connection.path(1)!.stats.packetsSent
+        for (let i = 0; i < 20; i++) yield* connection.sendDatagram(new Uint8Array(500), { path: 1 })
+        yield* Ours.get(connection, 1000)
+        const sent = connection.path(1)!.stats.packetsSent - before
+        yield* expect(sent >= 10, `${sent} packets left on path 1`)
+        return `${peer.events.length} events`
+      })
+    ),
+    withClient(
+      "its backup path takes over when the other dies",
+      ({ connection, peer, relays }) =>
+        Effect.gen(function* () {
+          yield* command(peer, "status 1 backup")
+          yield* connection.path(1)!.setStatus("backup")
+          yield* Effect.all([command(peer, `get ${5 * MB}`), cutAfter(relays[0])], { concurrency: 2 })
+          yield* command(peer, `put ${MB}`)
+        }),
+      NOTICES_DEATH
+    ),
     withServer(
       "the path that carries most dies while we send",
       ({ connection, relays }) =>
@@ -293,7 +405,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(single, credentials),
       ...serverCases(single, credentials),
       retryCase(single, credentials),
-      ...linkCases(single, credentials, { rebindsClient: true }),
+      ...linkCases(single, credentials, { moves: 2 }),
       {
         name: "client, its keys and ours change",
         run: Effect.gen(function* () {

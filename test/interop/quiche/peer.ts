@@ -38,12 +38,17 @@ const say = (event: string, fields: object = {}): void => {
   process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`)
 }
 
-const sendPattern = async (stream: Duplex, length: number): Promise<void> => {
-  for (const piece of pieces(length)) {
-    if (!stream.write(piece)) await new Promise((resolve) => stream.once("drain", resolve))
+/** Writes with the patience of the stream. The FIN rides on the last bytes: quiche does not repeat an empty frame with FIN that was lost. */
+const sendAll = async (stream: Duplex, all: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> => {
+  let last: Uint8Array | undefined
+  for await (const piece of all) {
+    if (last !== undefined && !stream.write(last)) await new Promise((resolve) => stream.once("drain", resolve))
+    last = piece
   }
-  stream.end()
+  stream.end(last)
 }
+
+const sendPattern = (stream: Duplex, length: number): Promise<void> => sendAll(stream, pieces(length))
 
 const readAll = async (stream: Duplex): Promise<Buffer> => {
   const chunks: Array<Buffer> = []
@@ -66,15 +71,16 @@ const answer = async (session: Session, stream: Duplex): Promise<void> => {
   if (command === "GET") return sendPattern(stream, Number(first))
   if (command === "CLOSE") return void session.close(Number(first), words.join(" "))
   if (command === "PUT") {
-    const hash = createHash("sha256").update(rest)
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) hash.update(next.value)
+    const hash = createHash("sha256")
+    for await (const bytes of following(rest, iterator)) hash.update(bytes)
     return void stream.end(hash.digest("hex"))
   }
-  if (rest.length > 0) stream.write(rest)
-  for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
-    if (!stream.write(next.value)) await new Promise((resolve) => stream.once("drain", resolve))
-  }
-  stream.end()
+  return sendAll(stream, following(rest, iterator))
+}
+
+async function* following(first: Uint8Array, rest: AsyncIterator<Buffer>): AsyncGenerator<Uint8Array> {
+  if (first.length > 0) yield first
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
 }
 
 const serve = async (certificate: string, privateKey: string, idle: string): Promise<void> => {
@@ -83,6 +89,7 @@ const serve = async (certificate: string, privateKey: string, idle: string): Pro
     cert: readFileSync(certificate),
     key: readFileSync(privateKey),
     maxIdleTimeoutMs: Number(idle),
+    disableActiveMigration: false,
     disableRetry: process.env["RETRY"] !== "1"
   })
   server.on("error", (error) => say("error", { message: error.message }))

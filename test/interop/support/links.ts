@@ -30,11 +30,11 @@ const HANDSHAKES = 10
 const badly = { mbps: 50, delay: 5, loss: 0.3 }
 const patient = { handshakeTimeout: "60 seconds" } as const
 
-/** `rebindsClient`: the peer's server follows a client whose address changes. */
+/** `moves`: how often the peer's server follows a client whose address changes. */
 export const linkCases = (
   program: Program,
   credentials: Credentials,
-  abilities: { readonly rebindsClient: boolean }
+  abilities: { readonly moves: 1 | 2 }
 ): ReadonlyArray<Case> => {
   const asClient = (name: string, options: UdpRelay.DuplexOptions, verb: string): Case => ({
     name: `client, ${name}`,
@@ -61,8 +61,8 @@ export const linkCases = (
     })
   })
 
-  const rebindsClient: Case = {
-    name: "server, it follows us to another port",
+  const follows: Case = {
+    name: abilities.moves === 1 ? "server, it follows us to another port" : "server, it follows us to two other ports",
     run: Effect.gen(function* () {
       const { port } = yield* listening(program.server())
       const between = yield* relay(port, { mbps: 50, delay: 5 })
@@ -70,8 +70,9 @@ export const linkCases = (
       yield* Ours.put(connection, MB)
       yield* between.rebind
       yield* Ours.put(connection, MB)
-      const moves = Effect.andThen(Effect.sleep("200 millis"), between.rebind)
-      yield* Effect.all([Ours.get(connection, 5 * MB), moves], { concurrency: 2 })
+      const moves = Effect.andThen(Effect.sleep("200 millis"), abilities.moves === 2 ? between.rebind : Effect.void)
+      yield* Effect.all([Ours.put(connection, 5 * MB), moves], { concurrency: 2 })
+      yield* Ours.get(connection, MB)
     })
   }
 
@@ -101,7 +102,7 @@ export const linkCases = (
         yield* same((yield* peer.event("done"))["ok"], true, "transfer")
       })
     },
-    ...(abilities.rebindsClient ? [rebindsClient] : []),
+    follows,
     {
       name: `client, ${HANDSHAKES} handshakes, 30 % lost`,
       limit: "2 minutes",
