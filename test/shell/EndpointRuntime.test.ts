@@ -42,6 +42,7 @@ class FakeMachine implements EndpointMachine {
   }
   stats = () => ({
     connections: 0,
+    routes: 0,
     datagramsReceived: 0,
     datagramsDropped: 0,
     versionNegotiationsSent: 0,

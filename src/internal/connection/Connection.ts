@@ -84,8 +84,9 @@ export class Connection implements ConnectionMachine {
   /** Whether the endpoint has it on its list of connections to poll, and its datagrams of the burst that is worked off. */
   queued = false
   inbox = 0
-  /** Deadline that the endpoint's heap knows of; Infinity: none. */
+  /** Deadline that the endpoint's heap knows of, Infinity if none, and its place there. */
   armed = Infinity
+  place = -1
   heapIndex = 0
   private readonly options: ConnectionOptions
   private readonly receiver: Receiver

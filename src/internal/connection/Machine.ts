@@ -141,6 +141,8 @@ export interface ConnectMachineOptions {
 
 export interface EndpointStats {
   readonly connections: number
+  /** Connection IDs, reset tokens and deadlines that lead to connections. */
+  readonly routes: number
   readonly datagramsReceived: number
   /** Dropped before any connection: unknown ID, malformed, limits. */
   readonly datagramsDropped: number

@@ -31,6 +31,11 @@ export class ConnectionIdTable<A> {
     this.resetKey = random(32)
   }
 
+  /** IDs that lead somewhere, those that clients chose included. */
+  get size(): number {
+    return this.routes.size + this.initial.size
+  }
+
   /** A fresh ID. With `bind` the connection of the first one is told later, when it exists. */
   issue(connection: A | undefined, pathId: number, sequence: number): Route<A> {
     let bytes = this.random(CONNECTION_ID_LENGTH).slice()

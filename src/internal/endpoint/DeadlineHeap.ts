@@ -1,12 +1,12 @@
 /**
- * Deadlines of many connections, lazily: an entry moves when its deadline comes nearer, and otherwise only when it comes up.
- * Most deadlines move back with every packet, and that costs nothing here. A binary heap with one entry per item.
+ * Deadlines of many connections, lazily: an entry is only moved back when it comes up. Most deadlines move back with every
+ * packet, and that costs nothing here. Each item has one entry, so that one that is gone leaves none.
  */
 export interface Timed {
   /** Time this item is in the heap for; Infinity: not in it. Owned by the heap. */
   armed: number
-  /** Place in the heap. Owned by the heap. */
-  heapIndex: number
+  /** Where in the heap it is. Owned by the heap. */
+  place: number
   readonly nextTimeout: () => number
 }
 
@@ -27,11 +27,11 @@ export class DeadlineHeap<A extends Timed> {
     const deadline = item.nextTimeout()
     if (deadline >= item.armed) return
     if (item.armed === Infinity) {
-      item.heapIndex = this.items.length
+      item.place = this.items.length
       this.items.push(item)
     }
     item.armed = deadline
-    this.rise(item.heapIndex)
+    this.rise(item)
   }
 
   /** The next item whose deadline is really over, or undefined. Those whose deadline has moved back go in again. */
@@ -39,61 +39,58 @@ export class DeadlineHeap<A extends Timed> {
     while (this.items.length > 0 && this.items[0]!.armed <= now) {
       const item = this.items[0]!
       const deadline = item.nextTimeout()
-      if (deadline <= now || deadline === Infinity) {
-        this.remove(item)
-        if (deadline <= now) return item
-      } else {
+      if (deadline > now && deadline !== Infinity) {
         item.armed = deadline
-        this.sink(0)
+        this.sink(item)
+        continue
       }
+      this.remove(item)
+      if (deadline <= now) return item
     }
     return undefined
   }
 
-  /** Takes an item out: it is gone, and nothing may hold it. */
   remove(item: A): void {
     if (item.armed === Infinity) return
-    const { items } = this
-    const at = item.heapIndex
     item.armed = Infinity
-    const last = items.pop()!
+    const last = this.items.pop()!
     if (last === item) return
-    items[at] = last
-    last.heapIndex = at
-    this.rise(at)
-    this.sink(last.heapIndex)
+    last.place = item.place
+    this.items[last.place] = last
+    this.rise(last)
+    this.sink(last)
   }
 
-  private rise(from: number): void {
+  private rise(item: A): void {
     const { items } = this
-    const item = items[from]!
-    let at = from
+    let at = item.place
     while (at > 0) {
-      const parent = items[(at - 1) >> 1]!
-      if (parent.armed <= item.armed) break
-      items[at] = parent
-      parent.heapIndex = at
-      at = (at - 1) >> 1
+      const parent = (at - 1) >> 1
+      const above = items[parent]!
+      if (above.armed <= item.armed) break
+      items[at] = above
+      above.place = at
+      at = parent
     }
     items[at] = item
-    item.heapIndex = at
+    item.place = at
   }
 
-  private sink(from: number): void {
+  private sink(item: A): void {
     const { items } = this
-    const item = items[from]!
-    let at = from
+    const count = items.length
+    let at = item.place
     for (;;) {
       let child = 2 * at + 1
-      if (child >= items.length) break
-      if (child + 1 < items.length && items[child + 1]!.armed < items[child]!.armed) child++
-      const next = items[child]!
-      if (next.armed >= item.armed) break
-      items[at] = next
-      next.heapIndex = at
+      if (child >= count) break
+      if (child + 1 < count && items[child + 1]!.armed < items[child]!.armed) child++
+      const below = items[child]!
+      if (below.armed >= item.armed) break
+      items[at] = below
+      below.place = at
       at = child
     }
     items[at] = item
-    item.heapIndex = at
+    item.place = at
   }
 }

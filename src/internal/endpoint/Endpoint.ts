@@ -174,6 +174,7 @@ export class Endpoint implements EndpointMachine {
     const { received, dropped, versionNegotiations, resets, refused } = this.counters
     return {
       connections: this.connections.size,
+      routes: this.ids.size + this.resetTokens.size + this.deadlines.size,
       datagramsReceived: received,
       datagramsDropped: dropped,
       versionNegotiationsSent: versionNegotiations,
@@ -355,6 +356,7 @@ export class Endpoint implements EndpointMachine {
       onWake: (self) => this.markDirty(self),
       onDiscarded: (self) => {
         this.connections.delete(self)
+        this.deadlines.remove(self)
         this.deadlines.remove(self)
         for (const step of discard) step()
       },

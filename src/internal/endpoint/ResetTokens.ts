@@ -13,6 +13,10 @@ export class ResetTokens<A> {
     this.key = random(32)
   }
 
+  get size(): number {
+    return this.owners.size
+  }
+
   add(token: Uint8Array, owner: A): void {
     this.owners.set(this.hash(token), owner)
   }
