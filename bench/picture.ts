@@ -55,7 +55,7 @@ text { fill: #e6edf3 }
 .mine { fill: #4f8ff7 }
 }
 </style>
-<text class="title" x="16" y="24">One stream of 200 MB, download, loopback: Gbit/s</text>
+<text class="title" x="16" y="24">One stream, download, loopback: Gbit/s</text>
 <text class="note" x="16" y="42">Medians of interleaved rounds, one core a process. Red: what sockets and encryption alone reach in that lane.</text>
 ${rows.join("\n")}
 <text class="note" x="16" y="${height - 10}">${escape(machine)}</text>
