@@ -32,7 +32,7 @@ import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
 import { numericAddress, resolve } from "./internal/runtime/Resolve.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
-import { PacketProtection } from "./PacketProtection.ts"
+import * as PacketProtection from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, BadConfig, ConnectionClosed, QuicError } from "./QuicError.ts"
@@ -161,7 +161,8 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   const bindOptions = {
     receiveBuffer: config.socketReceiveBuffer,
     sendBuffer: config.socketSendBuffer,
-    addresses: runtime.book
+    addresses: runtime.book,
+    lane: config.lane
   }
   const accepted = new AcceptQueue<ConnectionImpl>()
   const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions)
@@ -181,7 +182,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       settings: QuicConfig.toSettings(config),
       tls,
       serveAlpn,
-      protection: yield* PacketProtection,
+      protection: yield* PacketProtection.forLane(config.lane),
       scheduler: yield* PathScheduler,
       congestion: yield* CongestionControl,
       random,

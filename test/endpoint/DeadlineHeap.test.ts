@@ -4,7 +4,7 @@ import { Prng } from "../../src/testing/SimulatorCore.ts"
 
 class Item implements Timed {
   armed = Infinity
-  heapIndex = 0
+  place = 0
   deadline = Infinity
   nextTimeout = (): number => this.deadline
 }

@@ -57,9 +57,10 @@ export class SlabSink implements TransmitSink {
     return more
   }
 
-  /** The socket bound to this address. */
+  /** The socket bound to this address, or else one that covers it. */
   find(local: Address): BoundSocket | undefined {
     for (const socket of this.sockets) if (sameAddress(socket.local, local)) return socket
+    for (const socket of this.sockets) if (socket.covers?.(local) === true) return socket
     return undefined
   }
 
