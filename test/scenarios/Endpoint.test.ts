@@ -1,6 +1,5 @@
 /** An endpoint with many connections, and what strangers can make it do and keep (RFC 9000 sections 8.1, 10.3, 21). */
 import { assert, describe, it } from "@effect/vitest"
-import { DeadlineHeap } from "../../src/internal/endpoint/DeadlineHeap.ts"
 import { Simulator } from "../../src/testing/SimulatorCore.ts"
 import { capture, sendRaw } from "../support/Hostile.ts"
 import { Node, Pair, pattern } from "../support/Machines.ts"
@@ -195,48 +194,5 @@ describe("RFC 9000 8.1, 21: state for strangers is bounded", () => {
     pair.run(pair.simulator.now + 100)
     assert.isAtMost(answers.filter(({ to }) => to === from).length, 8 * 64)
     assert.isAbove(answers.filter(({ to }) => to === from).length, 63)
-  })
-})
-
-describe("DeadlineHeap", () => {
-  it("gives what is due in time, as a plain list does, while deadlines move and items leave", () => {
-    const simulator = new Simulator({ seed: 3 })
-    const { random } = simulator
-    const heap = new DeadlineHeap<{ armed: number; place: number; at: number; nextTimeout: () => number }>()
-    const items = Array.from({ length: 50 }, () => {
-      const item = { armed: Infinity, place: -1, at: Infinity, nextTimeout: () => item.at }
-      return item
-    })
-    let now = 0
-    for (let step = 0; step < 20_000; step++) {
-      const item = items[random.int(items.length)]!
-      const choice = random.int(10)
-      if (choice < 5) {
-        item.at = now + random.int(100)
-        heap.arm(item)
-      } else if (choice < 6) {
-        item.at = Infinity
-        heap.remove(item)
-      } else if (choice < 7) {
-        // Moves back without a word: found out when it comes up.
-        item.at = Math.max(item.at, now + random.int(200))
-        heap.arm(item)
-      } else {
-        now += random.int(20)
-        const due: Array<number> = []
-        for (let next = heap.pop(now); next !== undefined; next = heap.pop(now)) {
-          due.push(items.indexOf(next))
-          next.at = Infinity
-        }
-        assert.strictEqual(new Set(due).size, due.length)
-        assert.isTrue(items.every(({ at }) => at > now))
-      }
-      const earliest = Math.min(...items.map(({ at }) => at))
-      assert.isAtMost(heap.next, earliest)
-      assert.isAtMost(heap.size, items.filter(({ armed }) => armed !== Infinity).length)
-    }
-    for (const item of items) heap.remove(item)
-    assert.strictEqual(heap.size, 0)
-    assert.strictEqual(heap.next, Infinity)
   })
 })

@@ -87,7 +87,6 @@ export class Connection implements ConnectionMachine {
   /** Deadline that the endpoint's heap knows of, Infinity if none, and its place there. */
   armed = Infinity
   place = -1
-  heapIndex = 0
   private readonly options: ConnectionOptions
   private readonly receiver: Receiver
   private readonly sender: Sender

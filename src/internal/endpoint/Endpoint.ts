@@ -357,7 +357,6 @@ export class Endpoint implements EndpointMachine {
       onDiscarded: (self) => {
         this.connections.delete(self)
         this.deadlines.remove(self)
-        this.deadlines.remove(self)
         for (const step of discard) step()
       },
       now
