@@ -18,6 +18,12 @@ const links = [
   { mbps: 30, delay: 3, queue: 30 }
 ]
 
+/** A server learns where a path behind a translator leads by what comes over it. */
+const probeAll = (pair: Pair): void => {
+  for (const { id, open } of pair.connection.paths) if (open) pair.connection.probePath(id, pair.simulator.now)
+  pair.connection.wake()
+}
+
 /** One run. What it did is in the message of whatever fails. */
 const run = (seed: number): void => {
   const random = new Prng(seed, "operations")
@@ -91,13 +97,12 @@ const run = (seed: number): void => {
       pair.run(pair.simulator.now + random.int(120))
     }
     for (const link of pair.links) link.set({ up: true, loss: 0, reorder: 0, duplicate: 0, mtu: 1500 })
+    probeAll(pair)
     pair.until(() => up.finished && down.finished, pair.simulator.now + 40_000, 20)
     assert.deepStrictEqual([...pair.client.closes, ...pair.server.closes], [])
     intact(up, BYTES, "to the server")
     intact(down, BYTES, "to the client")
-    // A server learns where a path behind a translator leads by what comes over it.
-    for (const { id, open } of pair.connection.paths) if (open) pair.connection.probePath(id, pair.simulator.now)
-    pair.connection.wake()
+    probeAll(pair)
     // Everything is settled: validation, discards, MTU probes, repeats. Then only keep-alives may be heard.
     pair.run(pair.simulator.now + 40_000)
     let sent = 0
