@@ -25,7 +25,7 @@ const joined = (datagrams: ReadonlyArray<{ readonly bytes: Uint8Array }>): strin
   Buffer.concat(datagrams.map(({ bytes }) => bytes)).toString("hex")
 
 /** Whether a socket covers this host with its own port, or one nearby. */
-const at = (socket: UdpSocket.BoundSocket, host: string, by = 0) =>
+const covers = (socket: UdpSocket.BoundSocket, host: string, by = 0) =>
   socket.covers?.(socket.addresses.intern(host, socket.local.port + by))
 
 /** How many descriptors this process has. */
@@ -166,11 +166,11 @@ describe("native sockets: wildcards", () => {
     native(
       Effect.gen(function* () {
         const [four, both] = [yield* bind({ host: "0.0.0.0", port: 0 }), yield* bind({ host: "::", port: 0 })]
-        assert.isTrue(at(four, "192.0.2.1"))
-        assert.isFalse(at(four, "2001:db8::1"))
-        assert.isFalse(at(four, "192.0.2.1", 1))
-        assert.isTrue(at(both, "192.0.2.1"))
-        assert.isTrue(at(both, "2001:db8::1"))
+        assert.isTrue(covers(four, "192.0.2.1"))
+        assert.isFalse(covers(four, "2001:db8::1"))
+        assert.isFalse(covers(four, "192.0.2.1", 1))
+        assert.isTrue(covers(both, "192.0.2.1"))
+        assert.isTrue(covers(both, "2001:db8::1"))
         assert.isUndefined((yield* bind()).covers)
       })
     )
@@ -224,6 +224,32 @@ describe("native sockets: bad input and faults", () => {
         assert.strictEqual(descriptors(), before)
       })
     )
+  )
+
+  live("bytes that are not there never reach the system, whatever the offsets", () =>
+    Effect.gen(function* () {
+      const { MAX_DATAGRAM, sendApart, sendTrain } = yield* Effect.promise(
+        () => import("../../src/internal/runtime/native/SendMessages.ts")
+      )
+      const bytes = new Uint8Array(2048)
+      const edges = [-(2 ** 31), -1, 0, 1, 1199, 2047, 2048, 2049, 65_536, 2 ** 31, 2 ** 53, NaN, Infinity, -Infinity]
+      // No descriptor: what passes the checks here ends as EBADF.
+      const none = BigInt.asUintN(64, -1n)
+      for (const at of edges) {
+        for (const end of edges) {
+          for (const segment of edges) {
+            const inside = at >= 0 && end >= at && end <= bytes.length
+            if (inside) assert.strictEqual(sendTrain(none, bytes, at, end, segment), 9)
+            else assert.throws(() => sendTrain(none, bytes, at, end, segment), RangeError)
+            if (inside && end > at && segment >= 1 && segment <= MAX_DATAGRAM) {
+              assert.strictEqual(sendApart(none, bytes, at, end, segment), -9)
+            } else {
+              assert.throws(() => sendApart(none, bytes, at, end, segment), RangeError)
+            }
+          }
+        }
+      }
+    })
   )
 
   live("nobody else may share the port, asking for it or not (SO_REUSEADDR)", () =>

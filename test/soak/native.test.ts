@@ -1,0 +1,44 @@
+import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { skipped } from "../native/support.ts"
+import { runWorker } from "../native/workers.ts"
+
+const script = fileURLToPath(new URL("../native/fixtures/storm.ts", import.meta.url))
+
+interface Outcome {
+  /** MB after each of the four rounds. */
+  readonly memory: ReadonlyArray<number>
+  readonly descriptors: ReadonlyArray<number>
+}
+
+const storm = (what: "keys" | "sockets" | "connections", times: number): Outcome => {
+  const { stdout, stderr, status, signal } = spawnSync(process.execPath, ["--expose-gc", script, what, String(times)], {
+    encoding: "utf8"
+  })
+  assert.strictEqual(status, 0, `${signal} ${stderr}`)
+  console.log(what, stdout)
+  return JSON.parse(stdout) as Outcome
+}
+
+const steady = ({ memory, descriptors }: Outcome): void => {
+  // The first round pays for compiled code, and for what is kept for reuse.
+  assert.isBelow(memory[3]! - memory[1]!, 15, memory.join(" "))
+  assert.strictEqual(descriptors[3], descriptors[1])
+}
+
+describe("native code, long and under garbage collections: no crash, no leak", () => {
+  it.skipIf(skipped)("packet keys that nobody closes, slabs that nobody keeps", () => steady(storm("keys", 10_000)))
+
+  it.skipIf(skipped)("sockets that come and go", () => steady(storm("sockets", 2000)))
+
+  it.skipIf(skipped)("10,000 connections", () => steady(storm("connections", 2500)))
+
+  it.skipIf(skipped)("workers that start and end", async () => {
+    const before = process.memoryUsage.rss()
+    for (let i = 0; i < 20; i++) {
+      for (const end of ["return", "terminate", "exit", "throw"] as const) assert.isAbove(await runWorker(end), 0, end)
+    }
+    assert.isBelow((process.memoryUsage.rss() - before) / 1024 / 1024, 200)
+  })
+})
