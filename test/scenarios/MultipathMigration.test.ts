@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { writePathChallenge, writePing } from "../../src/internal/wire/FrameWriter.ts"
 import { type Nat } from "../../src/testing/SimulatorCore.ts"
 import { forge, frames, sendRaw } from "../support/Hostile.ts"
-import { Pair } from "../support/Machines.ts"
+import { Drain, Pair, pump } from "../support/Machines.ts"
 import {
   awaitPath,
   closePath,
@@ -109,6 +109,20 @@ describe("VAL-6: a NAT forgets one path of two", () => {
       assert.strictEqual(pair.client.closes.length + pair.server.closes.length, 0)
       assert.isAbove(eventsOf(pair.server, "migrated").length, 3)
     }
+  })
+
+  it("RFC 9000 4.1: a sender that waits for credit is heard from, so that the credit finds the way", () => {
+    const { pair, nats } = behindNats({ settings: { maxStreamWindow: 512 * 1024, maxConnectionWindow: 512 * 1024 } })
+    const stream = pair.connection.streams.open(false)!
+    pump(pair.connection, stream, MB)
+    pair.run(pair.simulator.now + 2000)
+    assert.isAbove(pair.connection.streams.queuedBytes, 0)
+    for (const nat of nats) nat.rebind()
+    // Only now the application reads: MAX_DATA and MAX_STREAM_DATA go to where nobody is any more.
+    const drain = new Drain(pair.accepted, pair.accepted.streams.accept(false)!)
+    const done = pair.until(() => drain.finished, pair.simulator.now + 5000)
+    assert.isAtLeast(done, 0)
+    assert.strictEqual(drain.wrong, -1)
   })
 
   it("a rebinding that the path does not survive leaves the transfer to the other path", () => {

@@ -8,6 +8,8 @@ import { type ConnectionCore } from "./Core.ts"
 import { type PathControl } from "./PathControl.ts"
 import { type Sender } from "./Sender.ts"
 
+/** ms between signs of life of a sender that waits for credit. */
+const BLOCKED_REMINDER = 1000
 /** Timers of one path that may run out together: more would mean that one makes no progress. */
 const MAX_ROUNDS = 4
 
@@ -18,6 +20,7 @@ export class Timers {
   private readonly pathControl: PathControl
   private readonly startedAt: number
   private keepAliveAt: number
+  private remindedAt: number
 
   constructor(core: ConnectionCore, sender: Sender, closing: Closing, pathControl: PathControl, now: number) {
     this.core = core
@@ -26,6 +29,7 @@ export class Timers {
     this.pathControl = pathControl
     this.startedAt = now
     this.keepAliveAt = now
+    this.remindedAt = now
   }
 
   /** ms; 0: none. The lower of both sides' wishes (RFC 9000 section 10.1). */
@@ -46,12 +50,29 @@ export class Timers {
     return Math.max(core.idleSince, this.keepAliveAt) + core.settings.keepAlive
   }
 
+  /**
+   * Data waits, nothing is on its way: only the peer can end that, by giving credit. It may not reach us, for one because a
+   * translator forgot where we are, so it hears from us now and then (RFC 9000 section 4.1).
+   */
+  private reminderDeadline(): number {
+    const { core } = this
+    if (!core.confirmed || core.streams.queuedBytes === 0) return Infinity
+    let last = this.remindedAt
+    for (const path of core.paths.all) {
+      if (!path.open) continue
+      if (path.recovery.sent(Space.application)?.ackElicitingOutstanding !== 0) return Infinity
+      last = Math.max(last, path.lastSent, path.lastReceived)
+    }
+    return last + BLOCKED_REMINDER
+  }
+
   next(): number {
     const { core } = this
     if (!core.open) return core.state === "closed" ? Infinity : this.closing.deadline
     let next = Math.min(
       this.idleDeadline(),
       this.keepAliveDeadline(),
+      this.reminderDeadline(),
       core.paths.nextDiscard(),
       core.paths.strandedDeadline,
       this.sender.pacingDeadline
@@ -83,6 +104,10 @@ export class Timers {
     }
     if (now >= this.keepAliveDeadline()) {
       this.keepAliveAt = now
+      core.pingPending = true
+    }
+    if (now >= this.reminderDeadline()) {
+      this.remindedAt = now
       core.pingPending = true
     }
     for (const path of core.paths.all) {
