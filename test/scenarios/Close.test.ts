@@ -236,20 +236,20 @@ describe("RFC 9000 10.2.3: close during the handshake", () => {
   })
 })
 
-describe("RFC 9000 10.3: stateless reset", () => {
-  const gone = (): Pair => {
-    const pair = established()
-    exchange(pair, 10_000, 1000, "before")
-    pair.run(pair.simulator.now + 200)
-    pair.server.tap = () => false
-    pair.accepted.close(1, "never heard", pair.simulator.now)
-    pair.run(pair.simulator.now + 5000)
-    assert.strictEqual(pair.server.endpoint.stats().connections, 0)
-    assert.strictEqual(pair.connection.state, "established")
-    pair.server.tap = undefined
-    return pair
-  }
+const gone = (): Pair => {
+  const pair = established()
+  exchange(pair, 10_000, 1000, "before")
+  pair.run(pair.simulator.now + 200)
+  pair.server.tap = () => false
+  pair.accepted.close(1, "never heard", pair.simulator.now)
+  pair.run(pair.simulator.now + 5000)
+  assert.strictEqual(pair.server.endpoint.stats().connections, 0)
+  assert.strictEqual(pair.connection.state, "established")
+  pair.server.tap = undefined
+  return pair
+}
 
+describe("RFC 9000 10.3: stateless reset", () => {
   it("a packet for a connection that is forgotten is answered by a reset, which ends the peer at once", () => {
     const pair = gone()
     const sent = capture(pair.client)

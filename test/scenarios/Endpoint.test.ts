@@ -94,28 +94,28 @@ describe("An endpoint with many connections", () => {
   })
 })
 
-describe("RFC 9000 8.1, 21: state for strangers is bounded", () => {
-  const flood = (options: ConstructorParameters<typeof Pair>[0], count: number): Pair => {
-    const pair = new Pair(options)
-    establish(pair)
-    const real = pair.client.tap
-    const initials = capture(pair.client)
-    const before = pair.client.tap!
-    pair.client.tap = (...datagram) => before(...datagram) && false
-    const connections = Array.from({ length: count }, () => pair.client.connect(pair.server))
-    pair.run(pair.simulator.now + 1)
-    const first = initials.slice()
-    for (const connection of connections) connection.close(0, "", pair.simulator.now)
-    pair.run(pair.simulator.now + 1)
-    pair.client.tap = real
-    assert.strictEqual(first.length, count)
-    first.forEach(({ bytes }, i) => {
-      const from = pair.simulator.addresses.intern(`172.16.${i >> 8}.${i & 255}`, 1000 + i)
-      sendRaw(pair.simulator, from, pair.server.addresses[0]!, bytes)
-    })
-    return pair
-  }
+const flood = (options: ConstructorParameters<typeof Pair>[0], count: number): Pair => {
+  const pair = new Pair(options)
+  establish(pair)
+  const real = pair.client.tap
+  const initials = capture(pair.client)
+  const before = pair.client.tap!
+  pair.client.tap = (...datagram) => before(...datagram) && false
+  const connections = Array.from({ length: count }, () => pair.client.connect(pair.server))
+  pair.run(pair.simulator.now + 1)
+  const first = initials.slice()
+  for (const connection of connections) connection.close(0, "", pair.simulator.now)
+  pair.run(pair.simulator.now + 1)
+  pair.client.tap = real
+  assert.strictEqual(first.length, count)
+  first.forEach(({ bytes }, i) => {
+    const from = pair.simulator.addresses.intern(`172.16.${i >> 8}.${i & 255}`, 1000 + i)
+    sendRaw(pair.simulator, from, pair.server.addresses[0]!, bytes)
+  })
+  return pair
+}
 
+describe("RFC 9000 8.1, 21: state for strangers is bounded", () => {
   it("first flights from spoofed addresses: no more handshakes than the limit, the others are counted as refused", () => {
     const pair = flood({ server: { maxHandshakes: 20, settings: { handshakeTimeout: 2000 } } }, 300)
     let bytes = 0

@@ -24,7 +24,7 @@ const key = ed25519FromSeed(new Uint8Array(32).fill(9))
 const longChain: Identity = {
   certificates: Array.from(
     { length: 10 },
-    (_, i) =>
+    (_unused, i) =>
       issueCertificate({
         key,
         subject: `server ${i}`,
@@ -187,6 +187,14 @@ const answer = (pair: Pair, bytes: Uint8Array, wait = 50): void => {
   pair.run(pair.simulator.now + wait)
 }
 
+const negotiation = (bytes: Uint8Array, first: PacketHeader, versions: ReadonlyArray<number>): Uint8Array =>
+  encodeVersionNegotiation(
+    bytesOf(bytes, first.scidStart, first.scidLength),
+    bytesOf(bytes, first.dcidStart, first.dcidLength),
+    versions,
+    0
+  )
+
 describe("RFC 9000 6: version negotiation", () => {
   it("a client of an unknown version is told which ones there are, if its datagram is large enough", () => {
     const pair = established()
@@ -215,14 +223,6 @@ describe("RFC 9000 6: version negotiation", () => {
     assert.strictEqual(pair.server.endpoint.stats().versionNegotiationsSent, 1)
     assert.strictEqual(pair.server.endpoint.stats().connections, 1)
   })
-
-  const negotiation = (bytes: Uint8Array, first: PacketHeader, versions: ReadonlyArray<number>): Uint8Array =>
-    encodeVersionNegotiation(
-      bytesOf(bytes, first.scidStart, first.scidLength),
-      bytesOf(bytes, first.dcidStart, first.dcidLength),
-      versions,
-      0
-    )
 
   it("without a common version the connection ends and says what was offered", () => {
     const { pair, first, bytes, sent } = stranded()
@@ -256,49 +256,46 @@ describe("RFC 9000 6: version negotiation", () => {
   })
 })
 
+const TOKEN = Uint8Array.from({ length: 40 }, (_, i) => i)
+const NEW_ID = Uint8Array.from({ length: 12 }, (_, i) => 0xa0 + i)
+
+const retry = (bytes: Uint8Array, first: PacketHeader, scid: Uint8Array, token: Uint8Array): Uint8Array => {
+  const packet = encodeRetry(Version.v1, bytesOf(bytes, first.scidStart, first.scidLength), scid, token)
+  const original = bytesOf(bytes, first.dcidStart, first.dcidLength)
+  packet.set(retryTag(nodeProtection, Version.v1, original, packet.subarray(0, packet.length - 16)), packet.length - 16)
+  return packet
+}
+
+/** A client that has seen a Retry, with a server that knows of it. */
+const retried = (change: { original?: Uint8Array; retry?: Uint8Array | undefined } = {}): Pair => {
+  let original = new Uint8Array(0)
+  const pair = new Pair({
+    server: {
+      parameters: (parameters) => ({
+        ...parameters,
+        originalDestinationConnectionId: change.original ?? original,
+        retrySourceConnectionId: "retry" in change ? change.retry : NEW_ID
+      })
+    }
+  })
+  pair.client.tap = () => false
+  const sent = capture(pair.client)
+  pair.run(1)
+  const { bytes } = sent[0]!
+  const first = headers(bytes)[0]!
+  original = bytesOf(bytes, first.dcidStart, first.dcidLength).slice()
+  pair.client.tap = undefined
+  const again = capture(pair.client)
+  answer(pair, retry(bytes, first, NEW_ID, TOKEN), 11)
+  const second = headers(again[0]!.bytes)[0]!
+  assert.strictEqual(second.level, Level.initial)
+  assert.deepStrictEqual(bytesOf(again[0]!.bytes, second.dcidStart, second.dcidLength), NEW_ID)
+  assert.deepStrictEqual(bytesOf(again[0]!.bytes, second.tokenStart, second.tokenLength), TOKEN)
+  assert.isAtLeast(again[0]!.bytes.length, 1200)
+  return pair
+}
+
 describe("RFC 9000 17.2.5: Retry", () => {
-  const TOKEN = Uint8Array.from({ length: 40 }, (_, i) => i)
-  const NEW_ID = Uint8Array.from({ length: 12 }, (_, i) => 0xa0 + i)
-
-  const retry = (bytes: Uint8Array, first: PacketHeader, scid: Uint8Array, token: Uint8Array): Uint8Array => {
-    const packet = encodeRetry(Version.v1, bytesOf(bytes, first.scidStart, first.scidLength), scid, token)
-    const original = bytesOf(bytes, first.dcidStart, first.dcidLength)
-    packet.set(
-      retryTag(nodeProtection, Version.v1, original, packet.subarray(0, packet.length - 16)),
-      packet.length - 16
-    )
-    return packet
-  }
-
-  /** A client that has seen a Retry, with a server that knows of it. */
-  const retried = (change: { original?: Uint8Array; retry?: Uint8Array | undefined } = {}): Pair => {
-    let original = new Uint8Array(0)
-    const pair = new Pair({
-      server: {
-        parameters: (parameters) => ({
-          ...parameters,
-          originalDestinationConnectionId: change.original ?? original,
-          retrySourceConnectionId: "retry" in change ? change.retry : NEW_ID
-        })
-      }
-    })
-    pair.client.tap = () => false
-    const sent = capture(pair.client)
-    pair.run(1)
-    const { bytes } = sent[0]!
-    const first = headers(bytes)[0]!
-    original = bytesOf(bytes, first.dcidStart, first.dcidLength).slice()
-    pair.client.tap = undefined
-    const again = capture(pair.client)
-    answer(pair, retry(bytes, first, NEW_ID, TOKEN), 11)
-    const second = headers(again[0]!.bytes)[0]!
-    assert.strictEqual(second.level, Level.initial)
-    assert.deepStrictEqual(bytesOf(again[0]!.bytes, second.dcidStart, second.dcidLength), NEW_ID)
-    assert.deepStrictEqual(bytesOf(again[0]!.bytes, second.tokenStart, second.tokenLength), TOKEN)
-    assert.isAtLeast(again[0]!.bytes.length, 1200)
-    return pair
-  }
-
   it("the client starts over with the token and the new ID, at once, and the handshake completes", () => {
     const pair = retried()
     assert.isBelow(establish(pair), 100)
@@ -343,7 +340,7 @@ describe("RFC 9000 17.2.5: Retry", () => {
     const { pair, sent, first, bytes } = stranded()
     answer(pair, retry(bytes, first, NEW_ID, TOKEN))
     assert.strictEqual(sent.length, 2)
-    const other = NEW_ID.slice().reverse()
+    const other = NEW_ID.toReversed()
     answer(pair, retry(bytes, first, other, TOKEN))
     const second = headers(sent[1]!.bytes)[0]!
     answer(pair, retry(sent[1]!.bytes, second, other, TOKEN))

@@ -110,9 +110,9 @@ describe("RFC 9000 9.3: addresses of others", () => {
     pair.until(() => pair.accepted.paths[0]!.remote === real, pair.simulator.now + 20_000, 5)
     assert.strictEqual(pair.accepted.paths[0]!.remote, real)
     assert.isTrue(pair.accepted.paths[0]!.validated)
-    const bytes = answers.filter(({ to }) => to === other).reduce((sum, { bytes }) => sum + bytes.length, 0)
-    assert.isAbove(bytes, 0)
-    assert.isAtMost(bytes, 3 * stolen.length)
+    const spent = answers.filter(({ to }) => to === other).reduce((sum, { bytes }) => sum + bytes.length, 0)
+    assert.isAbove(spent, 0)
+    assert.isAtMost(spent, 3 * stolen.length)
     pair.client.tap = undefined
     pair.until(() => down.finished, pair.simulator.now + 20_000, 5)
     intact(down, MB, "after the return")

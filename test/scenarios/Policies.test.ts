@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { type Scheduler } from "../../src/PathScheduler.ts"
 import { Drain, lowestRtt, Pair, pump } from "../support/Machines.ts"
 
+const stubborn = (): Scheduler => ({ name: "stubborn", select: ({ paths }) => paths[0] })
+
 describe("policies that users give", () => {
   it("a scheduler that throws closes its connection with INTERNAL_ERROR and leaves the endpoint alone", () => {
     const cause = new Error("scheduler out of order")
@@ -43,8 +45,7 @@ describe("policies that users give", () => {
   })
 
   it("a scheduler that returns a path that cannot send is counted, and the packet waits", () => {
-    const scheduler = (): Scheduler => ({ name: "stubborn", select: ({ paths }) => paths[0] })
-    const pair = new Pair({ client: { scheduler } })
+    const pair = new Pair({ client: { scheduler: stubborn } })
     pair.until(() => pair.connection.confirmed, 1000)
     pump(pair.connection, pair.connection.streams.open(true)!, 500_000)
     let drain: Drain | undefined

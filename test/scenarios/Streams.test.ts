@@ -151,25 +151,25 @@ describe("Many streams", () => {
   })
 })
 
-describe("Priorities (RFC 9000 2.3, RFC 9218 4)", () => {
-  const order = (urgencies: ReadonlyArray<number>, incremental: boolean): ReadonlyArray<number> => {
-    const pair = established({ links: [{ mbps: 10, delay: 10, queue: 100 }] })
-    const drains: Array<Drain> = []
-    acceptAll(pair.accepted, false, (stream) => drains.push(new Drain(pair.accepted, stream)))
-    openAll(pair.connection, false, urgencies.length, (stream, i) => {
-      stream.setPriority(urgencies[i]!, incremental)
-      pump(pair.connection, stream, 200_000)
+const order = (urgencies: ReadonlyArray<number>, incremental: boolean): ReadonlyArray<number> => {
+  const pair = established({ links: [{ mbps: 10, delay: 10, queue: 100 }] })
+  const drains: Array<Drain> = []
+  acceptAll(pair.accepted, false, (stream) => drains.push(new Drain(pair.accepted, stream)))
+  openAll(pair.connection, false, urgencies.length, (stream, i) => {
+    stream.setPriority(urgencies[i]!, incremental)
+    pump(pair.connection, stream, 200_000)
+  })
+  const finished: Array<number> = []
+  pair.until(() => {
+    drains.forEach((drain, i) => {
+      if (drain.finished && !finished.includes(i)) finished.push(i)
     })
-    const finished: Array<number> = []
-    pair.until(() => {
-      drains.forEach((drain, i) => {
-        if (drain.finished && !finished.includes(i)) finished.push(i)
-      })
-      return finished.length === urgencies.length
-    }, 20_000)
-    return finished
-  }
+    return finished.length === urgencies.length
+  }, 20_000)
+  return finished
+}
 
+describe("Priorities (RFC 9000 2.3, RFC 9218 4)", () => {
   it("the more urgent ones are done first, whatever the order in which they were opened", () => {
     // Streams are accepted in the order of IDs, so the index of a drain is that of its stream.
     assert.deepStrictEqual(order([7, 5, 3, 1, 0], true), [4, 3, 2, 1, 0])
