@@ -65,6 +65,9 @@ export const encodeParameters = (options: {
   })
 }
 
+const mismatch = (name: string): Violation =>
+  violation(TransportError.transportParameter, `${name} does not match the packets`)
+
 /** What the peer says about connection IDs must be what its packets showed, and multipath needs IDs that are not empty. */
 export const checkParameters = (
   role: Role,
@@ -72,7 +75,6 @@ export const checkParameters = (
   ids: HandshakeIds,
   version: number
 ): Violation | undefined => {
-  const mismatch = (name: string) => violation(TransportError.transportParameter, `${name} does not match the packets`)
   if (!same(parameters.initialSourceConnectionId, ids.remote)) return mismatch("initial_source_connection_id")
   if (role === "client") {
     if (!same(parameters.originalDestinationConnectionId, ids.original)) {
