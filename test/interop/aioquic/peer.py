@@ -18,6 +18,7 @@ from aioquic.quic.events import (
     ConnectionTerminated,
     DatagramFrameReceived,
     ProtocolNegotiated,
+    StopSendingReceived,
     StreamDataReceived,
     StreamReset,
 )
@@ -46,6 +47,8 @@ class Protocol(QuicConnectionProtocol):
         self.received = {}
         self.finished = {}
         self.datagrams = asyncio.Queue()
+        self.codes = asyncio.Queue()
+        self.uni = asyncio.Queue()
         self.ended = asyncio.get_running_loop().create_future()
 
     def quic_event_received(self, event):
@@ -65,12 +68,18 @@ class Protocol(QuicConnectionProtocol):
             else:
                 self._quic.send_datagram_frame(event.data)
         elif isinstance(event, StreamReset):
-            self.finished[event.stream_id].set_exception(ConnectionError("reset"))
+            self.codes.put_nowait(event.error_code)
+        elif isinstance(event, StopSendingReceived):
+            self.codes.put_nowait(event.error_code)
         elif isinstance(event, StreamDataReceived):
             self.received.setdefault(event.stream_id, []).append(event.data)
-            if event.end_stream:
+            if event.data.startswith(b"STOP "):
+                self._quic.stop_stream(event.stream_id, int(event.data.split()[1]))
+            elif event.end_stream:
                 data = b"".join(self.received.pop(event.stream_id))
-                if self._quic.configuration.is_client:
+                if event.stream_id & 3 == 3:
+                    self.uni.put_nowait(data)
+                elif self._quic.configuration.is_client:
                     self.finished[event.stream_id].set_result(data)
                 else:
                     self.answer(event.stream_id, data)
@@ -87,6 +96,11 @@ class Protocol(QuicConnectionProtocol):
             answer = b"true"
         elif words[0] == "CLOSE":
             return self.close(int(words[1]), words[2])
+        elif words[0] == "RESET":
+            return self._quic.reset_stream(stream, int(words[1]))
+        elif words[0] == "UNI":
+            answer = pattern(int(words[1]))
+            stream = self._quic.get_next_available_stream_id(is_unidirectional=True)
         else:
             answer = rest
         self._quic.send_stream_data(stream, answer, end_stream=True)
@@ -167,6 +181,20 @@ async def run_verb(protocol, verb, args):
             except asyncio.TimeoutError:
                 pass
         return {"ok": received >= first * 0.95, "received": received}
+    if verb == "uni":
+        stream = protocol._quic.get_next_available_stream_id(is_unidirectional=True)
+        protocol._quic.send_stream_data(stream, b"UNI %d\n" % first, end_stream=True)
+        protocol.transmit()
+        return {"ok": await protocol.uni.get() == pattern(first)}
+    if verb == "reset":
+        protocol.ask(b"RESET %d\n" % first)
+        return {"ok": True, "code": await protocol.codes.get()}
+    if verb == "stop":
+        stream = protocol._quic.get_next_available_stream_id()
+        protocol.finished[stream] = protocol._loop.create_future()
+        protocol._quic.send_stream_data(stream, b"STOP %d\n" % first)
+        protocol.transmit()
+        return {"ok": True, "code": await protocol.codes.get()}
     if verb == "keys":
         ok = True
         for _ in range(first):

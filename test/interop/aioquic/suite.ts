@@ -7,7 +7,16 @@ import * as Ours from "../support/ours.ts"
 import { run, start } from "../support/peer.ts"
 import { linkCases } from "../support/links.ts"
 import { type Case, expect, same, type Suite } from "../support/runner.ts"
-import { clientCases, listening, type Program, retryCase, serverCases } from "../support/standard.ts"
+import {
+  clientCases,
+  keyCases,
+  listening,
+  type Program,
+  refusalCases,
+  retryCase,
+  serverCases,
+  streamCases
+} from "../support/standard.ts"
 
 const PACKAGE = "aioquic==1.7.2"
 
@@ -59,6 +68,9 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(program, credentials),
       ...serverCases(program, credentials),
       retryCase(program, credentials),
+      ...keyCases(program, credentials),
+      ...refusalCases(program, credentials),
+      ...streamCases(program, credentials),
       ...linkCases(program, credentials, { moves: 2 }),
       {
         name: "client, ChaCha20-Poly1305",
@@ -78,32 +90,6 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
           yield* Ours.put(connection, MB)
           yield* Ours.get(connection, MB)
           yield* same(connection.handshake.cipherSuite, CHACHA, "cipher suite")
-        })
-      },
-      {
-        name: "client, its keys change three times",
-        run: Effect.gen(function* () {
-          const ours = yield* Ours.serve({ credentials })
-          const peer = yield* client(ours.port, "keys", [3])
-          const connection = yield* ours.next
-          yield* same((yield* peer.event("done"))["ok"], true, "transfers around key updates")
-          yield* expect(connection.stats.keyUpdates >= 3, `${connection.stats.keyUpdates} key updates`)
-        })
-      },
-      {
-        name: "server, our keys and its own change",
-        run: Effect.gen(function* () {
-          const { port } = yield* listening(server())
-          const connection = yield* Ours.connect({ credentials, port })
-          for (let i = 0; i < 3; i++) {
-            yield* Ours.put(connection, 100_000)
-            yield* Ours.updateKeys(connection)
-            yield* Ours.get(connection, 100_000)
-            yield* Ours.ask(connection, "KEYS")
-            yield* Ours.get(connection, 100_000)
-          }
-          yield* expect(connection.stats.keyUpdates >= 4, `${connection.stats.keyUpdates} key updates`)
-          return `${connection.stats.keyUpdates} key updates`
         })
       },
       {

@@ -9,7 +9,16 @@ import * as Ours from "../support/ours.ts"
 import { type Peer, run, start } from "../support/peer.ts"
 import { linkCases, relay } from "../support/links.ts"
 import { type Case, expect, same, type Suite } from "../support/runner.ts"
-import { clientCases, listening, type Program, retryCase, serverCases } from "../support/standard.ts"
+import {
+  clientCases,
+  keyCases,
+  listening,
+  type Program,
+  refusalCases,
+  retryCase,
+  serverCases,
+  streamCases
+} from "../support/standard.ts"
 
 const MB = 1024 * 1024
 
@@ -335,6 +344,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
           yield* Ours.put(connection, 100_000)
           yield* current.close()
           yield* peer.event(`discarded ${id}`)
+          yield* eventually(() => current.state === "closed", `path ${id} is closed here`)
         }
         yield* Ours.get(connection, MB)
       })
@@ -405,33 +415,10 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(single, credentials),
       ...serverCases(single, credentials),
       retryCase(single, credentials),
+      ...keyCases(single, credentials),
+      ...refusalCases(single, credentials),
+      ...streamCases(single, credentials),
       ...linkCases(single, credentials, { moves: 2 }),
-      {
-        name: "client, its keys and ours change",
-        run: Effect.gen(function* () {
-          const ours = yield* Ours.serve({ credentials })
-          const peer = yield* client(ours.port, "keys", [3])
-          const connection = yield* ours.next
-          yield* same((yield* peer.event("done"))["ok"], true, "transfers around key updates")
-          yield* expect(connection.stats.keyUpdates >= 3, `${connection.stats.keyUpdates} key updates`)
-        })
-      },
-      {
-        name: "server, our keys and its own change",
-        run: Effect.gen(function* () {
-          const { port } = yield* listening(server())
-          const connection = yield* Ours.connect({ credentials, port })
-          for (let i = 0; i < 3; i++) {
-            yield* Ours.put(connection, 100_000)
-            yield* Ours.updateKeys(connection)
-            yield* Ours.get(connection, 100_000)
-            yield* Ours.ask(connection, "KEYS")
-            yield* Ours.get(connection, 100_000)
-          }
-          yield* expect(connection.stats.keyUpdates >= 4, `${connection.stats.keyUpdates} key updates`)
-          return `${connection.stats.keyUpdates} key updates`
-        })
-      },
       {
         name: "client, ChaCha20-Poly1305",
         run: Effect.gen(function* () {

@@ -4,7 +4,8 @@
  *
  * A bidirectional stream of the client begins with a line: `GET n` is answered with n bytes of the pattern, `PUT` (bytes up
  * to FIN) with their SHA-256 in hex, `ECHO` (bytes up to FIN) with the same bytes; `CLOSE code reason` makes the server
- * close, and `KEYS` update its keys. `PATHS` is answered with what the server sees of its paths, as JSON. Datagrams are sent
+ * close, and `KEYS` update its keys; `RESET code` and `STOP code` do so to the stream, and `UNI n`, on a unidirectional
+ * stream, is answered with n bytes on another one. `PATHS` is answered with what the server sees of its paths, as JSON. Datagrams are sent
  * back.
  */
 import { Effect, Fiber, Layer, Option, Queue, Schedule, type Scope, Stream } from "effect"
@@ -12,7 +13,7 @@ import { createHash } from "node:crypto"
 import { Endpoint, Tls, UdpSocket } from "../../../src/index.ts"
 import { type Connection } from "../../../src/Connection.ts"
 import { type QuicError } from "../../../src/QuicError.ts"
-import { type QuicStream } from "../../../src/QuicStream.ts"
+import { type QuicStream, type ReceiveStream, type SendStream } from "../../../src/QuicStream.ts"
 import { type Credentials } from "./credentials.ts"
 import { patternHash, pieces } from "./pattern.ts"
 import { expect, same } from "./runner.ts"
@@ -21,13 +22,13 @@ export const ALPN = "interop"
 
 const decoder = new TextDecoder("latin1")
 
-const sendPattern = (stream: QuicStream, length: number): Effect.Effect<void, QuicError> =>
+const sendPattern = (stream: SendStream, length: number): Effect.Effect<void, QuicError> =>
   Effect.andThen(
     Effect.forEach(pieces(length), (piece) => stream.write(piece), { discard: true }),
     stream.end()
   )
 
-const hashOf = (stream: QuicStream, first: Uint8Array): Effect.Effect<string, QuicError> =>
+const hashOf = (stream: ReceiveStream, first: Uint8Array): Effect.Effect<string, QuicError> =>
   Effect.suspend(() => {
     const hash = createHash("sha256").update(first)
     return Effect.as(
@@ -37,7 +38,7 @@ const hashOf = (stream: QuicStream, first: Uint8Array): Effect.Effect<string, Qu
   }).pipe(Effect.map((hash) => hash.digest("hex")))
 
 /** The first line, and what came after it. */
-const firstLine = (stream: QuicStream): Effect.Effect<readonly [string, Uint8Array], QuicError> =>
+const firstLine = (stream: ReceiveStream): Effect.Effect<readonly [string, Uint8Array], QuicError> =>
   Effect.gen(function* () {
     let head = new Uint8Array(0)
     for (;;) {
@@ -65,12 +66,27 @@ const answer = (connection: Connection, stream: QuicStream): Effect.Effect<void,
         return yield* connection.close({ code: Number(first), reason: words.join(" ") })
       case "KEYS":
         return yield* stream.end(String(yield* connection.updateKeys))
+      case "RESET":
+        return yield* stream.reset(Number(first))
+      case "STOP":
+        yield* stream.stop(Number(first))
+        return yield* stream.end()
       case "PATHS":
         return yield* stream.end(JSON.stringify(connection.stats.paths.map(pathFigures)))
       default:
         return yield* stream.reset(1)
     }
   })
+
+const answerUni = (connection: Connection, stream: ReceiveStream): Effect.Effect<void, QuicError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const [line] = yield* firstLine(stream)
+      const back = yield* connection.openUniStream()
+      yield* sendPattern(back, Number(line.slice("UNI ".length)))
+      yield* back.flushed
+    })
+  )
 
 /** What a side says of a path: data frames do not count, packets do. */
 const pathFigures = (path: Connection["stats"]["paths"][number]) => ({
@@ -79,9 +95,8 @@ const pathFigures = (path: Connection["stats"]["paths"][number]) => ({
   received: path.bytesReceived
 })
 
-export interface ServerOptions extends Omit<Endpoint.Options, "listen" | "alpn"> {
+export interface ServerOptions extends Omit<Endpoint.Options, "listen"> {
   readonly credentials: Credentials
-  readonly listen?: Endpoint.Options["listen"]
   readonly suites?: ReadonlyArray<Tls.CipherSuite["name"]> | undefined
 }
 
@@ -97,7 +112,7 @@ const suitesLayer = (suites: ServerOptions["suites"]): Layer.Layer<never> =>
 /** Serves until the scope ends. */
 export const serve = (options: ServerOptions): Effect.Effect<Server, QuicError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { credentials, suites, listen, ...settings } = options
+    const { credentials, suites, ...settings } = options
     const accepted = yield* Queue.unbounded<Connection>()
     const scope = yield* Effect.scope
     const handler = (connection: Connection) =>
@@ -106,13 +121,20 @@ export const serve = (options: ServerOptions): Effect.Effect<Server, QuicError, 
         yield* Effect.forkChild(
           Effect.ignore(Stream.runForEach(connection.datagrams, (bytes) => connection.sendDatagram(bytes)))
         )
+        yield* Effect.forkChild(
+          Effect.ignore(
+            Stream.runForEach(connection.uniStreams, (stream) =>
+              Effect.forkChild(Effect.ignore(answerUni(connection, stream)))
+            )
+          )
+        )
         yield* Stream.runForEach(connection.streams, (stream) =>
           Effect.forkChild(Effect.ignore(answer(connection, stream)))
         )
       })
     const context = yield* Layer.buildWithScope(
       Endpoint.serve(handler).pipe(
-        Layer.provideMerge(Endpoint.layer({ listen: listen ?? "127.0.0.1:0", alpn: [ALPN], ...settings })),
+        Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: [ALPN], ...settings })),
         Layer.provide(suitesLayer(suites)),
         Layer.provide(Tls.layerIdentity(credentials)),
         Layer.provide(UdpSocket.layerNode)
@@ -126,26 +148,29 @@ export const serve = (options: ServerOptions): Effect.Effect<Server, QuicError, 
 export interface ClientOptions extends Omit<Endpoint.Options, "listen" | "alpn"> {
   readonly credentials: Credentials
   readonly port: number
-  readonly local?: string | undefined
+  readonly alpn?: string | undefined
+  /** Default: trusts the authority of the credentials. */
+  readonly trust?: Layer.Layer<never, QuicError> | undefined
   readonly suites?: ReadonlyArray<Tls.CipherSuite["name"]> | undefined
 }
 
 /** Connects to a server on this machine. */
 export const connect = (options: ClientOptions): Effect.Effect<Connection, QuicError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { credentials, port, local, suites, ...settings } = options
+    const { credentials, port, alpn, trust, suites, ...settings } = options
     const scope = yield* Effect.scope
     const context = yield* Layer.buildWithScope(
-      Layer.mergeAll(Endpoint.layer(settings), Tls.layerTrustRoots(credentials.authority), suitesLayer(suites)).pipe(
-        Layer.provide(UdpSocket.layerNode)
-      ),
+      Layer.mergeAll(
+        Endpoint.layer(settings),
+        trust ?? Tls.layerTrustRoots(credentials.authority),
+        suitesLayer(suites)
+      ).pipe(Layer.provide(UdpSocket.layerNode)),
       scope
     )
     return yield* Endpoint.connect({
       address: `127.0.0.1:${port}`,
       serverName: "localhost",
-      alpn: ALPN,
-      local
+      alpn: alpn ?? ALPN
     }).pipe(Effect.provide(context))
   })
 
@@ -179,6 +204,37 @@ export const echo = (connection: Connection, length: number): Effect.Effect<void
       const back = yield* Effect.forkChild(hashOf(stream, new Uint8Array(0)))
       yield* sendPattern(stream, length)
       yield* same(yield* Fiber.join(back), patternHash(length), "hash of the echo")
+    })
+  )
+
+/** The same with a unidirectional stream each way. */
+export const uni = (connection: Connection, length: number): Effect.Effect<void, unknown> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const stream = yield* connection.openUniStream()
+      yield* stream.end(`UNI ${length}\n`)
+      const back = yield* connection.acceptUniStream
+      yield* same(yield* hashOf(back, new Uint8Array(0)), patternHash(length), "hash of what the peer sent")
+    })
+  )
+
+/** The code that an operation fails with. */
+const codeOf = (tag: "StreamReset" | "StreamStopped", effect: Effect.Effect<unknown, QuicError>) =>
+  Effect.flatMap(effect, () => Effect.fail(new Error(`no ${tag}`))).pipe(
+    Effect.catchReason("QuicError", tag, (reason) => Effect.succeed(reason.code))
+  )
+
+/** Has the server reset a stream, and gives the code that arrives. */
+export const wasReset = (connection: Connection, code: number): Effect.Effect<number, QuicError | Error> =>
+  codeOf("StreamReset", ask(connection, `RESET ${code}`))
+
+/** Has the server refuse what we send, and gives the code that arrives. */
+export const wasStopped = (connection: Connection, code: number): Effect.Effect<number, QuicError | Error> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const stream = yield* connection.openStream()
+      yield* stream.write(`STOP ${code}\n`)
+      return yield* codeOf("StreamStopped", Effect.forever(Effect.andThen(stream.write("more"), Effect.sleep(1))))
     })
   )
 

@@ -2,6 +2,7 @@
 import { Effect, type Scope } from "effect"
 import { type CloseInfo, type Connection } from "../../../src/Connection.ts"
 import { type Credentials } from "./credentials.ts"
+import { Tls } from "../../../src/index.ts"
 import * as Ours from "./ours.ts"
 import { type Peer } from "./peer.ts"
 import { type Case, expect, same } from "./runner.ts"
@@ -94,6 +95,7 @@ const idleAfter = (connection: Connection, least: number) =>
   })
 
 const CLOSE_CODE = 4242
+const STREAM_CODE = 1717
 
 export const clientCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => {
   const make = (...rest: [string, string, ReadonlyArray<string | number>, Parameters<typeof asClient>[5]?]) =>
@@ -176,3 +178,80 @@ export const serverCases = (program: Program, credentials: Credentials): Readonl
 /** The server asks for a token first (RFC 9000 section 8.1.2). */
 export const retryCase = (program: Program, credentials: Credentials): Case =>
   asServer(program, credentials, "Retry", (connection) => Ours.get(connection, 10_000), { retry: true })
+
+/** Unidirectional streams, resets and refusals, for peers that let their programs do these. */
+export const streamCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => {
+  const codes = (name: string, verb: string): Case =>
+    asClient(program, credentials, name, verb, [STREAM_CODE], (_, done) =>
+      same(done["code"], STREAM_CODE, "the code that it was told")
+    )
+  const told = (name: string, action: typeof Ours.wasReset): Case =>
+    asServer(program, credentials, name, (connection) =>
+      Effect.flatMap(action(connection, STREAM_CODE), (code) => same(code, STREAM_CODE, "the code that we were told"))
+    )
+  return [
+    asClient(program, credentials, "unidirectional streams both ways", "uni", [MB]),
+    codes("we reset a stream", "reset"),
+    codes("we refuse a stream", "stop"),
+    asServer(program, credentials, "unidirectional streams both ways", (connection) => Ours.uni(connection, MB)),
+    told("it resets a stream", Ours.wasReset),
+    told("it refuses a stream", Ours.wasStopped)
+  ]
+}
+
+/** Handshakes that must not succeed, and say why. */
+export const refusalCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => [
+  {
+    name: "client, no protocol in common",
+    run: Effect.gen(function* () {
+      const server = yield* Ours.serve({ credentials, alpn: "other", ...program.settings })
+      const peer = yield* program.client(server.port, "get", 1)
+      const failure = yield* Effect.flip(peer.event("done"))
+      // How the peer says so is its business.
+      yield* expect(/protocol|handshake|alpn/i.test(failure.message), failure.message)
+    })
+  },
+  {
+    name: "server, no protocol in common",
+    run: Effect.gen(function* () {
+      const { port } = yield* listening(program.server())
+      const why = yield* Ours.connect({ credentials, port, alpn: "other", ...program.settings }).pipe(
+        Effect.as("connected"),
+        Effect.catchReason("QuicError", "HandshakeFailed", (reason) => Effect.succeed(reason.alertName))
+      )
+      yield* same(why, "no_application_protocol", "why")
+    })
+  },
+  {
+    name: "server, its certificate comes from nobody that we trust",
+    run: Effect.gen(function* () {
+      const { port } = yield* listening(program.server())
+      const why = yield* Ours.connect({ credentials, port, trust: Tls.layerTrustSystem, ...program.settings }).pipe(
+        Effect.as("connected"),
+        Effect.catchReason("QuicError", "CertificateRefused", (reason) => Effect.succeed(reason.why))
+      )
+      yield* same(why, "unknownAuthority", "why")
+    })
+  }
+]
+
+/** Key updates from either side (RFC 9001 section 6). */
+export const keyCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => [
+  asClient(program, credentials, "its keys change three times", "keys", [3], (connection) =>
+    expect(connection.stats.keyUpdates >= 3, `${connection.stats.keyUpdates} key updates`)
+  ),
+  asServer(program, credentials, "our keys and its own change", (connection) =>
+    Effect.gen(function* () {
+      for (let i = 0; i < 3; i++) {
+        yield* Ours.put(connection, 100_000)
+        yield* Ours.updateKeys(connection)
+        yield* Ours.get(connection, 100_000)
+        // It begins none while it still keeps the keys of before.
+        yield* Effect.sleep("300 millis")
+        yield* Ours.ask(connection, "KEYS")
+        yield* Ours.get(connection, 100_000)
+      }
+      yield* expect(connection.stats.keyUpdates >= 4, `${connection.stats.keyUpdates} key updates`)
+    })
+  )
+]

@@ -7,8 +7,8 @@ use std::{error::Error, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration}
 use bytes::Bytes;
 use noq::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
-    Connection, ConnectionError, Endpoint, FourTuple, PathEvent, PathId, PathStatus, RecvStream, SendStream,
-    TransportConfig, VarInt,
+    Connection, ConnectionError, Endpoint, FourTuple, PathEvent, PathId, PathStatus, ReadError, ReadToEndError,
+    RecvStream, SendStream, TransportConfig, VarInt,
 };
 use ring::digest;
 use rustls::pki_types::{pem::PemObject, CertificateDer, PrivateKeyDer};
@@ -23,7 +23,10 @@ const BLOCK: usize = 65_521;
 const PATHS: u32 = 4;
 
 fn block() -> Bytes {
-    (0..BLOCK as u64).map(|i| ((i * i + 31 * i) % 251) as u8).collect::<Vec<u8>>().into()
+    (0..BLOCK as u64)
+        .map(|i| ((i * i + 31 * i) % 251) as u8)
+        .collect::<Vec<u8>>()
+        .into()
 }
 
 /// Pieces of at most a block.
@@ -43,7 +46,10 @@ fn pattern_hash(length: usize) -> String {
 }
 
 fn say(event: &str, fields: &str) {
-    println!("{{\"event\":\"{event}\"{}{fields}}}", if fields.is_empty() { "" } else { "," });
+    println!(
+        "{{\"event\":\"{event}\"{}{fields}}}",
+        if fields.is_empty() { "" } else { "," }
+    );
 }
 
 /// The suite that everybody has; rustls would prefer AES-256.
@@ -57,7 +63,9 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
             || (chacha && name == rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256)
     });
     if chacha {
-        provider.cipher_suites.sort_by_key(|suite| suite.suite() == rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| suite.suite() == rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
     }
     Arc::new(provider)
 }
@@ -114,6 +122,11 @@ async fn answer(connection: Connection, mut send: SendStream, mut receive: RecvS
             send.finish()?;
         }
         ["CLOSE", code, reason] => connection.close(code.parse::<u32>()?.into(), reason.as_bytes()),
+        ["RESET", code] => send.reset(code.parse::<u32>()?.into())?,
+        ["STOP", code] => {
+            receive.stop(code.parse::<u32>()?.into())?;
+            send.finish()?;
+        }
         ["KEYS"] => {
             connection.force_key_update();
             send.write_all(b"true").await?;
@@ -136,7 +149,10 @@ fn watch(connection: &Connection) {
         while let Some(Ok(event)) = events.next().await {
             match event {
                 PathEvent::Established { id, .. } => say(&format!("established {id}"), ""),
-                PathEvent::Abandoned { id, reason, .. } => say(&format!("abandoned {id}"), &format!("\"why\":\"{reason:?}\"")),
+                PathEvent::Abandoned { id, reason, .. } => say(
+                    &format!("abandoned {id}"),
+                    &format!("\"why\":{:?}", format!("{reason:?}")),
+                ),
                 PathEvent::Discarded { id, .. } => say(&format!("discarded {id}"), ""),
                 PathEvent::RemoteStatus { id, status, .. } => say(&format!("status {id} {status:?}"), ""),
                 _ => {}
@@ -146,9 +162,10 @@ fn watch(connection: &Connection) {
     let connection = connection.clone();
     tokio::spawn(async move {
         let (code, reason) = match connection.closed().await {
-            ConnectionError::ApplicationClosed(close) => {
-                (close.error_code.into_inner() as i64, String::from_utf8_lossy(&close.reason).into_owned())
-            }
+            ConnectionError::ApplicationClosed(close) => (
+                close.error_code.into_inner() as i64,
+                String::from_utf8_lossy(&close.reason).into_owned(),
+            ),
             other => (-1, other.to_string()),
         };
         say("closed", &format!("\"errorCode\":{code},\"reason\":{reason:?}"));
@@ -161,7 +178,11 @@ fn path_figures(connection: &Connection) -> String {
         .map(|(id, stats)| {
             format!(
                 "{{\"id\":{id},\"sent\":{},\"received\":{},\"acks\":{},\"pathAcks\":{},\"lost\":{}}}",
-                stats.udp_tx.bytes, stats.udp_rx.bytes, stats.frame_rx.acks, stats.frame_rx.path_acks, stats.lost_packets
+                stats.udp_tx.bytes,
+                stats.udp_rx.bytes,
+                stats.frame_rx.acks,
+                stats.frame_rx.path_acks,
+                stats.lost_packets
             )
         })
         .collect();
@@ -179,15 +200,22 @@ async fn control(connection: &Connection) -> Result<()> {
             ["open", remote, local @ ..] => {
                 let local = local.first().map(|ip| ip.parse::<IpAddr>()).transpose()?;
                 let remote: SocketAddr = remote.parse()?;
-                match connection.open_path(FourTuple::new(remote, local), PathStatus::Available).await {
+                match connection
+                    .open_path(FourTuple::new(remote, local), PathStatus::Available)
+                    .await
+                {
                     Ok(path) => format!("\"ok\":true,\"id\":{}", path.id()),
-                    Err(error) => format!("\"ok\":false,\"why\":\"{error}\""),
+                    Err(error) => format!("\"ok\":false,\"why\":{:?}", error.to_string()),
                 }
             }
             ["get", length] => format!("\"ok\":{}", get(connection, length.parse()?).await?),
             ["put", length] => format!("\"ok\":{}", put(connection, length.parse()?).await?),
             ["status", path, status] => {
-                let status = if *status == "backup" { PathStatus::Backup } else { PathStatus::Available };
+                let status = if *status == "backup" {
+                    PathStatus::Backup
+                } else {
+                    PathStatus::Available
+                };
                 match connection.path(id(path)?).map(|path| path.set_status(status)) {
                     Some(Ok(_)) => "\"ok\":true".into(),
                     _ => "\"ok\":false".into(),
@@ -230,9 +258,12 @@ async fn serve(args: &[String]) -> Result<()> {
         tokio::spawn(async move {
             let connection = match incoming.await {
                 Ok(connection) => connection,
-                Err(error) => return say("error", &format!("\"message\":\"{error}\"")),
+                Err(error) => return say("error", &format!("\"message\":{:?}", error.to_string())),
             };
-            say("session", &format!("\"multipath\":{}", connection.is_multipath_enabled()));
+            say(
+                "session",
+                &format!("\"multipath\":{}", connection.is_multipath_enabled()),
+            );
             watch(&connection);
             let datagrams = connection.clone();
             tokio::spawn(async move {
@@ -242,6 +273,19 @@ async fn serve(args: &[String]) -> Result<()> {
             });
             let controlled = connection.clone();
             tokio::spawn(async move { control(&controlled).await });
+            let uni = connection.clone();
+            tokio::spawn(async move {
+                while let Ok(mut receive) = uni.accept_uni().await {
+                    let line = receive.read_to_end(1000).await?;
+                    let mut send = uni.open_uni().await?;
+                    send_pattern(
+                        &mut send,
+                        String::from_utf8(line)?.trim_start_matches("UNI ").trim().parse()?,
+                    )
+                    .await?;
+                }
+                Result::Ok(())
+            });
             while let Ok((send, receive)) = connection.accept_bi().await {
                 tokio::spawn(answer(connection.clone(), send, receive));
             }
@@ -303,7 +347,10 @@ async fn client(args: &[String]) -> Result<()> {
     let endpoint = Endpoint::client("0.0.0.0:0".parse()?)?;
     let remote = SocketAddr::from(([127, 0, 0, 1], args[1].parse()?));
     let connection = endpoint.connect_with(config, remote, "localhost")?.await?;
-    say("session", &format!("\"multipath\":{}", connection.is_multipath_enabled()));
+    say(
+        "session",
+        &format!("\"multipath\":{}", connection.is_multipath_enabled()),
+    );
     watch(&connection);
     let fields = match verb {
         "control" => {
@@ -313,7 +360,9 @@ async fn client(args: &[String]) -> Result<()> {
         "get" => format!("\"ok\":{}", get(&connection, number(0)).await?),
         "put" => format!("\"ok\":{}", put(&connection, number(0)).await?),
         "streams" => {
-            let tasks: Vec<_> = (0..number(0)).map(|_| tokio::spawn(echo(connection.clone(), number(1)))).collect();
+            let tasks: Vec<_> = (0..number(0))
+                .map(|_| tokio::spawn(echo(connection.clone(), number(1))))
+                .collect();
             let mut ok = true;
             for task in tasks {
                 ok &= task.await??;
@@ -326,6 +375,33 @@ async fn client(args: &[String]) -> Result<()> {
                 ok &= echo(connection.clone(), number(1)).await?;
             }
             format!("\"ok\":{ok}")
+        }
+        "uni" => {
+            let mut send = connection.open_uni().await?;
+            send.write_all(format!("UNI {}\n", rest[0]).as_bytes()).await?;
+            send.finish()?;
+            let mut receive = connection.accept_uni().await?;
+            format!(
+                "\"ok\":{}",
+                hash_rest(&mut receive, &[]).await? == pattern_hash(number(0))
+            )
+        }
+        "reset" => {
+            let (mut send, mut receive) = connection.open_bi().await?;
+            send.write_all(format!("RESET {}\n", rest[0]).as_bytes()).await?;
+            send.finish()?;
+            match receive.read_to_end(1000).await {
+                Err(ReadToEndError::Read(ReadError::Reset(code))) => format!("\"ok\":true,\"code\":{code}"),
+                other => format!("\"ok\":false,\"why\":{:?}", format!("{other:?}")),
+            }
+        }
+        "stop" => {
+            let (mut send, _receive) = connection.open_bi().await?;
+            send.write_all(format!("STOP {}\n", rest[0]).as_bytes()).await?;
+            match send.stopped().await? {
+                Some(code) => format!("\"ok\":true,\"code\":{code}"),
+                None => "\"ok\":false".into(),
+            }
         }
         "keys" => {
             let mut ok = true;
@@ -350,19 +426,23 @@ async fn client(args: &[String]) -> Result<()> {
         }
         "closed" => {
             let (mut send, _receive) = connection.open_bi().await?;
-            send.write_all(format!("CLOSE {} {}\n", rest[0], rest[1]).as_bytes()).await?;
+            send.write_all(format!("CLOSE {} {}\n", rest[0], rest[1]).as_bytes())
+                .await?;
             match connection.closed().await {
                 ConnectionError::ApplicationClosed(close) => format!(
                     "\"ok\":true,\"errorCode\":{},\"reason\":{:?}",
                     close.error_code,
                     String::from_utf8_lossy(&close.reason)
                 ),
-                other => format!("\"ok\":false,\"why\":\"{other}\""),
+                other => format!("\"ok\":false,\"why\":{:?}", other.to_string()),
             }
         }
         _ => {
             get(&connection, 1).await?;
-            format!("\"ok\":{}", matches!(connection.closed().await, ConnectionError::TimedOut))
+            format!(
+                "\"ok\":{}",
+                matches!(connection.closed().await, ConnectionError::TimedOut)
+            )
         }
     };
     say("done", &fields);
