@@ -35,6 +35,13 @@ describe("examples", () => {
     it(file, async () => check(await run(file)))
   }
 
+  it("simulated-network.ts, the same in every run", async () => {
+    const [first, second] = await Promise.all([run("simulated-network.ts"), run("simulated-network.ts")])
+    assert.match(first, /^3000000 bytes in \d+\.\d ms of simulated time/)
+    assert.match(first, /path 0 \(potentiallyFailed\)/)
+    assert.strictEqual(first, second)
+  })
+
   it("echo-server.ts and echo-client.ts", async () => {
     const folder = mkdtempSync(join(tmpdir(), "effect-mpquic-"))
     const files = { certificate: join(folder, "cert.pem"), key: join(folder, "key.pem"), roots: join(folder, "ca.pem") }
