@@ -131,9 +131,9 @@ describe("INI: opening", () => {
 
   it("INI-8: a server without connection IDs of the client answers as soon as it has them", () => {
     const pair = new Pair(pairOptions())
-    const table = pair.connection.core.paths
-    const write = table.writeControl.bind(table)
-    table.writeControl = () => {}
+    const told = pair.connection.core.paths.frames
+    const write = told.write.bind(told)
+    told.write = () => {}
     assert.isAtLeast(
       pair.until(() => pair.connection.confirmed && pair.accepted.confirmed, 1000),
       0
@@ -143,7 +143,7 @@ describe("INI: opening", () => {
     pair.run(300)
     assert.strictEqual(pair.accepted.path(1)?.state, "validating")
     assert.strictEqual(pair.accepted.path(1)?.packetsSent, 0)
-    table.writeControl = write
+    told.write = write
     pair.connection.wake()
     awaitPath(pair, 1, 3000)
   })

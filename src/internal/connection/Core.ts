@@ -134,7 +134,7 @@ export class ConnectionCore implements RecoveryEvents {
         break
       }
       default:
-        this.paths.onFrameAcked(frame)
+        this.paths.frames.onAcked(frame)
     }
   }
 
@@ -169,7 +169,7 @@ export class ConnectionCore implements RecoveryEvents {
       case SentFrameKind.newToken:
         break
       default:
-        this.paths.onFrameLost(frame)
+        this.paths.frames.onLost(frame)
     }
   }
 

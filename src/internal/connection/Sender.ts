@@ -168,7 +168,7 @@ export class Sender {
     if (
       core.handshakeDonePending ||
       core.pingPending ||
-      core.paths.hasControl() ||
+      core.paths.frames.pending ||
       core.streams.hasControl() ||
       core.handshake.stream(Level.oneRtt).hasData
     ) {
@@ -285,7 +285,7 @@ export class Sender {
       }
       if (!elsewhere && path.validated) this.writeData(path)
       // INI-6: nowhere else to say what concerns the paths themselves, for one that the path before is abandoned.
-      else if (!elsewhere && core.paths.hasControl() && !this.hasValidated()) core.paths.writeControl(w, frames)
+      else if (!elsewhere && core.paths.frames.pending && !this.hasValidated()) core.paths.frames.write(w, frames)
     } else if (purpose === Purpose.size) {
       writePing(w)
       frames.add(SentFrameKind.mtuProbe).value = size
@@ -414,7 +414,7 @@ export class Sender {
     }
     const crypto = core.handshake.stream(Level.oneRtt)
     if (crypto.hasData) crypto.write(w, frames)
-    if (core.paths.hasControl()) core.paths.writeControl(w, frames)
+    if (core.paths.frames.pending) core.paths.frames.write(w, frames)
     if (core.streams.hasControl()) core.streams.writeControl(w, frames, this.now)
     if (core.datagrams.hasOutgoing) this.writeDatagrams(path)
     if (w.remaining >= MIN_ROOM) core.streams.writeData(w, frames, path.id)

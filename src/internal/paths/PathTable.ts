@@ -1,42 +1,19 @@
 /**
- * The paths of a connection and the frames that manage them: limits, connection IDs per path, status, abandonment
- * (draft-ietf-quic-multipath-21 sections 3 and 4). Without multipath it holds path 0 alone and speaks the frames of
- * RFC 9000.
+ * The paths of a connection: limits, connection IDs per path, status, abandonment (draft-ietf-quic-multipath-21 sections 3
+ * and 4). Without multipath it holds path 0 alone.
  */
 import { type PathStatus } from "../../PathScheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
-import { SentFrameKind, type SentFrame, type SentFrameList } from "../recovery/SentFrames.ts"
-import { type ByteWriter } from "../wire/Cursor.ts"
 import { type Address } from "../wire/Datagram.ts"
-import {
-  writeMaxPathId,
-  writeNewConnectionId,
-  writePathAbandon,
-  writePathCidsBlocked,
-  writePathNewConnectionId,
-  writePathRetireConnectionId,
-  writePathStatus,
-  writePathsBlocked,
-  writeRetireConnectionId
-} from "../wire/FrameWriter.ts"
-import {
-  MAX_CONNECTION_ID,
-  PathError,
-  RESET_TOKEN,
-  TransportError,
-  violation,
-  type Role,
-  type Violation
-} from "../wire/Protocol.ts"
+import { PathError, TransportError, violation, type Role, type Violation } from "../wire/Protocol.ts"
 import { LocalConnectionIds, type ConnectionIdSource, type LocalConnectionId } from "./LocalConnectionIds.ts"
 import { type Path } from "./Path.ts"
 import { type OpenPathRefusal, type PathEvent } from "./PathEvent.ts"
+import { PathFrames } from "./PathFrames.ts"
 import { RemoteConnectionIds, type ResetTokenObserver } from "./RemoteConnectionIds.ts"
 
 /** Connection IDs kept with the peer for each path: one in use, one spare (CID-8). */
 const IDS_PER_PATH = 2
-/** Room that any management frame fits into. */
-const LARGEST_FRAME = 4 + 8 + 8 + 8 + 1 + MAX_CONNECTION_ID + RESET_TOKEN
 
 export interface PathTableContext {
   readonly role: Role
@@ -62,25 +39,21 @@ export class PathTable {
   multipath = false
   /** The peer's address in the handshake. */
   handshakeAddress!: Address
-  private readonly context: PathTableContext
-  private readonly unusedLocal = new Map<number, LocalConnectionIds>()
-  private readonly unusedRemote = new Map<number, RemoteConnectionIds>()
+  /** What has to be told to the peer. */
+  readonly frames = new PathFrames(this)
+  /** Connection IDs of paths that are not in use yet, ours and the peer's. */
+  readonly unusedLocal = new Map<number, LocalConnectionIds>()
+  readonly unusedRemote = new Map<number, RemoteConnectionIds>()
   /** Path IDs below the highest used one that were never used (CID-7). */
   private readonly holes = new Set<number>()
   private highestUsed = 0
-  private localMax: number
-  private remoteMax = 0
+  /** Highest path ID that this side allows, and that the peer allows. */
+  localMax: number
+  remoteMax = 0
+  private readonly context: PathTableContext
   private peerIdLimit = 2
-  private controlPending = false
-  private maxPathIdPending = false
-  /** The limit we are blocked at and have not said yet, and the last one that we said; -1: none. */
-  private pathsBlocked = -1
-  private pathsBlockedTold = -1
-  /** PATH_ABANDON frames of discarded paths that were lost: error codes by path ID (ABN-10). */
-  private readonly lostAbandons = new Map<number, number>()
   /** When the connection ends because its only open path was abandoned by the peer and no other came (ABN-8). */
   private strandedUntil = Infinity
-  private readonly cidsBlocked = new Set<number>()
   private readonly earlyStatus = new Map<number, { readonly sequence: number; readonly status: PathStatus }>()
 
   constructor(context: PathTableContext) {
@@ -124,7 +97,7 @@ export class PathTable {
   /** The handshake is complete: spare IDs for path 0, and IDs for every path that may be opened (CID-5, CID-6). */
   issueConnectionIds(): void {
     const count = Math.min(IDS_PER_PATH, this.peerIdLimit)
-    for (const path of this.all) if (path.open && path.localIds.fill(count)) this.controlPending = true
+    for (const path of this.all) if (path.open && path.localIds.fill(count)) this.frames.pending = true
     if (!this.multipath) return
     const max = Math.min(this.localMax, this.remoteMax)
     for (const id of this.holes) if (id <= max) this.issueUnused(id, count)
@@ -151,18 +124,13 @@ export class PathTable {
     for (const hole of this.holes) if (hole < id) id = hole
     if (id > this.localMax) return "pathLimit"
     if (id > this.remoteMax) {
-      // CID-11, BLK-4: once for each limit.
-      if (this.pathsBlockedTold < this.remoteMax) {
-        this.pathsBlocked = this.pathsBlockedTold = this.remoteMax
-        this.controlPending = true
-      }
+      this.frames.pathsBlockedAt(this.remoteMax)
       return "pathLimit"
     }
     const remoteIds = this.unusedRemote.get(id)
     const localIds = this.unusedLocal.get(id)
     if (remoteIds === undefined || remoteIds.active === undefined || localIds === undefined) {
-      this.cidsBlocked.add(id)
-      this.controlPending = true
+      this.frames.idsBlocked(id)
       return "noConnectionIds"
     }
     const path = this.use(id, local, remote, localIds, remoteIds)
@@ -220,14 +188,7 @@ export class PathTable {
 
   /** Entries held for paths that are not in use, and for frames about them: bounded, whatever comes and goes. */
   get stateSize(): number {
-    return (
-      this.unusedLocal.size +
-      this.unusedRemote.size +
-      this.holes.size +
-      this.lostAbandons.size +
-      this.cidsBlocked.size +
-      this.earlyStatus.size
-    )
+    return this.unusedLocal.size + this.unusedRemote.size + this.holes.size + this.frames.size + this.earlyStatus.size
   }
 
   /** Whether any path is open: not abandoned by either side. */
@@ -263,7 +224,7 @@ export class PathTable {
   onMaxPathId(limit: number): void {
     if (limit <= this.remoteMax) return
     this.remoteMax = limit
-    this.pathsBlocked = -1
+    this.frames.unblocked()
     this.issueConnectionIds()
   }
 
@@ -307,8 +268,8 @@ export class PathTable {
       this.unusedRemote.set(id, ids)
     }
     const problem = ids.add(sequence, retirePriorTo, bytes, token, path !== undefined)
-    if (ids.pendingRetire.length > 0) this.controlPending = true
-    this.cidsBlocked.delete(id)
+    if (ids.pendingRetire.length > 0) this.frames.pending = true
+    this.frames.idsArrived(id)
     return problem
   }
 
@@ -322,7 +283,7 @@ export class PathTable {
     const problem = ids.onRetire(sequence, usedSequence)
     if (problem === undefined && (path === undefined || path.open)) {
       // CID-13
-      if (ids.fill(Math.min(IDS_PER_PATH, this.peerIdLimit))) this.controlPending = true
+      if (ids.fill(Math.min(IDS_PER_PATH, this.peerIdLimit))) this.frames.pending = true
     }
     return problem
   }
@@ -331,8 +292,8 @@ export class PathTable {
   rotateRemoteId(path: Path): boolean {
     const rotated = path.remoteIds.rotate()
     // CID-14
-    if (!rotated && this.multipath) this.cidsBlocked.add(path.id)
-    this.controlPending = true
+    if (!rotated && this.multipath) this.frames.idsBlocked(path.id)
+    this.frames.pending = true
     return rotated
   }
 
@@ -379,131 +340,13 @@ export class PathTable {
     this.unusedRemote.clear()
   }
 
-  hasControl(): boolean {
-    return this.controlPending
-  }
-
-  /** Writes what is pending as far as it fits. */
-  writeControl(w: ByteWriter, frames: SentFrameList): void {
-    if (!this.controlPending) return
-    for (const path of this.all) {
-      if (path.abandonPending) {
-        if (w.remaining < LARGEST_FRAME) return
-        path.abandonPending = false
-        this.writeAbandon(w, frames, path.id, path.abandonCode)
-      }
-      if (path.statusPending && path.open) {
-        if (w.remaining < LARGEST_FRAME) return
-        path.statusPending = false
-        writePathStatus(w, path.id, path.statusSequence, path.status === "backup")
-        const frame = frames.add(SentFrameKind.pathStatus)
-        frame.pathId = path.id
-        frame.value = path.statusSequence
-      }
-      if (!this.writeIds(w, frames, path.id, path.localIds, path.remoteIds)) return
-    }
-    for (const [id, code] of this.lostAbandons) {
-      if (w.remaining < LARGEST_FRAME) return
-      this.lostAbandons.delete(id)
-      this.writeAbandon(w, frames, id, code)
-    }
-    for (const [id, ids] of this.unusedLocal) if (!this.writeIds(w, frames, id, ids, undefined)) return
-    for (const [id, ids] of this.unusedRemote) if (!this.writeIds(w, frames, id, undefined, ids)) return
-    if (this.maxPathIdPending) {
-      if (w.remaining < LARGEST_FRAME) return
-      this.maxPathIdPending = false
-      writeMaxPathId(w, this.localMax)
-      frames.add(SentFrameKind.maxPathId).value = this.localMax
-    }
-    if (this.pathsBlocked >= 0) {
-      if (w.remaining < LARGEST_FRAME) return
-      writePathsBlocked(w, this.pathsBlocked)
-      frames.add(SentFrameKind.pathsBlocked).value = this.pathsBlocked
-      this.pathsBlocked = -1
-    }
-    for (const id of this.cidsBlocked) {
-      if (w.remaining < LARGEST_FRAME) return
-      const next = (this.get(id)?.remoteIds ?? this.unusedRemote.get(id))?.nextSequence ?? 0
-      writePathCidsBlocked(w, id, next)
-      const frame = frames.add(SentFrameKind.pathCidsBlocked)
-      frame.pathId = id
-      frame.value = next
-      this.cidsBlocked.delete(id)
-    }
-    this.controlPending = false
-  }
-
-  onFrameLost(frame: SentFrame): void {
-    const path = this.get(frame.pathId)
-    switch (frame.kind) {
-      case SentFrameKind.pathAbandon:
-        // ABN-10
-        if (path !== undefined) path.abandonPending = true
-        else this.lostAbandons.set(frame.pathId, frame.value)
-        this.controlPending = true
-        break
-      case SentFrameKind.pathStatus:
-        // STA-6
-        if (path !== undefined && path.open && path.statusSequence === frame.value)
-          path.statusPending = this.controlPending = true
-        break
-      case SentFrameKind.newConnectionId: {
-        const id = (path?.localIds ?? this.unusedLocal.get(frame.pathId))?.bySequence(frame.value)
-        if (id !== undefined && (path === undefined || path.open)) id.pending = this.controlPending = true
-        break
-      }
-      case SentFrameKind.retireConnectionId:
-        if (path !== undefined && path.open) {
-          path.remoteIds.onRetireLost(frame.value)
-          this.controlPending = true
-        } else {
-          const ids = this.unusedRemote.get(frame.pathId)
-          if (ids !== undefined) {
-            ids.onRetireLost(frame.value)
-            this.controlPending = true
-          }
-        }
-        break
-      case SentFrameKind.maxPathId:
-        // MPI-3
-        if (frame.value === this.localMax) this.maxPathIdPending = this.controlPending = true
-        break
-      case SentFrameKind.pathsBlocked:
-        // BLK-4
-        if (frame.value === this.remoteMax) {
-          this.pathsBlocked = frame.value
-          this.controlPending = true
-        }
-        break
-      case SentFrameKind.pathCidsBlocked: {
-        // BLK-4
-        const ids = path?.remoteIds ?? this.unusedRemote.get(frame.pathId)
-        if (path?.open !== false && !this.isDiscarded(frame.pathId) && (ids?.nextSequence ?? 0) === frame.value) {
-          this.cidsBlocked.add(frame.pathId)
-          this.controlPending = true
-        }
-        break
-      }
-    }
-  }
-
-  onFrameAcked(frame: SentFrame): void {
-    if (frame.kind === SentFrameKind.retireConnectionId) {
-      const ids = this.get(frame.pathId)?.remoteIds ?? this.unusedRemote.get(frame.pathId)
-      ids?.onRetireAcked()
-    } else if (frame.kind === SentFrameKind.pathAbandon) {
-      const path = this.get(frame.pathId)
-      if (path !== undefined) path.abandonAcked = true
-    }
-  }
-
   private issueUnused(id: number, count: number): void {
     let ids = this.unusedLocal.get(id)
     if (ids === undefined) {
       ids = new LocalConnectionIds(id, this.context.ids)
       this.unusedLocal.set(id, ids)
     }
-    if (ids.fill(count)) this.controlPending = true
+    if (ids.fill(count)) this.frames.pending = true
   }
 
   /** A path came into use: there is a way for everything again. */
@@ -522,7 +365,7 @@ export class PathTable {
     path.state = "closing"
     path.abandonCode = code
     path.abandonPending = true
-    this.controlPending = true
+    this.frames.pending = true
     path.validation.stop()
     path.answers.length = 0
     path.probes = 0
@@ -536,13 +379,6 @@ export class PathTable {
       other.probes = Math.max(other.probes, 1)
       other.probeWithData = true
     }
-  }
-
-  private writeAbandon(w: ByteWriter, frames: SentFrameList, id: number, code: number): void {
-    writePathAbandon(w, id, code)
-    const frame = frames.add(SentFrameKind.pathAbandon)
-    frame.pathId = id
-    frame.value = code
   }
 
   private newRemoteIds(id: number): RemoteConnectionIds {
@@ -590,54 +426,19 @@ export class PathTable {
     path.abandonReceived = true
     path.abandonPending = true
     path.discardAt = now + threePto
-    this.controlPending = true
+    this.frames.pending = true
   }
 
   private queueStatus(path: Path): void {
     path.statusSequence++
     path.statusPending = true
-    this.controlPending = true
+    this.frames.pending = true
   }
 
   private raiseLimit(): void {
     if (!this.multipath) return
     this.localMax++
-    this.maxPathIdPending = true
-    this.controlPending = true
+    this.frames.limitRaised()
     this.issueConnectionIds()
-  }
-
-  /** `false`: no room left. */
-  private writeIds(
-    w: ByteWriter,
-    frames: SentFrameList,
-    pathId: number,
-    localIds: LocalConnectionIds | undefined,
-    remoteIds: RemoteConnectionIds | undefined
-  ): boolean {
-    if (localIds !== undefined) {
-      for (const id of localIds.ids) {
-        if (!id.pending) continue
-        if (w.remaining < LARGEST_FRAME) return false
-        id.pending = false
-        if (this.multipath) writePathNewConnectionId(w, pathId, id.sequence, 0, id.bytes, id.resetToken)
-        else writeNewConnectionId(w, id.sequence, 0, id.bytes, id.resetToken)
-        const frame = frames.add(SentFrameKind.newConnectionId)
-        frame.pathId = pathId
-        frame.value = id.sequence
-      }
-    }
-    if (remoteIds !== undefined) {
-      while (remoteIds.pendingRetire.length > 0) {
-        if (w.remaining < LARGEST_FRAME) return false
-        const sequence = remoteIds.pendingRetire.pop()!
-        if (this.multipath) writePathRetireConnectionId(w, pathId, sequence)
-        else writeRetireConnectionId(w, sequence)
-        const frame = frames.add(SentFrameKind.retireConnectionId)
-        frame.pathId = pathId
-        frame.value = sequence
-      }
-    }
-    return true
   }
 }

@@ -1,0 +1,239 @@
+/**
+ * What paths have to say to the peer: which of the management frames are to be sent, and again when they were lost
+ * (RFC 9000 sections 19.15, 19.16; draft-ietf-quic-multipath-21 section 4).
+ */
+import { SentFrameKind, type SentFrame, type SentFrameList } from "../recovery/SentFrames.ts"
+import { type ByteWriter } from "../wire/Cursor.ts"
+import {
+  writeMaxPathId,
+  writeNewConnectionId,
+  writePathAbandon,
+  writePathCidsBlocked,
+  writePathNewConnectionId,
+  writePathRetireConnectionId,
+  writePathStatus,
+  writePathsBlocked,
+  writeRetireConnectionId
+} from "../wire/FrameWriter.ts"
+import { MAX_CONNECTION_ID, RESET_TOKEN } from "../wire/Protocol.ts"
+import { type LocalConnectionIds } from "./LocalConnectionIds.ts"
+import { type Path } from "./Path.ts"
+import { type RemoteConnectionIds } from "./RemoteConnectionIds.ts"
+
+/** Room that any management frame fits into. */
+const LARGEST_FRAME = 4 + 8 + 8 + 8 + 1 + MAX_CONNECTION_ID + RESET_TOKEN
+
+/** The state that the frames tell of; `PathTable` owns it. */
+export interface PathRegister {
+  readonly all: ReadonlyArray<Path>
+  readonly multipath: boolean
+  readonly localMax: number
+  readonly remoteMax: number
+  readonly unusedLocal: ReadonlyMap<number, LocalConnectionIds>
+  readonly unusedRemote: ReadonlyMap<number, RemoteConnectionIds>
+  readonly get: (id: number) => Path | undefined
+  readonly isDiscarded: (id: number) => boolean
+}
+
+export class PathFrames {
+  /** Something may have to be said: set by whoever changes what the frames tell. */
+  pending = false
+  private readonly table: PathRegister
+  private maxPathIdPending = false
+  /** The limit we are blocked at and have not said yet, and the last one that we said; -1: none. */
+  private pathsBlocked = -1
+  private pathsBlockedTold = -1
+  private readonly cidsBlocked = new Set<number>()
+  /** PATH_ABANDON frames of discarded paths that were lost: error codes by path ID (ABN-10). */
+  private readonly lostAbandons = new Map<number, number>()
+
+  constructor(table: PathRegister) {
+    this.table = table
+  }
+
+  /** Entries held. */
+  get size(): number {
+    return this.cidsBlocked.size + this.lostAbandons.size
+  }
+
+  /** Our limit went up: MAX_PATH_ID. */
+  limitRaised(): void {
+    this.maxPathIdPending = this.pending = true
+  }
+
+  /** PATHS_BLOCKED, once for each limit (CID-11, BLK-4). */
+  pathsBlockedAt(limit: number): void {
+    if (this.pathsBlockedTold >= limit) return
+    this.pathsBlocked = this.pathsBlockedTold = limit
+    this.pending = true
+  }
+
+  unblocked(): void {
+    this.pathsBlocked = -1
+  }
+
+  /** PATH_CIDS_BLOCKED (CID-14). */
+  idsBlocked(pathId: number): void {
+    this.cidsBlocked.add(pathId)
+    this.pending = true
+  }
+
+  idsArrived(pathId: number): void {
+    this.cidsBlocked.delete(pathId)
+  }
+
+  /** Writes what is pending as far as it fits. */
+  write(w: ByteWriter, frames: SentFrameList): void {
+    if (!this.pending) return
+    for (const path of this.table.all) {
+      if (path.abandonPending) {
+        if (w.remaining < LARGEST_FRAME) return
+        path.abandonPending = false
+        this.writeAbandon(w, frames, path.id, path.abandonCode)
+      }
+      if (path.statusPending && path.open) {
+        if (w.remaining < LARGEST_FRAME) return
+        path.statusPending = false
+        writePathStatus(w, path.id, path.statusSequence, path.status === "backup")
+        const frame = frames.add(SentFrameKind.pathStatus)
+        frame.pathId = path.id
+        frame.value = path.statusSequence
+      }
+      if (!this.writeIds(w, frames, path.id, path.localIds, path.remoteIds)) return
+    }
+    for (const [id, code] of this.lostAbandons) {
+      if (w.remaining < LARGEST_FRAME) return
+      this.lostAbandons.delete(id)
+      this.writeAbandon(w, frames, id, code)
+    }
+    for (const [id, ids] of this.table.unusedLocal) if (!this.writeIds(w, frames, id, ids, undefined)) return
+    for (const [id, ids] of this.table.unusedRemote) if (!this.writeIds(w, frames, id, undefined, ids)) return
+    if (this.maxPathIdPending) {
+      if (w.remaining < LARGEST_FRAME) return
+      this.maxPathIdPending = false
+      writeMaxPathId(w, this.table.localMax)
+      frames.add(SentFrameKind.maxPathId).value = this.table.localMax
+    }
+    if (this.pathsBlocked >= 0) {
+      if (w.remaining < LARGEST_FRAME) return
+      writePathsBlocked(w, this.pathsBlocked)
+      frames.add(SentFrameKind.pathsBlocked).value = this.pathsBlocked
+      this.pathsBlocked = -1
+    }
+    for (const id of this.cidsBlocked) {
+      if (w.remaining < LARGEST_FRAME) return
+      const next = (this.table.get(id)?.remoteIds ?? this.table.unusedRemote.get(id))?.nextSequence ?? 0
+      writePathCidsBlocked(w, id, next)
+      const frame = frames.add(SentFrameKind.pathCidsBlocked)
+      frame.pathId = id
+      frame.value = next
+      this.cidsBlocked.delete(id)
+    }
+    this.pending = false
+  }
+
+  onLost(frame: SentFrame): void {
+    const path = this.table.get(frame.pathId)
+    switch (frame.kind) {
+      case SentFrameKind.pathAbandon:
+        // ABN-10
+        if (path !== undefined) path.abandonPending = true
+        else this.lostAbandons.set(frame.pathId, frame.value)
+        this.pending = true
+        break
+      case SentFrameKind.pathStatus:
+        // STA-6
+        if (path !== undefined && path.open && path.statusSequence === frame.value)
+          path.statusPending = this.pending = true
+        break
+      case SentFrameKind.newConnectionId: {
+        const id = (path?.localIds ?? this.table.unusedLocal.get(frame.pathId))?.bySequence(frame.value)
+        if (id !== undefined && (path === undefined || path.open)) id.pending = this.pending = true
+        break
+      }
+      case SentFrameKind.retireConnectionId:
+        if (path !== undefined && path.open) {
+          path.remoteIds.onRetireLost(frame.value)
+          this.pending = true
+        } else {
+          const ids = this.table.unusedRemote.get(frame.pathId)
+          if (ids !== undefined) {
+            ids.onRetireLost(frame.value)
+            this.pending = true
+          }
+        }
+        break
+      case SentFrameKind.maxPathId:
+        // MPI-3
+        if (frame.value === this.table.localMax) this.maxPathIdPending = this.pending = true
+        break
+      case SentFrameKind.pathsBlocked:
+        // BLK-4
+        if (frame.value === this.table.remoteMax) {
+          this.pathsBlocked = frame.value
+          this.pending = true
+        }
+        break
+      case SentFrameKind.pathCidsBlocked: {
+        // BLK-4
+        const ids = path?.remoteIds ?? this.table.unusedRemote.get(frame.pathId)
+        if (path?.open !== false && !this.table.isDiscarded(frame.pathId) && (ids?.nextSequence ?? 0) === frame.value) {
+          this.cidsBlocked.add(frame.pathId)
+          this.pending = true
+        }
+        break
+      }
+    }
+  }
+
+  onAcked(frame: SentFrame): void {
+    if (frame.kind === SentFrameKind.retireConnectionId) {
+      const ids = this.table.get(frame.pathId)?.remoteIds ?? this.table.unusedRemote.get(frame.pathId)
+      ids?.onRetireAcked()
+    } else if (frame.kind === SentFrameKind.pathAbandon) {
+      const path = this.table.get(frame.pathId)
+      if (path !== undefined) path.abandonAcked = true
+    }
+  }
+
+  private writeAbandon(w: ByteWriter, frames: SentFrameList, id: number, code: number): void {
+    writePathAbandon(w, id, code)
+    const frame = frames.add(SentFrameKind.pathAbandon)
+    frame.pathId = id
+    frame.value = code
+  }
+
+  /** `false`: no room left. */
+  private writeIds(
+    w: ByteWriter,
+    frames: SentFrameList,
+    pathId: number,
+    localIds: LocalConnectionIds | undefined,
+    remoteIds: RemoteConnectionIds | undefined
+  ): boolean {
+    if (localIds !== undefined) {
+      for (const id of localIds.ids) {
+        if (!id.pending) continue
+        if (w.remaining < LARGEST_FRAME) return false
+        id.pending = false
+        if (this.table.multipath) writePathNewConnectionId(w, pathId, id.sequence, 0, id.bytes, id.resetToken)
+        else writeNewConnectionId(w, id.sequence, 0, id.bytes, id.resetToken)
+        const frame = frames.add(SentFrameKind.newConnectionId)
+        frame.pathId = pathId
+        frame.value = id.sequence
+      }
+    }
+    if (remoteIds !== undefined) {
+      while (remoteIds.pendingRetire.length > 0) {
+        if (w.remaining < LARGEST_FRAME) return false
+        const sequence = remoteIds.pendingRetire.pop()!
+        if (this.table.multipath) writePathRetireConnectionId(w, pathId, sequence)
+        else writeRetireConnectionId(w, sequence)
+        const frame = frames.add(SentFrameKind.retireConnectionId)
+        frame.pathId = pathId
+        frame.value = sequence
+      }
+    }
+    return true
+  }
+}
