@@ -67,7 +67,10 @@ describe("examples", () => {
 
   it("every example is run here", () => {
     const files = readdirSync("examples").filter((file) => file.endsWith(".ts"))
-    assert.deepStrictEqual(new Set(files), new Set([...Object.keys(expected), "echo-server.ts", "echo-client.ts"]))
+    assert.deepStrictEqual(
+      new Set(files),
+      new Set([...Object.keys(expected), "echo-server.ts", "echo-client.ts", "simulated-network.ts"])
+    )
   })
 
   it("the first programs of the documentation type-check", () => {
