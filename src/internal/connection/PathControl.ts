@@ -15,6 +15,8 @@ import { type HandshakeSender } from "./HandshakeSender.ts"
 const MULTIPATH_PTO_CAP = 500
 /** ms that a peer gets at least to answer PATH_ABANDON: the answer may be lost a few times. */
 const MIN_PATIENCE = 5000
+/** Probe timeouts in a row after which a path that others depend on is given up, if these are shown to work. */
+const DEAD_WAY_PTOS = 2
 /** Probes that a timeout sends (RFC 9002 section 6.2.4). */
 const PROBES = 2
 
@@ -59,10 +61,14 @@ export class PathControl {
     const { core } = this
     if (!path.open) return
     const { previous, validated } = path
+    path.answeredAt = now
     path.setValidated()
     if (path.validation.expanded) path.sizeProven = true
     path.previous = undefined
-    if (validated) return
+    if (validated) {
+      this.abandonDeadWayBack(path, now)
+      return
+    }
     // VAL-7, RFC 9000 section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
     if (previous !== undefined && previous.remote.host !== path.remote.host) path.recovery.resetForNewAddress(now)
     core.emitPath({ kind: "validated", pathId: path.id })
@@ -128,7 +134,27 @@ export class PathControl {
       recovery.takeForProbe(Space.application, PROBES)
       path.probes = PROBES
       path.probeWithData = true
+      this.checkWaysBack(path, now)
     }
+  }
+
+  /**
+   * No path is acknowledged any more. If a peer sends the acknowledgements of several paths on one (ACK-4), it is enough that
+   * this one died: a challenge tells, because its answer comes back on the path that it was sent on (RFC 9000 section 8.2.2).
+   */
+  private checkWaysBack(path: Path, now: number): void {
+    if (path.validated && path.ackPath !== path.id && !path.validation.running) {
+      path.validation.start(this.core.pto(path))
+    }
+    for (const other of this.core.paths.all) if (other.ackPath === path.id) this.abandonDeadWayBack(other, now)
+  }
+
+  /** `path` works, and yet nothing that left on it is acknowledged: the way that acknowledgements took is dead. */
+  private abandonDeadWayBack(path: Path, now: number): void {
+    const way = this.core.paths.get(path.ackPath)
+    if (way === undefined || way === path || !way.open || !path.open || path.ptoCount === 0) return
+    if (way.ptoCount < DEAD_WAY_PTOS || path.answeredAt <= way.lastReceived) return
+    this.abandon(way, PathError.unstableOrPoor, now)
   }
 
   close(pathId: number, code: number, now: number): boolean {

@@ -87,8 +87,10 @@ export class Path implements PathView {
   /** The application may be told only once. */
   announced = false
   queuedReinjections = 0
+  /** ms: when a challenge was last answered. */
+  answeredAt = -Infinity
   /** Path that the acknowledgements behind our RTT samples came on, and when the last one did. */
-  private ackPath: number
+  ackPath: number
   private ackTime = -Infinity
 
   constructor(options: {

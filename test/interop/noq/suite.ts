@@ -385,6 +385,17 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
         Effect.asVoid(Effect.all([Ours.get(connection, 10 * MB), cutAfter(relays[0])], { concurrency: 2 })),
       NOTICES_DEATH
     ),
+    withServer(
+      "the path with all acknowledgements dies while we send, and it does not notice",
+      ({ connection, relays }) =>
+        Effect.gen(function* () {
+          yield* Effect.all([Ours.put(connection, 10 * MB), cutAfter(relays[0])], { concurrency: 2 })
+          return connection.paths.map((path) => `path ${path.id}: ${path.state}`).join(", ")
+        })
+    ),
+    withClient("the path with all acknowledgements dies while we send, and it does not notice", ({ peer, relays }) =>
+      Effect.asVoid(Effect.all([command(peer, `get ${10 * MB}`), cutAfter(relays[0])], { concurrency: 2 }))
+    ),
     withClient(
       "the path that carries most dies while we send",
       ({ peer, relays }) =>
