@@ -1,6 +1,5 @@
 /** Packets marked before the path is known to carry marks (RFC 9000 appendix A.4). */
 const TESTING_PACKETS = 10
-const SPACES = 3
 
 export type EcnState = "testing" | "unknown" | "capable" | "failed"
 
@@ -16,9 +15,9 @@ export class EcnValidation {
   private testingSent = 0
   private testingLost = 0
   /** By packet number space: marked packets sent, and the counts of the last acknowledgement that passed. */
-  private readonly sent = new Float64Array(SPACES)
-  private readonly ect0 = new Float64Array(SPACES)
-  private readonly ce = new Float64Array(SPACES)
+  private readonly sent = [0, 0, 0]
+  private readonly ect0 = [0, 0, 0]
+  private readonly ce = [0, 0, 0]
 
   constructor(enabled: boolean) {
     this.enabled = enabled

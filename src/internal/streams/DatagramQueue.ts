@@ -1,5 +1,6 @@
 import { type Waiter } from "./Stream.ts"
 
+const NO_BYTES = new Uint8Array(0)
 /** Received datagrams share chunks, which begin small and grow to this. */
 const FIRST_CHUNK = 2048
 const LARGEST_CHUNK = 65536
@@ -41,10 +42,11 @@ export class DatagramQueue {
   private tail: Outgoing | undefined = undefined
   private readonly capacity: number
   private readonly maxOutgoingBytes: number
-  private readonly ring: Array<Uint8Array | undefined>
+  /** Made by the first datagram received: many connections never see one. */
+  private ring: Array<Uint8Array | undefined> | undefined = undefined
   private first = 0
   private count = 0
-  private chunk = new Uint8Array(0)
+  private chunk = NO_BYTES
   private used = 0
   private chunkSize = FIRST_CHUNK
   private readWake = false
@@ -55,7 +57,6 @@ export class DatagramQueue {
   constructor(capacity: number, maxOutgoingBytes: number) {
     this.capacity = Math.max(1, capacity)
     this.maxOutgoingBytes = maxOutgoingBytes
-    this.ring = Array.from({ length: this.capacity }, () => undefined)
   }
 
   get hasOutgoing(): boolean {
@@ -143,6 +144,7 @@ export class DatagramQueue {
     }
     let slot = this.first + this.count++
     if (slot >= this.capacity) slot -= this.capacity
+    this.ring ??= Array.from<Uint8Array | undefined>({ length: this.capacity })
     this.ring[slot] = copy
     if (this.readWaiter !== undefined) this.readWake = true
   }
@@ -178,8 +180,9 @@ export class DatagramQueue {
   }
 
   private shift(): Uint8Array {
-    const bytes = this.ring[this.first]!
-    this.ring[this.first] = undefined
+    const ring = this.ring!
+    const bytes = ring[this.first]!
+    ring[this.first] = undefined
     this.first = this.first + 1 === this.capacity ? 0 : this.first + 1
     this.count--
     return bytes

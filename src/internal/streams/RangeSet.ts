@@ -1,3 +1,7 @@
+/** Most sets stay empty for good: they share this. */
+const NO_BOUNDS = new Float64Array(0)
+const FIRST_CAPACITY = 8
+
 /**
  * A sorted set of disjoint half-open ranges of offsets, for what is acknowledged and what is lost.
  *
@@ -7,8 +11,8 @@
  */
 export class RangeSet {
   /** Pairs of start and end; range `i` is at `2 * (first + i)`. */
-  private bounds = new Float64Array(16)
-  private first = 4
+  private bounds: Float64Array = NO_BOUNDS
+  private first = 0
   private hint = 0
   /** Ranges held. */
   count = 0
@@ -176,7 +180,12 @@ export class RangeSet {
   private recentre(): void {
     const used = this.bounds.subarray(2 * this.first, 2 * (this.first + this.count))
     const capacity = this.bounds.length >>> 1
-    const target = this.count > capacity >>> 1 ? new Float64Array(4 * capacity) : this.bounds
+    const target =
+      capacity === 0
+        ? new Float64Array(2 * FIRST_CAPACITY)
+        : this.count > capacity >>> 1
+          ? new Float64Array(4 * capacity)
+          : this.bounds
     const first = ((target.length >>> 1) - this.count) >>> 1
     target.set(used, 2 * first)
     this.steps += this.count

@@ -55,7 +55,7 @@ export class ReceiveBuffer {
   /** Index of the block of `readOffset`. */
   private base = 0
   private discarding = false
-  private spare: Array<Int32Array> = []
+  private spare: Array<Int32Array> | undefined = undefined
 
   /** Every byte up to the final size is here. */
   get complete(): boolean {
@@ -152,7 +152,7 @@ export class ReceiveBuffer {
   discard(): void {
     this.discarding = true
     this.blocks = [undefined, undefined]
-    this.spare = []
+    this.spare = undefined
     this.contiguousOffset = this.readOffset
   }
 
@@ -246,7 +246,7 @@ export class ReceiveBuffer {
 
   private makeBits(block: Block): Int32Array {
     const size = block.end - block.start
-    return (size === BLOCK ? this.spare.pop() : undefined) ?? new Int32Array((size + 31) >>> 5)
+    return (size === BLOCK ? this.spare?.pop() : undefined) ?? new Int32Array((size + 31) >>> 5)
   }
 
   /** All of the block has arrived: its bitmap can serve another one. */
@@ -254,8 +254,9 @@ export class ReceiveBuffer {
     const bits = block.bits
     if (bits === undefined) return
     block.bits = undefined
-    if (bits.length !== BLOCK >>> 5 || this.spare.length >= SPARE_BITMAPS) return
+    const spare = (this.spare ??= [])
+    if (bits.length !== BLOCK >>> 5 || spare.length >= SPARE_BITMAPS) return
     bits.fill(0)
-    this.spare.push(bits)
+    spare.push(bits)
   }
 }
