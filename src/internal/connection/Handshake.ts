@@ -28,6 +28,10 @@ export interface HandshakeFailure {
   readonly tls: TlsFailure | undefined
 }
 
+/** In the place of the streams of levels whose keys are gone; and 0-RTT packets hold no CRYPTO frames. */
+const spent = new CryptoStream(Level.zeroRtt)
+spent.discard()
+
 export class Handshake {
   readonly role: Role
   version: number
@@ -37,7 +41,8 @@ export class Handshake {
   info: HandshakeInfo | undefined = undefined
   private readonly protection: PacketProtection
   private readonly events: HandshakeEvents
-  private readonly streams: ReadonlyArray<CryptoStream>
+  /** By level. */
+  private readonly streams: Array<CryptoStream>
   private tls: TlsSession | undefined = undefined
   private handshakeSecrets: { read?: Uint8Array; write?: Uint8Array } = {}
   private applicationSecrets: { read?: Uint8Array; write?: Uint8Array } = {}
@@ -53,7 +58,12 @@ export class Handshake {
     this.version = options.version
     this.protection = options.protection
     this.events = options.events
-    this.streams = [Level.initial, Level.zeroRtt, Level.handshake, Level.oneRtt].map((level) => new CryptoStream(level))
+    this.streams = [
+      new CryptoStream(Level.initial),
+      spent,
+      new CryptoStream(Level.handshake),
+      new CryptoStream(Level.oneRtt)
+    ]
   }
 
   /** TLS speaks through this. */
@@ -113,8 +123,9 @@ export class Handshake {
     return this.tls?.exportKeyingMaterial(label, context, length)
   }
 
-  /** The keys of a level are no longer needed (RFC 9001 section 4.9). */
+  /** The keys of a level are no longer needed, nor what was sent and received under them (RFC 9001 section 4.9). */
   discard(level: Level): void {
+    this.streams[level] = spent
     if (level === Level.initial && this.initial !== undefined) {
       closeLevelKeys(this.initial)
       this.initial = undefined
