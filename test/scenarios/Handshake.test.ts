@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { seeds, establish, established, exchange } from "../support/Scenario.ts"
 import { Pair, type PairOptions } from "../support/Machines.ts"
+import { Level } from "../../src/internal/wire/Protocol.ts"
 import { type LinkOptions } from "../../src/testing/SimulatorCore.ts"
 
 const FLIGHT = 6
@@ -28,6 +29,13 @@ describe("Handshake over bad links", () => {
     assert.strictEqual(pair.connection.core.handshake.handshake, undefined)
     assert.strictEqual(pair.accepted.core.handshake.initial, undefined)
     assert.strictEqual(pair.accepted.core.handshake.handshake, undefined)
+    // RFC 9001 4.9: what was said at these levels is not kept either.
+    for (const { core } of [pair.connection, pair.accepted]) {
+      for (const level of [Level.initial, Level.handshake]) {
+        assert.isTrue(core.handshake.stream(level).isAcknowledged)
+        assert.isFalse(core.handshake.stream(level).hasData)
+      }
+    }
   })
 
   it("RFC 9002 6.2: survives the loss of any one datagram and of any two", () => {

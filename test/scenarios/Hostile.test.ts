@@ -335,6 +335,21 @@ describe("What looks odd and is allowed", () => {
   })
 })
 
+describe("RFC 9000 5.1: peers with empty connection IDs", () => {
+  it("19.15: such a peer issues none", () => {
+    const pair = established()
+    pair.run(pair.simulator.now + 200)
+    pair.accepted.paths[0]!.remoteIds.setInitial(new Uint8Array(0))
+    inject(
+      pair.simulator,
+      pair.connection,
+      frames((w) => newId(w, 1, 0))
+    )
+    pair.run(pair.simulator.now + 100)
+    assert.deepInclude(ending(pair.server), { kind: "transport", initiator: "local", code: E.protocolViolation })
+  })
+})
+
 describe("Breaches during the handshake", () => {
   it.each<[string, number, (w: ByteWriter) => unknown, Forgery]>([
     ["12.4: a STREAM frame in an Initial", E.protocolViolation, (w) => stream(w, 0, 0, 1), {}],

@@ -92,7 +92,7 @@ describe("Random use of a random network", () => {
   it("what arrives is right, and everything comes to rest", () => {
     let bytes = 0
     let datagrams = 0
-    for (const seed of seeds(60)) {
+    for (const seed of seeds(40)) {
       const windows = { initialStreamWindow: 20_000, initialConnectionWindow: 50_000, maxConnectionWindow: 200_000 }
       const settings = {
         maxIdleTimeout: 5000 + 1000 * (seed % 3),
@@ -138,7 +138,7 @@ describe("Random use of a random network", () => {
       bytes += client.bytesRead + (server?.bytesRead ?? 0)
       datagrams += client.datagramsRead + (server?.datagramsRead ?? 0)
     }
-    assert.isAbove(bytes, 500_000)
-    assert.isAbove(datagrams, 250)
+    assert.isAbove(bytes, 300_000)
+    assert.isAbove(datagrams, 150)
   })
 })

@@ -83,6 +83,9 @@ export class RemoteConnectionIds {
     token: Uint8Array,
     inUse: boolean
   ): Violation | undefined {
+    if (this.ids[0]?.bytes.length === 0) {
+      return violation(TransportError.protocolViolation, "a peer that uses empty connection IDs issued one")
+    }
     for (const id of this.ids) {
       if (id.sequence === sequence) {
         return sameBytes(id.bytes, bytes) && (id.resetToken === undefined || sameBytes(id.resetToken, token))
