@@ -16,6 +16,8 @@ import { type Handshake } from "./Handshake.ts"
 import { type CloseInfo, type ConnectionListener } from "./Machine.ts"
 import { type ConnectionSettings } from "../Settings.ts"
 
+const NO_TOKEN = new Uint8Array(0)
+
 export type ConnectionState = "handshaking" | "established" | "closing" | "draining" | "closed"
 
 export class ConnectionCore implements RecoveryEvents {
@@ -37,7 +39,7 @@ export class ConnectionCore implements RecoveryEvents {
   /** Why it ends or ended. */
   closeInfo: CloseInfo | undefined = undefined
   /** Address validation token for Initial packets (client, after Retry). */
-  token: Uint8Array = new Uint8Array(0)
+  token: Uint8Array = NO_TOKEN
   handshakeDonePending = false
   pingPending = false
   packetsDropped = 0

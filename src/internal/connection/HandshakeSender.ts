@@ -28,7 +28,7 @@ interface Built {
 export class HandshakeSender {
   private readonly core: ConnectionCore
   /** PTO probes to send, by level. */
-  private readonly probes = new Map<Level, number>()
+  private readonly probes = [0, 0, 0, 0]
   private readonly built: Array<Built> = []
   /** Called when a client has sent its first Handshake packet (RFC 9001 section 4.9.1). */
   onHandshakePacketSent: () => void = () => {}
@@ -38,7 +38,7 @@ export class HandshakeSender {
   }
 
   probe(level: Level, count: number): void {
-    this.probes.set(level, count)
+    this.probes[level] = count
   }
 
   /** Sends what may be sent now. `false`: the sink is full. */
@@ -91,7 +91,7 @@ export class HandshakeSender {
       const received = path.recovery.received(space)
       if (sent === undefined) continue
       const crypto = core.handshake.stream(level)
-      const probe = this.probes.get(level) ?? 0
+      const probe = this.probes[level]!
       const mayCarry = probe > 0 || path.recovery.canSend(path.mtu, now)
       if (!received.ackDue(now) && !(mayCarry && (crypto.hasData || probe > 0))) continue
       const packetNumber = path.recovery.nextPacketNumber(space)
@@ -125,7 +125,7 @@ export class HandshakeSender {
         ackEliciting = true
       }
       if (probe > 0) {
-        this.probes.set(level, probe - 1)
+        this.probes[level] = probe - 1
         if (!ackEliciting) {
           writePing(w)
           core.frames.add(SentFrameKind.ping)

@@ -37,13 +37,14 @@ export interface AeadLimits {
 /** Packets short of the confidentiality limit at which `limitReached` says so: they let the connection close. */
 const RESERVE = 4096
 
-export const aeadLimits = (aead: AeadAlgorithm): AeadLimits =>
-  aead === "chacha20-poly1305"
-    ? { confidentiality: Infinity, integrity: 2 ** 36, updateInterval: 2 ** 22 }
-    : { confidentiality: 2 ** 23, integrity: 2 ** 52, updateInterval: 2 ** 22 }
+const gcmLimits: AeadLimits = { confidentiality: 2 ** 23, integrity: 2 ** 52, updateInterval: 2 ** 22 }
+const chachaLimits: AeadLimits = { confidentiality: Infinity, integrity: 2 ** 36, updateInterval: 2 ** 22 }
+
+export const aeadLimits = (aead: AeadAlgorithm): AeadLimits => (aead === "chacha20-poly1305" ? chachaLimits : gcmLimits)
 
 /** What is known of one path's packet numbers. */
 interface PathPhase {
+  readonly pathId: number
   /** Lowest number received in the current read generation; Infinity while there is none. */
   lowest: number
   /** Highest number received in any generation up to the current one, and in those before it; -1 if none. */
@@ -71,9 +72,8 @@ export class KeyPhases {
   readonly #suite: CipherSuite
   readonly #version: number
   readonly #limits: AeadLimits
-  readonly #paths = new Map<number, PathPhase>()
-  #lastPathId = -1
-  #lastPath: PathPhase = { lowest: Infinity, highest: -1, highestOld: -1, lowestSent: Infinity }
+  /** Few, so that looking through them takes no time. */
+  #paths: ReadonlyArray<PathPhase> = []
 
   #writeSecret: Uint8Array
   #readSecret: Uint8Array | undefined = undefined
@@ -103,7 +103,8 @@ export class KeyPhases {
     this.#protection = protection
     this.#suite = suite
     this.#version = version
-    this.#limits = { ...aeadLimits(suite.aead), ...limits }
+    const usual = aeadLimits(suite.aead)
+    this.#limits = limits === undefined ? usual : { ...usual, ...limits }
     this.#writeSecret = writeSecret
     this.headerWrite = headerKey(protection, suite, version, writeSecret)
     this.write = packetKey(protection, suite, version, writeSecret)
@@ -221,7 +222,7 @@ export class KeyPhases {
    * it was under older keys than what it acknowledges, so close with KEY_UPDATE_ERROR (section 6.2).
    */
   onAckReceived(pathId: number, largest: number, carrier: number, now: number): boolean {
-    const path = this.#paths.get(pathId)
+    const path = this.#find(pathId)
     if (path === undefined || largest < path.lowestSent) return true
     if (carrier < this.writeGeneration) return false
     if (this.#ackedAt < 0) this.#ackedAt = now
@@ -230,8 +231,7 @@ export class KeyPhases {
 
   /** A path is gone. */
   forgetPath(pathId: number): void {
-    this.#paths.delete(pathId)
-    if (this.#lastPathId === pathId) this.#lastPathId = -1
+    this.#paths = this.#paths.filter((path) => path.pathId !== pathId)
   }
 
   /** Enough was sealed with this key for an update: initiate one as soon as that is allowed. */
@@ -263,15 +263,17 @@ export class KeyPhases {
   }
 
   #path(pathId: number): PathPhase {
-    if (pathId === this.#lastPathId) return this.#lastPath
-    let path = this.#paths.get(pathId)
-    if (path === undefined) {
-      path = { lowest: Infinity, highest: -1, highestOld: -1, lowestSent: Infinity }
-      this.#paths.set(pathId, path)
-    }
-    this.#lastPathId = pathId
-    this.#lastPath = path
+    const found = this.#find(pathId)
+    if (found !== undefined) return found
+    const path: PathPhase = { pathId, lowest: Infinity, highest: -1, highestOld: -1, lowestSent: Infinity }
+    this.#paths = [...this.#paths, path]
     return path
+  }
+
+  #find(pathId: number): PathPhase | undefined {
+    const paths = this.#paths
+    for (let i = 0; i < paths.length; i++) if (paths[i]!.pathId === pathId) return paths[i]
+    return undefined
   }
 
   /** Made once, by the first packet that asks for it, and kept when that was forged (section 6.3). */
@@ -290,7 +292,7 @@ export class KeyPhases {
     this.#readSecret = this.#nextReadSecret
     this.readGeneration++
     this.openedGeneration = this.readGeneration
-    for (const path of this.#paths.values()) {
+    for (const path of this.#paths) {
       path.highestOld = path.highest
       path.lowest = Infinity
     }
@@ -304,6 +306,6 @@ export class KeyPhases {
     this.writePhase = this.writePhase === 0 ? 1 : 0
     this.#sealedInPhase = 0
     this.#ackedAt = -1
-    for (const path of this.#paths.values()) path.lowestSent = Infinity
+    for (const path of this.#paths) path.lowestSent = Infinity
   }
 }

@@ -10,23 +10,24 @@ import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../.
 import { AEAD_TAG } from "../wire/Protocol.ts"
 import { chachaKeyWords, chachaMask } from "./ChaChaMask.ts"
 import { writeNonce } from "./Nonce.ts"
+import { IV_LENGTH } from "./PacketKeys.ts"
 import type { PacketBurst } from "./PacketBurst.ts"
 import { gatherSamples, SAMPLE } from "./Samples.ts"
 
 const options = { authTagLength: AEAD_TAG }
 
+/** Of the packet at hand: ciphers copy it when they are made. */
+const nonce = new Uint8Array(IV_LENGTH)
+
 class NodePacketKey implements PacketKey {
   readonly #algorithm: AeadAlgorithm
   readonly #key: KeyObject
   readonly #iv: Uint8Array
-  /** Both ciphers copy it when they are made. */
-  readonly #nonce: Uint8Array
 
   constructor(algorithm: AeadAlgorithm, key: Uint8Array, iv: Uint8Array) {
     this.#algorithm = algorithm
     this.#key = createSecretKey(key)
     this.#iv = iv.slice()
-    this.#nonce = new Uint8Array(iv.length)
   }
 
   seal(burst: PacketBurst, from: number, to: number): void {
@@ -35,11 +36,11 @@ class NodePacketKey implements PacketKey {
     for (let i = from; i < to; i++) {
       const payload = burst.pnOffset[i]! + burst.pnLength[i]!
       const tag = burst.end[i]! - AEAD_TAG
-      writeNonce(this.#nonce, this.#iv, burst.pathId[i]!, burst.packetNumber[i]!)
+      writeNonce(nonce, this.#iv, burst.pathId[i]!, burst.packetNumber[i]!)
       const cipher =
         algorithm === "chacha20-poly1305"
-          ? createCipheriv(algorithm, this.#key, this.#nonce, options)
-          : createCipheriv(algorithm, this.#key, this.#nonce, options)
+          ? createCipheriv(algorithm, this.#key, nonce, options)
+          : createCipheriv(algorithm, this.#key, nonce, options)
       cipher.setAAD(slab.subarray(burst.start[i]!, payload))
       slab.set(cipher.update(slab.subarray(payload, tag)), payload)
       cipher.final()
@@ -54,11 +55,11 @@ class NodePacketKey implements PacketKey {
     const end = burst.end[index]!
     const tag = end - AEAD_TAG
     if (tag < payload) return false
-    writeNonce(this.#nonce, this.#iv, burst.pathId[index]!, burst.packetNumber[index]!)
+    writeNonce(nonce, this.#iv, burst.pathId[index]!, burst.packetNumber[index]!)
     const decipher =
       algorithm === "chacha20-poly1305"
-        ? createDecipheriv(algorithm, this.#key, this.#nonce, options)
-        : createDecipheriv(algorithm, this.#key, this.#nonce, options)
+        ? createDecipheriv(algorithm, this.#key, nonce, options)
+        : createDecipheriv(algorithm, this.#key, nonce, options)
     decipher.setAAD(slab.subarray(burst.start[index]!, payload))
     decipher.setAuthTag(slab.subarray(tag, end))
     const plain = decipher.update(slab.subarray(payload, tag))

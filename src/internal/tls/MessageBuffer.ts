@@ -2,9 +2,11 @@
 import { Alert, abort } from "./Alerts.ts"
 import { MESSAGE_HEADER, messageName } from "./Messages.ts"
 
+const NO_BYTES = new Uint8Array(0)
+
 export class MessageBuffer {
   readonly #maxMessage: number
-  #bytes = new Uint8Array(0)
+  #bytes = NO_BYTES
   #from = 0
   #to = 0
 
@@ -49,7 +51,11 @@ export class MessageBuffer {
     if (end > this.#to) return undefined
     this.#from = end
     const message = bytes.slice(from, end)
-    if (end === this.#to) this.#from = this.#to = 0
+    if (end === this.#to) {
+      // Connections live long after their last message: nothing is kept for a next one.
+      this.#bytes = NO_BYTES
+      this.#from = this.#to = 0
+    }
     return message
   }
 }
