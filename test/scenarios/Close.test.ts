@@ -183,6 +183,43 @@ describe("RFC 9000 10.2.3: close during the handshake", () => {
     idle(pair)
   })
 
+  /** A client that closes in the moment in which its handshake is complete: nothing of it has left. */
+  const closeAtOnce = (pair: Pair): void => {
+    pair.connection.listener = {
+      ...pair.connection.listener!,
+      onEstablished: () => pair.connection.close(5, "words", pair.simulator.now)
+    }
+  }
+
+  it("a client that closes as soon as its handshake is complete completes the server's too, in one datagram", () => {
+    const pair = new Pair()
+    const sent = capture(pair.client)
+    closeAtOnce(pair)
+    pair.run(200)
+    assert.deepStrictEqual(ending(pair.server), {
+      kind: "application",
+      initiator: "peer",
+      code: 5,
+      reason: "words"
+    })
+    assert.isDefined(pair.accepted.handshake)
+    assert.strictEqual(sent.length, 2)
+    idle(pair)
+  })
+
+  it("and when that datagram is lost, the server's next one is answered by a close that it can read", () => {
+    // So that the server repeats its flight while the client is still there.
+    const pair = new Pair({ server: { settings: { initialRtt: 20 } } })
+    const sent = capture(pair.client)
+    const count = pair.client.tap!
+    pair.client.tap = (...datagram) => count(...datagram) && sent.length !== 2
+    closeAtOnce(pair)
+    pair.run(1000)
+    assert.isAbove(sent.length, 2)
+    assert.deepInclude(ending(pair.server), { kind: "transport", code: TransportError.application, reason: "" })
+    idle(pair)
+  })
+
   it.each([11, 15, 21, 25, 31, 35])("a server that closes at %d ms is understood", (at) => {
     const pair = new Pair()
     pair.run(at)

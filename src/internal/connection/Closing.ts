@@ -22,6 +22,9 @@ const single = makePacketBurst(1, new Uint8Array(0))
 /** Frame type that marks a CONNECTION_CLOSE of the application for the writer. */
 const APPLICATION = -1
 
+/** Room for a tag and the packet with the CONNECTION_CLOSE behind a Finished: its reason is cut short if need be. */
+const CLOSE_ROOM = 256
+
 export class Closing {
   private readonly core: ConnectionCore
   /** A CONNECTION_CLOSE is to be sent. */
@@ -85,18 +88,54 @@ export class Closing {
     if (!this.pending || core.closeInfo === undefined) return true
     this.pending = false
     let ready = true
+    const finished = this.buildFinished(now, sink, scid)
     if (core.handshake.oneRtt !== undefined) {
       // On every open path: one of them may be dead without our knowledge, and it costs a packet each (CLO-1).
       // Of closed ones only the last has kept its connection IDs (ABN-8).
       const { hasOpen } = core.paths
       for (const path of core.paths.all) {
         if ((path.open || !hasOpen) && (path.validated || path.amplificationBudget() > 100))
-          ready = this.sendShort(path, now, sink) && ready
+          ready = this.sendShort(path, now, sink, path === core.paths.primary ? finished : 0) && ready
       }
     }
     // A peer that may not have 1-RTT keys yet understands the earlier ones (RFC 9000 section 10.2.3).
-    if (!core.confirmed) ready = this.sendLong(now, sink, scid) && ready
+    if (!core.confirmed && finished === 0) ready = this.sendLong(now, sink, scid) && ready
     return ready
+  }
+
+  /**
+   * A client may close as soon as its handshake is complete, with its Finished still to send. Then that goes first in the
+   * datagram of the 1-RTT packet: with it the server has a complete handshake, and can read why the connection ends. Gives
+   * the bytes that it takes of the slab; 0: none, because there is nothing of the kind, or it does not fit.
+   */
+  private buildFinished(now: number, sink: TransmitSink, scid: Uint8Array): number {
+    const { core } = this
+    const path = core.paths.primary
+    const dcid = path.remoteIds.active
+    const sent = path.recovery.sent(Space.handshake)
+    const keys = core.handshake.handshake
+    const crypto = core.handshake.stream(Level.handshake)
+    if (core.role !== "client" || core.handshake.info === undefined || !crypto.hasData) return 0
+    if (keys?.write === undefined || sent === undefined || dcid === undefined) return 0
+    const packetNumber = path.recovery.nextPacketNumber(Space.handshake)
+    datagram.begin(sink.slab)
+    w.reset(sink.slab, 0, path.mtu - CLOSE_ROOM)
+    datagram.open(
+      w,
+      Level.handshake,
+      core.handshake.version,
+      dcid.bytes,
+      scid,
+      core.token,
+      packetNumber,
+      sent.largestAcked,
+      keys
+    )
+    crypto.write(w, core.frames)
+    core.frames.discard()
+    if (crypto.hasData) return 0
+    path.recovery.onPacketSent(Space.handshake, packetNumber, now, datagram.close(w), false, false, false, undefined)
+    return datagram.seal()
   }
 
   private writeClose(early: boolean): void {
@@ -112,7 +151,8 @@ export class Closing {
     }
   }
 
-  private sendShort(path: Path, now: number, sink: TransmitSink): boolean {
+  /** Sends the packet behind the first `from` bytes of the slab, which are of the same datagram. */
+  private sendShort(path: Path, now: number, sink: TransmitSink, from: number): boolean {
     const { core } = this
     const id = path.remoteIds.active
     const keys = core.handshake.oneRtt!
@@ -121,13 +161,13 @@ export class Closing {
     const packetNumber = path.recovery.nextPacketNumber(Space.application)
     const pnLength = packetNumberLength(packetNumber, sent.largestAcked)
     const size = Math.min(path.mtu, path.amplificationBudget())
-    w.reset(sink.slab, 0, size - AEAD_TAG)
+    w.reset(sink.slab, from, size - AEAD_TAG)
     const pnOffset = writeShortHeader(w, id.bytes, keys.writePhase, 0, pnLength, packetNumber)
     this.writeClose(false)
     const end = w.position + AEAD_TAG
     single.slab = sink.slab
     single.count = 1
-    single.start[0] = 0
+    single.start[0] = from
     single.pnOffset[0] = pnOffset
     single.pnLength[0] = pnLength
     single.end[0] = end
@@ -135,7 +175,7 @@ export class Closing {
     single.packetNumber[0] = packetNumber
     protect(single, 0, 1, keys.write, keys.headerWrite)
     keys.sealed(1)
-    path.recovery.onPacketSent(Space.application, packetNumber, now, end, false, false, false, undefined)
+    path.recovery.onPacketSent(Space.application, packetNumber, now, end - from, false, false, false, undefined)
     path.onDatagramSent(end, now)
     return sink.send({
       local: path.local,
