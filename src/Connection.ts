@@ -393,7 +393,8 @@ export class ConnectionImpl implements Connection {
     for (const path of this.known.values()) path.onConnectionClosed()
     this.broadcast.end()
     this.confirmed.wakeAll()
-    Deferred.doneUnsafe(this.ready, Effect.fail(closeError(info)))
+    // Errors are expensive, and most connections that end were established.
+    if (!Deferred.isDoneUnsafe(this.ready)) Deferred.doneUnsafe(this.ready, Effect.fail(closeError(info)))
     Deferred.doneUnsafe(this.end, Effect.succeed(info))
     this.host.onClosed?.(this)
   }
