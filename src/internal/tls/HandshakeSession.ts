@@ -1,5 +1,5 @@
 /** What client and server have in common: messages in and out, secrets, authentication, and the edge where failures end. */
-import { type KeyObject, X509Certificate } from "node:crypto"
+import { hash, type KeyObject, X509Certificate } from "node:crypto"
 import { Level, type Role } from "../wire/Protocol.ts"
 import { Alert, abort, abortWith, failureOf } from "./Alerts.ts"
 import { type Extensions, checkAnswered } from "./Extensions.ts"
@@ -247,11 +247,23 @@ export abstract class HandshakeSession implements TlsSession {
 const unreadableCertificate = (): never =>
   abortWith({ alert: Alert.badCertificate, message: "the peer's certificate cannot be read", certificate: "malformed" })
 
+/** Public keys of the certificates seen last: programs talk to the same few peers again and again, and parsing is slow. */
+const KEYS_KEPT = 64
+const publicKeys = new Map<string, KeyObject>()
+
 /** The public key of a certificate. OpenSSL also reads PEM, and DER with a tail: neither is a certificate in TLS. */
 const publicKeyOf = (der: Uint8Array): KeyObject => {
+  const name = hash("sha256", der, "base64")
+  const known = publicKeys.get(name)
+  if (known !== undefined) return known
   try {
     const certificate = new X509Certificate(der)
-    if (sameSecret(certificate.raw, der)) return certificate.publicKey
+    if (sameSecret(certificate.raw, der)) {
+      const { publicKey } = certificate
+      if (publicKeys.size >= KEYS_KEPT) publicKeys.clear()
+      publicKeys.set(name, publicKey)
+      return publicKey
+    }
   } catch {
     return unreadableCertificate()
   }

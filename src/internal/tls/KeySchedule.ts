@@ -1,11 +1,26 @@
 /** The key schedule (RFC 8446 section 7.1) and the transcript hash (section 4.4.1). */
-import { type Hash, createHash, createHmac, timingSafeEqual } from "node:crypto"
+import { type Hash, createHash, createHmac, hash as oneShot, timingSafeEqual } from "node:crypto"
 import { type HkdfHash, hashLength, hkdfExpandLabel, hkdfExtract } from "./Hkdf.ts"
 import { HandshakeType } from "./Messages.ts"
 
 const empty = new Uint8Array(0)
 
-const hashOf = (hash: HkdfHash, bytes: Uint8Array): Uint8Array => createHash(hash).update(bytes).digest()
+const hashOf = (hash: HkdfHash, bytes: Uint8Array): Uint8Array => oneShot(hash, bytes, "buffer")
+
+/** Where every schedule of a hash begins that no pre-shared key is in, as far as it does not depend on the handshake. */
+interface Beginning {
+  readonly zeros: Uint8Array
+  /** The hash of nothing. */
+  readonly nothing: Uint8Array
+  readonly earlySecret: Uint8Array
+}
+
+const beginningOf = (hash: HkdfHash): Beginning => {
+  const zeros = new Uint8Array(hashLength(hash))
+  return { zeros, nothing: hashOf(hash, empty), earlySecret: hkdfExtract(hash, empty, zeros) }
+}
+
+const beginnings: Record<HkdfHash, Beginning> = { sha256: beginningOf("sha256"), sha384: beginningOf("sha384") }
 
 /** The hash of all messages so far. */
 export class Transcript {
@@ -43,12 +58,12 @@ export class KeySchedule {
   /** Starts with the Early Secret, from a pre-shared key if there is one. */
   constructor(hash: HkdfHash, psk?: Uint8Array) {
     this.#hash = hash
-    this.#secret = hkdfExtract(hash, empty, psk ?? new Uint8Array(hashLength(hash)))
+    this.#secret = psk === undefined ? beginnings[hash].earlySecret : hkdfExtract(hash, empty, psk)
   }
 
   /** On to the Handshake Secret, with the secret of the key exchange, and then, with nothing, to the Master Secret. */
-  advance(input: Uint8Array = new Uint8Array(hashLength(this.#hash))): void {
-    this.#secret = hkdfExtract(this.#hash, this.derive("derived", hashOf(this.#hash, empty)), input)
+  advance(input: Uint8Array = beginnings[this.#hash].zeros): void {
+    this.#secret = hkdfExtract(this.#hash, this.derive("derived", beginnings[this.#hash].nothing), input)
   }
 
   /** Derive-Secret with the secret that the chain is at. */
@@ -79,7 +94,7 @@ export const exportKey = (
   length: number
 ): Uint8Array | undefined => {
   if (!/^[\x20-\x7e]{1,249}$/.test(label) || !(length >= 1 && length <= 255 * hashLength(hash))) return undefined
-  const secret = hkdfExpandLabel(hash, exporterSecret, label, hashOf(hash, empty), hashLength(hash))
+  const secret = hkdfExpandLabel(hash, exporterSecret, label, beginnings[hash].nothing, hashLength(hash))
   return hkdfExpandLabel(hash, secret, "exporter", hashOf(hash, context), length)
 }
 

@@ -33,8 +33,17 @@ const schemes: ReadonlyArray<SignatureScheme> = [
  */
 export const announcedSchemes: ReadonlyArray<number> = [...schemes.map(({ id }) => id), 0x0401, 0x0501, 0x0601]
 
+const known = new WeakMap<KeyObject, ReadonlyArray<SignatureScheme>>()
+
+/** Kept with the key: to ask OpenSSL what a key is takes long. */
+const fitting = (key: KeyObject): ReadonlyArray<SignatureScheme> => {
+  let found = known.get(key)
+  if (found === undefined) known.set(key, (found = schemes.filter(({ fits }) => fits(key))))
+  return found
+}
+
 /** Schemes that this key can sign or verify the handshake with, best first. */
-export const schemesOf = (key: KeyObject): Array<number> => schemes.filter(({ fits }) => fits(key)).map(({ id }) => id)
+export const schemesOf = (key: KeyObject): Array<number> => fitting(key).map(({ id }) => id)
 
 /** The name of a scheme, for messages. */
 export const schemeName = (id: number): string => schemes.find((scheme) => scheme.id === id)?.name ?? `scheme ${id}`
@@ -47,7 +56,7 @@ const parameters = (scheme: SignatureScheme, key: KeyObject) =>
   scheme.pss ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : { key }
 
 const schemeFor = (id: number, key: KeyObject): SignatureScheme | undefined =>
-  schemes.find((scheme) => scheme.id === id && scheme.fits(key))
+  fitting(key).find((scheme) => scheme.id === id)
 
 /** Signs; undefined when the scheme is not for this key. */
 export const signWith = (id: number, privateKey: KeyObject, content: Uint8Array): Uint8Array | undefined => {
