@@ -7,7 +7,7 @@ import { ProbeTimeout, type ProbeState } from "./ProbeTimeout.ts"
 import { ReceivedPackets } from "./ReceivedPackets.ts"
 import { RttEstimator } from "./RttEstimator.ts"
 import { type SentFrame, SentFrameKind, type SentFramePool } from "./SentFrames.ts"
-import { PacketFlag, SentPackets, Space } from "./SentPackets.ts"
+import { HANDSHAKE_CAPACITY, PacketFlag, SentPackets, Space } from "./SentPackets.ts"
 
 export { Space }
 
@@ -109,8 +109,8 @@ export class PathRecovery implements ProbeState {
     const first = options.pathId === 0
     this.handshakeConfirmed = !first
     this.spaces = [
-      first ? new SentPackets() : undefined,
-      first ? new SentPackets() : undefined,
+      first ? new SentPackets(undefined, HANDSHAKE_CAPACITY) : undefined,
+      first ? new SentPackets(undefined, HANDSHAKE_CAPACITY) : undefined,
       new SentPackets(options.random)
     ]
     this.receivers = [

@@ -2,6 +2,11 @@ import { Ecn } from "../wire/Datagram.ts"
 
 /** Ranges of packet numbers kept for acknowledgement. */
 export const MAX_ACK_RANGES = 64
+/** Room for ranges at first: most spaces never see more. */
+const FIRST_RANGES = 4
+
+/** Descending pairs [smallest, largest] for the acknowledgement that is being written, whichever space it is of. */
+const ranges = new Float64Array(2 * MAX_ACK_RANGES)
 
 /**
  * Received packet numbers of one space: what is a duplicate, what to acknowledge, and when (RFC 9000 section 13.2). A
@@ -23,12 +28,12 @@ export class ReceivedPackets {
   ect0 = 0
   ect1 = 0
   ce = 0
-  /** Descending pairs [smallest, largest] as `fillRanges` left them. */
-  readonly ranges = new Float64Array(2 * MAX_ACK_RANGES)
+  /** Descending pairs [smallest, largest] as the last `fillRanges` left them; all instances share them. */
+  readonly ranges = ranges
   rangeCount = 0
 
   /** The same ranges in ascending order, so that the range that grows is the last one. */
-  private readonly spans = new Float64Array(2 * MAX_ACK_RANGES)
+  private spans = new Float64Array(2 * FIRST_RANGES)
   private spanCount = 0
   /** Numbers below were dropped from the ranges: whatever arrives there counts as a duplicate. */
   private floor = 0
@@ -160,6 +165,11 @@ export class ReceivedPackets {
   }
 
   private addSpan(index: number, packetNumber: number): void {
+    if (2 * this.spanCount === this.spans.length && this.spanCount < MAX_ACK_RANGES) {
+      const larger = new Float64Array(2 * this.spans.length)
+      larger.set(this.spans)
+      this.spans = larger
+    }
     const spans = this.spans
     let at = index
     if (this.spanCount === MAX_ACK_RANGES) {

@@ -16,6 +16,8 @@ export const PacketFlag = {
 } as const
 
 const MIN_CAPACITY = 64
+/** For the spaces of a handshake, which has few packets: V8 keeps typed arrays this small in its own heap. */
+export const HANDSHAKE_CAPACITY = 8
 const MAX_CAPACITY = 2 ** 17
 /** Room kept for probes and control packets once `isFull` stops data. */
 const RESERVE = 1024
@@ -33,12 +35,12 @@ const SKIPS_KEPT = 4
  */
 export class SentPackets {
   /** ms. */
-  timeSent = new Float64Array(MIN_CAPACITY)
+  timeSent: Float64Array
   /** Bytes of the UDP payload that the packet took. */
-  size = new Int32Array(MIN_CAPACITY)
-  flags = new Uint8Array(MIN_CAPACITY)
-  frames: Array<SentFrame | undefined> = Array.from<SentFrame | undefined>({ length: MIN_CAPACITY })
-  mask = MIN_CAPACITY - 1
+  size: Int32Array
+  flags: Uint8Array
+  frames: Array<SentFrame | undefined>
+  mask: number
   /** Lowest packet number that may be outstanding. */
   base = 0
   /** The number after the last one used. */
@@ -64,9 +66,17 @@ export class SentPackets {
   private skipPeriod = FIRST_SKIP_PERIOD
   private nextSkip = Infinity
 
-  /** With `random` (0 up to 1), packet numbers are skipped now and then against optimistic acknowledgement (RFC 9000 section 21.4). */
-  constructor(random?: () => number) {
+  /**
+   * With `random` (0 up to 1), packet numbers are skipped now and then against optimistic acknowledgement (RFC 9000 section
+   * 21.4). `capacity`, a power of two, is where the ring starts.
+   */
+  constructor(random?: () => number, capacity = MIN_CAPACITY) {
     this.random = random
+    this.timeSent = new Float64Array(capacity)
+    this.size = new Int32Array(capacity)
+    this.flags = new Uint8Array(capacity)
+    this.frames = Array.from<SentFrame | undefined>({ length: capacity })
+    this.mask = capacity - 1
     if (random !== undefined) this.planSkip(random)
   }
 
