@@ -147,3 +147,23 @@ describe("RFC 9000 4: backpressure", () => {
     )
   })
 })
+
+describe("A socket that is full", () => {
+  it.each([
+    [1, 0.2],
+    [1, 5],
+    [3, 1],
+    [7, 20]
+  ])("after %d transmits, for %d ms: nothing is sent to it meanwhile, and everything arrives", (transmits, wait) => {
+    for (const seed of seeds(2)) {
+      const socket = { transmits, wait }
+      const pair = established({ seed, links: link({ loss: 0.01 }), client: { socket }, server: { socket } })
+      exchange(pair, MB / 4, 120_000, `seed ${seed}`)
+      pair.connection.datagrams.push(new Uint8Array(10))
+      pair.connection.close(1, "", pair.simulator.now)
+      pair.run(pair.simulator.now + 60_000)
+      assert.strictEqual(pair.simulator.next(), Infinity)
+      assert.strictEqual(pair.server.endpoint.stats().routes, 0)
+    }
+  })
+})

@@ -82,6 +82,8 @@ export interface NodeOptions {
   readonly identity?: Identity | undefined
   /** Changes the transport parameters that are sent: peers that are wrong, or that know more than we do. */
   readonly parameters?: ((parameters: TransportParameters) => TransportParameters) | undefined
+  /** A socket that is full after so many transmits, for so many ms. Default: one that is never full. */
+  readonly socket?: { readonly transmits: number; readonly wait: number } | undefined
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
 }
@@ -107,6 +109,9 @@ const withParameters = (engine: TlsEngine, role: Role, change: NodeOptions["para
   }
 }
 
+/** Transmits of one batch that may still come after the socket said that it is full. */
+const MAX_LATE = 16
+
 /** One endpoint with its addresses on the simulator. */
 export class Node {
   readonly endpoint: Endpoint
@@ -122,6 +127,9 @@ export class Node {
   private readonly sink: TransmitSink
   private readonly timer: SimTimer
   private wakeSet = false
+  private full = false
+  private transmits = 0
+  private late = 0
   private lastTimer = -1
   private sameInstant = 0
 
@@ -165,7 +173,17 @@ export class Node {
       send: (transmit) => {
         if (this.tap === undefined) simulator.send(transmit)
         else this.sendTapped(transmit, this.tap)
-        return true
+        const { socket } = options
+        // What was sealed together leaves together; nothing new may follow.
+        if (this.full && ++this.late > MAX_LATE) throw new Error("more transmits for a socket that said it was full")
+        if (this.full || socket === undefined || ++this.transmits % socket.transmits !== 0) return !this.full
+        this.full = true
+        this.late = 0
+        simulator.at(simulator.now + socket.wait, () => {
+          this.full = false
+          this.flush()
+        })
+        return false
       }
     }
     this.timer = simulator.timer((now) => {
@@ -182,7 +200,7 @@ export class Node {
   /** Sends what is waiting, and sets the timer. */
   flush(): void {
     this.wakeSet = false
-    this.endpoint.poll(this.simulator.now, this.sink)
+    if (!this.full) this.endpoint.poll(this.simulator.now, this.sink)
     const next = this.endpoint.nextTimeout()
     if (next === Infinity) this.timer.clear()
     else this.timer.set(Math.max(next, this.simulator.now))
