@@ -6,7 +6,7 @@ export const MAX_ACK_RANGES = 64
 const FIRST_RANGES = 4
 
 /** Descending pairs [smallest, largest] for the acknowledgement that is being written, whichever space it is of. */
-const ranges = new Float64Array(2 * MAX_ACK_RANGES)
+const sharedRanges = new Float64Array(2 * MAX_ACK_RANGES)
 
 /**
  * Received packet numbers of one space: what is a duplicate, what to acknowledge, and when (RFC 9000 section 13.2). A
@@ -29,7 +29,7 @@ export class ReceivedPackets {
   ect1 = 0
   ce = 0
   /** Descending pairs [smallest, largest] as the last `fillRanges` left them; all instances share them. */
-  readonly ranges = ranges
+  readonly ranges = sharedRanges
   rangeCount = 0
 
   /** The same ranges in ascending order, so that the range that grows is the last one. */
