@@ -80,6 +80,15 @@ describe("REC-1: aggregation", () => {
     }
   })
 
+  it("windows grow with what waits out of order: a path with a long queue does not fill them", () => {
+    const slow = { mbps: 1.2, delay: 40, queue: 58 }
+    const fast = { mbps: 16.7, delay: 32, queue: 199 }
+    for (const scheduler of schedulers) {
+      const result = transfer(withPaths({ links: [slow, fast], node: { scheduler } }), { bytes: 13 * MB })
+      assert.isAbove(result.goodput, 14, scheduler().name)
+    }
+  })
+
   it("both directions at once", () => {
     const pair = withPaths({ links: unequalLinks })
     assert.isAtMost(exchange(pair, 10 * MB, 10_000, "10 MB each way"), 2200)

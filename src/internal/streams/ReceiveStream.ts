@@ -52,10 +52,24 @@ export class ReceiveStream {
     return this.state === "recv" && this.stopCode < 0
   }
 
+  /** Bytes up to the highest one received that wait for others before them. */
+  get outOfOrder(): number {
+    return this.discarded ? 0 : this.buffer.highestOffset - this.buffer.contiguousOffset
+  }
+
+  /** The peer waits for credit although all that can be read was read. */
+  get starved(): boolean {
+    return this.window.waitedFor && this.buffer.readable === 0 && this.window.chokedBy(this.outOfOrder)
+  }
+
   /** Bytes that the window of the connection can have back. */
   get creditable(): number {
-    const discarded = this.stopCode >= 0 || this.state === "resetRecvd"
-    return (discarded ? this.buffer.highestOffset : this.buffer.readOffset) - this.credited
+    return (this.discarded ? this.buffer.highestOffset : this.buffer.readOffset) - this.credited
+  }
+
+  /** Nobody will read it. */
+  private get discarded(): boolean {
+    return this.stopCode >= 0 || this.state === "resetRecvd"
   }
 
   onData(offset: number, source: Uint8Array, from: number, length: number, fin: boolean): Violation | undefined {

@@ -3,7 +3,9 @@
  * 4.1). Offsets for a stream, sums over all streams for the connection.
  *
  * The window grows by itself: when the application consumes half of it within two round trips, the window is what limits
- * the peer, and it doubles up to its maximum. A slow application never takes more memory than the first window.
+ * the peer, and it doubles up to its maximum. So it does when the peer says that it waits while what fills the window is
+ * bytes that came out of order, for one over paths of different length: no round trip that is measured here tells of that.
+ * A slow application never takes more memory than the first window.
  */
 export class ReceiveWindow {
   /** Bytes that may be outstanding: sent by the peer and not consumed here. */
@@ -15,6 +17,8 @@ export class ReceiveWindow {
   consumed = 0
   /** When credit was last renewed, or the first data came; -1 before. */
   private renewedAt = -1
+  /** Highest limit at which the peer said that it waits; -1: none. */
+  private blockedAt = -1
 
   constructor(size: number, maximum: number) {
     this.size = size
@@ -30,6 +34,26 @@ export class ReceiveWindow {
   /** A new limit would be above the one the peer knows. */
   get renewable(): boolean {
     return this.consumed + this.size > this.limit
+  }
+
+  /** The peer waits for more than `limit`. */
+  blocked(limit: number): void {
+    if (limit > this.blockedAt) this.blockedAt = limit
+  }
+
+  /** The peer waits at what it was told last, and the window can grow. */
+  get waitedFor(): boolean {
+    return this.blockedAt >= this.limit && this.size < this.maximum
+  }
+
+  /** That many bytes, which nobody can read yet, are too much of the window. */
+  chokedBy(outOfOrder: number): boolean {
+    return 2 * outOfOrder >= this.size
+  }
+
+  /** Doubles it, whatever the application has read. Counts as this round's growth. */
+  widen(): void {
+    this.follow(2 * this.size)
   }
 
   /** Starts the clock of the first window. */

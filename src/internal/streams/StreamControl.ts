@@ -33,6 +33,8 @@ const CONNECTION_FACTOR = 1.5
 /** What the control frames speak about. */
 export interface ControlState {
   readonly window: ReceiveWindow
+  /** The peer waits for the window to grow, and no reader is to blame. */
+  readonly starved: () => boolean
   readonly sender: StreamSender
   /** By type: bidirectional, unidirectional. */
   readonly local: readonly [LocalStreams, LocalStreams]
@@ -163,6 +165,7 @@ export class StreamControl {
       this.record(frames, SentFrameKind.stopSending, stream, receive.stopCode)
     } else if (bit === StreamControlBit.maxStreamData && receive !== undefined) {
       const before = receive.window.size
+      if (receive.starved) receive.window.widen()
       const limit = receive.window.renew(now, rtt)
       if (receive.window.size > before) {
         const total = this.state.window
@@ -177,6 +180,7 @@ export class StreamControl {
   private writeOwn(w: ByteWriter, frames: SentFrameList, bit: number, now: number, rtt: number): void {
     const { sender, window, local, remote } = this.state
     if (bit === ControlBit.maxData) {
+      if (this.state.starved()) window.widen()
       const limit = window.renew(now, rtt)
       writeMaxData(w, limit)
       this.record(frames, SentFrameKind.maxData, undefined, limit)

@@ -70,6 +70,7 @@ export class StreamTable implements StreamHost {
     )
     this.control = new StreamControl({
       window: this.window,
+      starved: () => this.starved(),
       sender: this.sender,
       local: this.directory.local,
       remote: this.directory.remote
@@ -352,7 +353,9 @@ export class StreamTable implements StreamHost {
   /** The peer has used up `limit`. If that is what it was told last, it is told more when there is more. */
   onDataBlocked(limit: number): Violation | undefined {
     this.timesPeerBlocked++
-    if (limit >= this.window.limit && this.window.renewable) this.control.request(ControlBit.maxData)
+    const { window } = this
+    window.blocked(limit)
+    if (limit >= window.limit && (window.renewable || this.starved())) this.control.request(ControlBit.maxData)
     return undefined
   }
 
@@ -361,7 +364,8 @@ export class StreamTable implements StreamHost {
     if (stream === undefined) return this.directory.fault
     const receive = stream.receive!
     this.timesPeerBlocked++
-    if (receive.wantsCredit && limit >= receive.window.limit && receive.window.renewable)
+    receive.window.blocked(limit)
+    if (receive.wantsCredit && limit >= receive.window.limit && (receive.window.renewable || receive.starved))
       this.control.requestFor(stream, StreamControlBit.maxStreamData)
     return undefined
   }
@@ -417,7 +421,8 @@ export class StreamTable implements StreamHost {
   consumed(stream: Stream): void {
     const receive = stream.receive!
     this.credit(receive)
-    if (receive.wantsCredit && receive.window.due) this.control.requestFor(stream, StreamControlBit.maxStreamData)
+    if (receive.wantsCredit && (receive.window.due || receive.starved))
+      this.control.requestFor(stream, StreamControlBit.maxStreamData)
     if (receive.terminal) this.finish(stream)
   }
 
@@ -511,7 +516,19 @@ export class StreamTable implements StreamHost {
     if (bytes === 0) return
     receive.credited += bytes
     this.window.consumed += bytes
-    if (this.window.due) this.control.request(ControlBit.maxData)
+    if (this.window.due || this.starved()) this.control.request(ControlBit.maxData)
+  }
+
+  /** The peer waits for credit of the connection although every stream is read as far as it goes. */
+  private starved(): boolean {
+    if (!this.window.waitedFor) return false
+    let outOfOrder = 0
+    for (const { receive } of this.directory.streams.values()) {
+      if (receive === undefined) continue
+      if (receive.readable) return false
+      outOfOrder += receive.outOfOrder
+    }
+    return this.window.chokedBy(outOfOrder)
   }
 
   /** Forgets the stream when both parts are done and the application has it; the peer may open another one then. */
