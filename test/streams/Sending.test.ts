@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import { type Stream } from "../../src/internal/streams/Stream.ts"
+import { TURN } from "../../src/internal/streams/StreamSender.ts"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import { FrameType } from "../../src/internal/wire/FrameType.ts"
 import { content, type End, firstDifference, framesOf, pair, settle } from "./support.ts"
@@ -18,6 +19,9 @@ const open = (end: End, length: number, urgency = 3, incremental = true): Stream
   stream.write(content(0, length))
   return stream
 }
+
+/** Packets of a turn: of 1,200 bytes, less the header of the frame. */
+const PACKETS = Math.ceil(TURN / 1195)
 
 /** The stream of each of the next packets. */
 const order = (end: End, count: number, pathId = 0): Array<number> =>
@@ -119,12 +123,31 @@ describe("whose turn it is", () => {
     )
   })
 
-  it("streams of one urgency take turns by packet, and none gets more than its share", () => {
+  it("streams of one urgency take turns of a dozen packets, and none gets more than its share", () => {
     const { client } = pair(large)
     const streams = Array.from({ length: 7 }, () => open(client, 100_000))
-    const turns = order(client, 70)
-    for (const stream of streams) assert.strictEqual(turns.filter((id) => id === stream.id).length, 10)
-    for (let at = 7; at < 70; at++) assert.strictEqual(turns[at], turns[at - 7])
+    const turn = order(client, 1 + PACKETS).lastIndexOf(streams[0]!.id) + 1
+    assert.strictEqual(turn, PACKETS)
+    const turns = order(client, 14 * turn - turn - 1)
+    for (const stream of streams) {
+      const expected = stream === streams[0] ? turn : stream === streams[1] ? 2 * turn - 1 : 2 * turn
+      assert.strictEqual(turns.filter((id) => id === stream.id).length, expected)
+    }
+    for (let at = 7 * turn; at < turns.length; at++) assert.strictEqual(turns[at], turns[at - 7 * turn])
+  })
+
+  it("a turn that ends early, because nothing is left, is not made up for later", () => {
+    const { client } = pair(large)
+    const one = open(client, 10_000)
+    const two = open(client, 100_000)
+    const first = order(client, 9)
+    assert.strictEqual(first[8], one.id)
+    order(client, PACKETS)
+    one.write(content(10_000, 50_000))
+    const turns = order(client, 3 * PACKETS)
+    const begin = turns.indexOf(one.id)
+    assert.isAtLeast(begin, 0)
+    assert.strictEqual(turns.indexOf(two.id, begin) - begin, PACKETS)
   })
 
   it("a stream that is not incremental goes to its end first", () => {
@@ -194,7 +217,11 @@ describe("path affinity", () => {
     bound.setPaths([1])
     const one = open(client, 100_000)
     const two = open(client, 100_000)
-    assert.deepStrictEqual(order(client, 4, 0), [one.id, two.id, one.id, two.id])
+    const turns = order(client, 4 * PACKETS, 0)
+    assert.deepStrictEqual(
+      turns.filter((id, at) => id !== turns[at - 1]),
+      [one.id, two.id, one.id, two.id]
+    )
   })
 
   it("ends with its last path, so that nothing is stuck", () => {

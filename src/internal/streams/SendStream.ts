@@ -15,6 +15,8 @@ export class SendStream {
   resetCode = -1
   /** Code of the peer's STOP_SENDING, -1 without one. */
   stopCode = -1
+  /** Bytes of its current turn among the streams of its urgency. */
+  turn = 0
   /** What the sums of the connection hold of this stream. */
   countedQueued = 0
   countedBuffered = 0

@@ -9,6 +9,12 @@ import { type Stream } from "./Stream.ts"
 const MIN_FRAME_DATA = 128
 
 /**
+ * New bytes of a stream before others of its urgency have their turn: about a dozen packets. If it were one packet, the
+ * peer would wake a reader, and both ends would touch the memory of another stream, for each of them.
+ */
+export const TURN = 16_384
+
+/**
  * Which stream goes into the next packet, and how: STREAM frames (RFC 9000 section 19.8), credit of the connection, and
  * what becomes of the frames afterwards.
  *
@@ -175,8 +181,12 @@ export class StreamSender {
     buffer.markSent(length)
     this.sent += length
     send.sent()
+    send.turn += length
     this.update(stream, send)
-    this.fresh.rotate(stream.freshNode)
+    if (send.turn >= TURN || stream.freshNode.level < 0) {
+      send.turn = 0
+      this.fresh.rotate(stream.freshNode)
+    }
     return true
   }
 
