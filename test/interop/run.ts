@@ -1,6 +1,7 @@
 /**
  * Interoperability: other implementations of QUIC, as clients of our server and as servers of our client, over real UDP on
- * this machine. They are installed into `.cache/interop`. An argument keeps the cases whose name contains it.
+ * this machine. They are installed into `.cache/interop`. An argument keeps the cases whose name contains it. What our side does
+ * packet I/O with is `MPQUIC_LANE`, which here is `portable` unless it is set.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Logger } from "effect"
@@ -10,6 +11,8 @@ import { suite as aioquic } from "./aioquic/suite.ts"
 import { suite as noq } from "./noq/suite.ts"
 import { makeCredentials } from "./support/credentials.ts"
 import { runSuites } from "./support/runner.ts"
+
+process.env["MPQUIC_LANE"] ??= "portable"
 
 const cache = join(import.meta.dirname, "../../.cache/interop")
 

@@ -137,7 +137,7 @@ export const serve = (options: ServerOptions): Effect.Effect<Server, QuicError, 
         Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: [ALPN], ...settings })),
         Layer.provide(suitesLayer(suites)),
         Layer.provide(Tls.layerIdentity(credentials)),
-        Layer.provide(UdpSocket.layerNode)
+        Layer.provide(UdpSocket.layer)
       ),
       scope
     )
@@ -164,7 +164,7 @@ export const connect = (options: ClientOptions): Effect.Effect<Connection, QuicE
         Endpoint.layer(settings),
         trust ?? Tls.layerTrustRoots(credentials.authority),
         suitesLayer(suites)
-      ).pipe(Layer.provide(UdpSocket.layerNode)),
+      ).pipe(Layer.provide(UdpSocket.layer)),
       scope
     )
     return yield* Endpoint.connect({
