@@ -214,7 +214,7 @@ export class ConnectionImpl implements Connection {
           Deferred.doneUnsafe(this.ready, Effect.void)
           host.onEstablished?.(this)
         }),
-      onConfirmed: () => this.runtime.defer(this.confirmed.wakeAll),
+      onConfirmed: () => this.runtime.defer(() => this.confirmed.wakeAll()),
       onPath: (event) => this.runtime.defer(() => this.onPath(event)),
       onClosed: (info) => this.runtime.defer(() => this.onClosed(info)),
       onDiscarded: () => {}
@@ -274,17 +274,23 @@ export class ConnectionImpl implements Connection {
 
   readonly openUniStream = (): Effect.Effect<SendStream, QuicError, Scope.Scope> => this.scoped("uni", "open")
 
-  readonly acceptStream: Effect.Effect<QuicStream, QuicError, Scope.Scope> = Effect.suspend(() =>
-    this.scoped("bidi", "accept")
-  )
+  // Effects and Streams are made when they are asked for: an idle connection would hold a dozen that nobody wants.
 
-  readonly acceptUniStream: Effect.Effect<ReceiveStream, QuicError, Scope.Scope> = Effect.suspend(() =>
-    this.scoped("uni", "accept")
-  )
+  get acceptStream(): Effect.Effect<QuicStream, QuicError, Scope.Scope> {
+    return this.scoped("bidi", "accept")
+  }
 
-  readonly streams: Stream.Stream<QuicStream, QuicError> = Stream.suspend(() => this.accepted("bidi"))
+  get acceptUniStream(): Effect.Effect<ReceiveStream, QuicError, Scope.Scope> {
+    return this.scoped("uni", "accept")
+  }
 
-  readonly uniStreams: Stream.Stream<ReceiveStream, QuicError> = Stream.suspend(() => this.accepted("uni"))
+  get streams(): Stream.Stream<QuicStream, QuicError> {
+    return this.accepted("bidi")
+  }
+
+  get uniStreams(): Stream.Stream<ReceiveStream, QuicError> {
+    return this.accepted("uni")
+  }
 
   readonly sendDatagram = (
     data: Input,
@@ -309,7 +315,7 @@ export class ConnectionImpl implements Connection {
       return attempt
     })
 
-  readonly datagrams: Stream.Stream<Uint8Array, QuicError> = Stream.suspend(() => {
+  get datagrams(): Stream.Stream<Uint8Array, QuicError> {
     const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
       const first = this.machine.datagrams.read()
       if (first === undefined) return this.waitUnlessClosed(this.datagramReaders, pull)
@@ -319,7 +325,7 @@ export class ConnectionImpl implements Connection {
       return Effect.succeed(burst)
     })
     return Stream.fromPull(Effect.succeed(pull))
-  })
+  }
 
   readonly openPath = (options?: OpenPathOptions): Effect.Effect<Path.Path, QuicError> =>
     Effect.gen({ self: this }, function* () {
@@ -331,13 +337,17 @@ export class ConnectionImpl implements Connection {
       return yield* this.tryOpenPath({ local, remote, status: options?.status }, CONNECTION_ID_ROUNDS)
     })
 
-  readonly events: Stream.Stream<Path.Event> = this.broadcast.stream
+  get events(): Stream.Stream<Path.Event> {
+    return this.broadcast.stream
+  }
 
-  readonly updateKeys: Effect.Effect<boolean> = Effect.sync(() => {
-    const updated = this.machine.updateKeys(this.runtime.now())
-    this.machine.wake()
-    return updated
-  })
+  get updateKeys(): Effect.Effect<boolean> {
+    return Effect.sync(() => {
+      const updated = this.machine.updateKeys(this.runtime.now())
+      this.machine.wake()
+      return updated
+    })
+  }
 
   readonly close = (options?: {
     readonly code?: number | undefined
@@ -348,10 +358,14 @@ export class ConnectionImpl implements Connection {
       this.machine.wake()
     })
 
-  readonly closed: Effect.Effect<CloseInfo> = Deferred.await(this.end)
+  get closed(): Effect.Effect<CloseInfo> {
+    return Deferred.await(this.end)
+  }
 
   /** Waits until the handshake is done. */
-  readonly established: Effect.Effect<void, QuicError> = Deferred.await(this.ready)
+  get established(): Effect.Effect<void, QuicError> {
+    return Deferred.await(this.ready)
+  }
 
   /** Closes as the end of a scope does. */
   readonly release = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
@@ -399,11 +413,13 @@ export class ConnectionImpl implements Connection {
     this.host.onClosed?.(this)
   }
 
-  private readonly waitConfirmed: Effect.Effect<void, QuicError> = Effect.suspend(() => {
-    const closed = this.machine.closeInfo
-    if (closed !== undefined) return Effect.fail(closeError(closed))
-    return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmed.wait, () => this.waitConfirmed)
-  })
+  private get waitConfirmed(): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
+      const closed = this.machine.closeInfo
+      if (closed !== undefined) return Effect.fail(closeError(closed))
+      return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmed.wait, () => this.waitConfirmed)
+    })
+  }
 
   private tryOpenPath(
     options: { readonly local: Address; readonly remote: Address; readonly status: PathStatus | undefined },

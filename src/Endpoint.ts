@@ -176,6 +176,11 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
         : Effect.flatMap(numeric("local", local, 0), (address) => sockets.on(address)),
     remoteAddress: (remote, primary) => numeric("remote", remote, primary.port)
   }
+  const acceptingHost: ConnectionHost = {
+    ...host,
+    onEstablished: (connection) => accepted.add(connection),
+    onClosed: (connection) => accepted.remove(connection)
+  }
 
   runtime.start(
     new EndpointMachine({
@@ -192,14 +197,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       maxHandshakes: config.maxHandshakes,
       onWake: runtime.wake,
       onConnection: (machine) => {
-        void new ConnectionImpl(
-          {
-            ...host,
-            onEstablished: (connection) => accepted.add(connection),
-            onClosed: (connection) => accepted.remove(connection)
-          },
-          machine
-        )
+        void new ConnectionImpl(acceptingHost, machine)
       }
     })
   )

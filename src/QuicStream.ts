@@ -123,6 +123,8 @@ const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   return all
 }
 
+const isNonEmpty = (chunks: Array<Uint8Array>): chunks is [Uint8Array, ...Array<Uint8Array>] => chunks.length > 0
+
 /**
  * Both parts in one object: unidirectional streams are given out as the part that they have.
  *
@@ -203,23 +205,29 @@ export class QuicStreamImpl implements QuicStream {
     return Effect.flatMap(this.writers.wait, () => this.append(bytes, fin))
   }
 
-  readonly flushed: Effect.Effect<void, QuicError> = Effect.suspend(() => {
-    if (this.stream.isFlushed) return Effect.void
-    const send = this.stream.send
-    if (this.stream.error !== undefined || (send !== undefined && send.resetCode >= 0))
-      return Effect.fail(this.writeError("flushed"))
-    return Effect.flatMap(this.flushers.wait, () => this.flushed)
-  })
+  // Effects, Sink and Stream are made when they are asked for: there may be thousands of streams, which use few of them.
 
-  readonly sink: Sink.Sink<void, Input, never, QuicError> = Sink.fromTransform((upstream) =>
-    Effect.flatMap(upstream, (chunks) => {
-      const [first, ...rest] = chunks
-      return rest.length === 0 ? this.write(first) : Effect.forEach(chunks, this.write, { discard: true })
-    }).pipe(
-      Effect.forever({ disableYield: true }),
-      Pull.catchDone(() => Effect.as(this.end(), [void 0] as const))
+  get flushed(): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
+      if (this.stream.isFlushed) return Effect.void
+      const send = this.stream.send
+      if (this.stream.error !== undefined || (send !== undefined && send.resetCode >= 0))
+        return Effect.fail(this.writeError("flushed"))
+      return Effect.flatMap(this.flushers.wait, () => this.flushed)
+    })
+  }
+
+  get sink(): Sink.Sink<void, Input, never, QuicError> {
+    return Sink.fromTransform((upstream) =>
+      Effect.flatMap(upstream, (chunks) => {
+        const [first, ...rest] = chunks
+        return rest.length === 0 ? this.write(first) : Effect.forEach(chunks, this.write, { discard: true })
+      }).pipe(
+        Effect.forever({ disableYield: true }),
+        Pull.catchDone(() => Effect.as(this.end(), [void 0] as const))
+      )
     )
-  )
+  }
 
   readonly reset = (code: number): Effect.Effect<void> =>
     Effect.sync(() => {
@@ -241,42 +249,50 @@ export class QuicStreamImpl implements QuicStream {
       this.connection.wake()
     })
 
-  readonly read: Effect.Effect<Option.Option<Uint8Array>, QuicError> = Effect.suspend(() => {
-    const bytes = this.gathered.shift() ?? this.stream.read()
-    if (bytes !== undefined) {
-      this.connection.wake()
-      return Effect.succeed(Option.some(bytes))
-    }
-    if (this.stream.isFinished) return Effect.succeedNone
-    const error = this.readError("read")
-    return error === undefined ? Effect.flatMap(this.readers.wait, () => this.read) : Effect.fail(error)
-  })
+  get read(): Effect.Effect<Option.Option<Uint8Array>, QuicError> {
+    const read: Effect.Effect<Option.Option<Uint8Array>, QuicError> = Effect.suspend(() => {
+      const bytes = this.gathered.shift() ?? this.stream.read()
+      if (bytes !== undefined) {
+        this.connection.wake()
+        return Effect.succeed(Option.some(bytes))
+      }
+      if (this.stream.isFinished) return Effect.succeedNone
+      const error = this.readError("read")
+      return error === undefined ? Effect.flatMap(this.readers.wait, () => read) : Effect.fail(error)
+    })
+    return read
+  }
 
-  private readonly pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
-    const [first, ...rest] = [...this.gathered.splice(0), ...this.stream.readAll()]
-    if (first !== undefined) {
-      this.connection.wake()
-      return Effect.succeed([first, ...rest] as const)
-    }
-    if (this.stream.isFinished) return endOfStream
-    const error = this.readError("read")
-    return error === undefined ? Effect.flatMap(this.readers.wait, () => this.pull) : Effect.fail(error)
-  })
+  get readable(): Stream.Stream<Uint8Array, QuicError> {
+    const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
+      const chunks = this.stream.readAll()
+      if (this.gathered.length > 0) chunks.unshift(...this.gathered.splice(0))
+      if (isNonEmpty(chunks)) {
+        this.connection.wake()
+        return Effect.succeed(chunks)
+      }
+      if (this.stream.isFinished) return endOfStream
+      const error = this.readError("read")
+      return error === undefined ? Effect.flatMap(this.readers.wait, () => pull) : Effect.fail(error)
+    })
+    return Stream.fromPull(Effect.succeed(pull))
+  }
 
-  readonly readable: Stream.Stream<Uint8Array, QuicError> = Stream.fromPull(Effect.succeed(this.pull))
+  get bytes(): Effect.Effect<Uint8Array, QuicError> {
+    const bytes: Effect.Effect<Uint8Array, QuicError> = Effect.suspend(() => {
+      const chunks = this.stream.readAll()
+      if (chunks.length > 0) this.connection.wake()
+      for (const chunk of chunks) this.gathered.push(chunk)
+      if (this.stream.isFinished) return Effect.succeed(concat(this.gathered.splice(0)))
+      const error = this.readError("read")
+      return error === undefined ? Effect.flatMap(this.readers.wait, () => bytes) : Effect.fail(error)
+    })
+    return bytes
+  }
 
-  readonly bytes: Effect.Effect<Uint8Array, QuicError> = Effect.suspend(() => {
-    const chunks = this.stream.readAll()
-    if (chunks.length > 0) this.connection.wake()
-    for (const chunk of chunks) this.gathered.push(chunk)
-    if (this.stream.isFinished) return Effect.succeed(concat(this.gathered.splice(0)))
-    const error = this.readError("read")
-    return error === undefined ? Effect.flatMap(this.readers.wait, () => this.bytes) : Effect.fail(error)
-  })
-
-  readonly text: Effect.Effect<string, QuicError> = Effect.suspend(() =>
-    Effect.map(this.bytes, (bytes) => decoder.decode(bytes))
-  )
+  get text(): Effect.Effect<string, QuicError> {
+    return Effect.map(this.bytes, (bytes) => decoder.decode(bytes))
+  }
 
   readonly stop = (code: number): Effect.Effect<void> =>
     Effect.sync(() => {

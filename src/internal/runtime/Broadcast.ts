@@ -21,15 +21,17 @@ export class Broadcast<A> {
   }
 
   /** Everything published from the moment it runs. */
-  readonly stream: Stream.Stream<A> = Stream.callback<A>(
-    (queue) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          if (this.ended) Queue.endUnsafe(queue)
-          else this.queues.add(queue)
-        }),
-        () => Effect.sync(() => this.queues.delete(queue))
-      ),
-    { bufferSize: BACKLOG, strategy: "sliding" }
-  )
+  get stream(): Stream.Stream<A> {
+    return Stream.callback<A>(
+      (queue) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            if (this.ended) Queue.endUnsafe(queue)
+            else this.queues.add(queue)
+          }),
+          () => Effect.sync(() => this.queues.delete(queue))
+        ),
+      { bufferSize: BACKLOG, strategy: "sliding" }
+    )
+  }
 }

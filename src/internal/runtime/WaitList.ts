@@ -6,8 +6,10 @@ import { Effect } from "effect"
 
 type Resume = (effect: Effect.Effect<void>) => void
 
+/** Every connection and every stream has several, most of which nobody ever waits on: all is made by the first who does. */
 export class WaitList {
-  private waiting: Array<Resume> = []
+  private waiting: Array<Resume> | undefined = undefined
+  private waitOnce: Effect.Effect<void> | undefined = undefined
   private readonly arm: (wake: () => void) => void
 
   /** `arm` puts the callback into the machine's slot; it is called for every fiber that begins to wait. */
@@ -15,20 +17,28 @@ export class WaitList {
     this.arm = arm
   }
 
-  readonly wakeAll = (): void => {
+  wakeAll(): void {
     const waiting = this.waiting
-    if (waiting.length === 0) return
-    this.waiting = []
+    if (waiting === undefined) return
+    this.waiting = undefined
     for (const resume of waiting) resume(Effect.void)
   }
 
   /** Waits for the next `wakeAll`. Nothing is taken from the machine here, so an interrupted wait loses nothing. */
-  readonly wait: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    this.waiting.push(resume)
-    this.arm(this.wakeAll)
-    return Effect.sync(() => {
-      const at = this.waiting.indexOf(resume)
-      if (at >= 0) this.waiting.splice(at, 1)
+  get wait(): Effect.Effect<void> {
+    return (this.waitOnce ??= this.makeWait())
+  }
+
+  private makeWait(): Effect.Effect<void> {
+    const wake = (): void => this.wakeAll()
+    return Effect.callback<void>((resume) => {
+      if (this.waiting === undefined) this.waiting = [resume]
+      else this.waiting.push(resume)
+      this.arm(wake)
+      return Effect.sync(() => {
+        const at = this.waiting?.indexOf(resume) ?? -1
+        if (at >= 0) this.waiting!.splice(at, 1)
+      })
     })
-  })
+  }
 }
