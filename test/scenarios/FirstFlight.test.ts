@@ -141,6 +141,25 @@ describe("RFC 9000 12.2, 14.1: datagrams of the first flights", () => {
     )
   })
 
+  it("a 1-RTT packet behind a Handshake packet is read, and its datagram counts once", () => {
+    const pair = new Pair()
+    const sent: Array<Uint8Array> = []
+    pair.client.tap = (bytes) => sent.push(bytes.slice()) === 1
+    pair.until(() => pair.connection.state === "established", 100)
+    const finished = sent[1]!
+    const ping = forge(pair.connection, new Uint8Array([1, 0, 0]), pair.simulator.now)
+    const both = new Uint8Array(finished.length + ping.length)
+    both.set(finished)
+    both.set(ping, finished.length)
+    const { bytesReceived, packetsReceived } = pair.accepted.stats()
+    assert.strictEqual(bytesReceived, 1200)
+    sendRaw(pair.simulator, pair.client.addresses[0]!, pair.server.addresses[0]!, both)
+    pair.run(pair.simulator.now + 15)
+    assert.isTrue(pair.accepted.confirmed)
+    assert.strictEqual(pair.accepted.stats().packetsReceived, packetsReceived + 3)
+    assert.strictEqual(pair.accepted.stats().bytesReceived, 1200 + both.length)
+  })
+
   it("an Initial in a smaller datagram opens nothing and is not answered", () => {
     const pair = new Pair()
     const [first] = capture(pair.client)

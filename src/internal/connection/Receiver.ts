@@ -64,6 +64,8 @@ export class Receiver {
   private readonly localIdLength: number
   private count = 0
   private burst!: DatagramBurst
+  /** Datagram whose bytes were counted with an earlier packet of it; -1: none. */
+  private counted = -1
   /** Source connection ID of the peer's long headers. */
   private peerId: Uint8Array | undefined = undefined
 
@@ -84,6 +86,7 @@ export class Receiver {
   ): void {
     this.burst = burst
     this.count = 0
+    this.counted = -1
     for (let i = 0; i < count; i++) {
       const datagram = indexes[i]!
       const start = burst.offset[datagram]!
@@ -182,7 +185,7 @@ export class Receiver {
     }
     const length = burst.length[datagram]!
     const moved = !sameAddress(remote, path.remote) || !sameAddress(local, path.local)
-    if (!moved) path.onDatagramReceived(length)
+    if (!moved && datagram !== this.counted) path.onDatagramReceived(length)
     this.frames.datagramLength = length
     this.accept(path, now)
     if (
@@ -216,7 +219,7 @@ export class Receiver {
       return
     }
     let start = from
-    let counted = false
+    this.counted = -1
     while (start < end && core.open) {
       if ((slab[start]! & LONG_HEADER) === 0) {
         this.addShort(datagram, start, end, id, now)
@@ -239,8 +242,8 @@ export class Receiver {
       }
       if (header.version !== core.handshake.version) {
         core.packetsDropped++
-      } else if (this.openLong(datagram, start, id, now) && !counted) {
-        counted = true
+      } else if (this.openLong(datagram, start, id, now) && this.counted < 0) {
+        this.counted = datagram
         core.paths.primary.onDatagramReceived(end - from)
       }
       start = packetEnd
@@ -352,6 +355,7 @@ export class Receiver {
     for (const { burst, id } of waiting) {
       if (!core.open) return
       this.burst = burst
+      this.counted = -1
       if ((burst.slab[0]! & LONG_HEADER) === 0) {
         this.addShort(0, 0, burst.length[0]!, id, now)
         this.flush(now)
