@@ -46,9 +46,33 @@ export const hkdfExpand = (hash: HkdfHash, prk: Uint8Array, info: Uint8Array, le
   return expand(hash, prk, block, length)
 }
 
-// HkdfLabel: length (2), label with its length (1 + 255 at most), context with its length (1 + 255), and the counter.
-const scratch = new Uint8Array(2 + 256 + 256 + 1)
-const prefix = "tls13 "
+/**
+ * HkdfLabel of RFC 8446: length (2), label and context, each with its length (1), here with a spare byte for the counter.
+ * Labels are few and most of them have no context: those are built once.
+ */
+const labelBlock = (label: string, context: Uint8Array, length: number): Uint8Array => {
+  const name = Buffer.from(`tls13 ${label}`, "latin1")
+  const block = new Uint8Array(2 + 1 + name.length + 1 + context.length + 1)
+  block[0] = length >>> 8
+  block[1] = length
+  block[2] = name.length
+  block.set(name, 3)
+  block[3 + name.length] = context.length
+  block.set(context, 4 + name.length)
+  return block
+}
+
+const noContext = new Uint8Array(0)
+
+/** Blocks without a context. Their labels are those of TLS and QUIC: what an application chooses has one. */
+const blocks = new Map<string, Uint8Array>()
+
+const blockWithoutContext = (label: string, length: number): Uint8Array => {
+  const key = `${label} ${length}`
+  let block = blocks.get(key)
+  if (block === undefined) blocks.set(key, (block = labelBlock(label, noContext, length)))
+  return block
+}
 
 /**
  * HKDF-Expand-Label. `label` is ASCII without the prefix `tls13 `, of at most 249 characters; `context` of at most 255
@@ -60,15 +84,10 @@ export const hkdfExpandLabel = (
   label: string,
   context: Uint8Array,
   length: number
-): Uint8Array => {
-  const labelLength = prefix.length + label.length
-  scratch[0] = length >>> 8
-  scratch[1] = length
-  scratch[2] = labelLength
-  let at = 3
-  for (let i = 0; i < prefix.length; i++) scratch[at++] = prefix.charCodeAt(i)
-  for (let i = 0; i < label.length; i++) scratch[at++] = label.charCodeAt(i)
-  scratch[at++] = context.length
-  scratch.set(context, at)
-  return expand(hash, secret, scratch.subarray(0, at + context.length + 1), length)
-}
+): Uint8Array =>
+  expand(
+    hash,
+    secret,
+    context.length === 0 ? blockWithoutContext(label, length) : labelBlock(label, context, length),
+    length
+  )

@@ -13,11 +13,16 @@ interface Beginning {
   /** The hash of nothing. */
   readonly nothing: Uint8Array
   readonly earlySecret: Uint8Array
+  /** What the Handshake Secret is extracted with. */
+  readonly derived: Uint8Array
 }
 
 const beginningOf = (hash: HkdfHash): Beginning => {
-  const zeros = new Uint8Array(hashLength(hash))
-  return { zeros, nothing: hashOf(hash, empty), earlySecret: hkdfExtract(hash, empty, zeros) }
+  const length = hashLength(hash)
+  const zeros = new Uint8Array(length)
+  const nothing = hashOf(hash, empty)
+  const earlySecret = hkdfExtract(hash, empty, zeros)
+  return { zeros, nothing, earlySecret, derived: hkdfExpandLabel(hash, earlySecret, "derived", nothing, length) }
 }
 
 const beginnings: Record<HkdfHash, Beginning> = { sha256: beginningOf("sha256"), sha384: beginningOf("sha384") }
@@ -63,7 +68,9 @@ export class KeySchedule {
 
   /** On to the Handshake Secret, with the secret of the key exchange, and then, with nothing, to the Master Secret. */
   advance(input: Uint8Array = beginnings[this.#hash].zeros): void {
-    this.#secret = hkdfExtract(this.#hash, this.derive("derived", beginnings[this.#hash].nothing), input)
+    const { derived, earlySecret, nothing } = beginnings[this.#hash]
+    const salt = this.#secret === earlySecret ? derived : this.derive("derived", nothing)
+    this.#secret = hkdfExtract(this.#hash, salt, input)
   }
 
   /** Derive-Secret with the secret that the chain is at. */

@@ -22,8 +22,9 @@ export class TlsReader {
 
   /** An integer of 1 to 4 bytes. */
   uint(width: 1 | 2 | 3 | 4): number {
+    if (width > this.remaining) this.fail("it is cut short")
     let value = 0
-    for (const byte of this.take(width)) value = value * 256 + byte
+    for (let left = width; left > 0; left--) value = value * 256 + this.#bytes[this.#at++]!
     return value
   }
 
@@ -102,9 +103,11 @@ export class TlsWriter {
     })
   }
 
-  /** What was written, in a buffer of its own. */
+  /** What was written, in a buffer of its own. The writer begins anew. */
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#at)
+    const bytes = this.#bytes.slice(0, this.#at)
+    this.#at = 0
+    return bytes
   }
 
   #room(length: number): void {
@@ -115,9 +118,16 @@ export class TlsWriter {
   }
 }
 
+/** The writer of the last structure, for the next one. */
+let spare: TlsWriter | undefined
+
 /** What `write` writes, as bytes. */
 export const encode = (write: (writer: TlsWriter) => void): Uint8Array => {
-  const writer = new TlsWriter()
+  const writer = spare ?? new TlsWriter()
+  // `write` may encode parts by itself.
+  spare = undefined
   write(writer)
-  return writer.finish()
+  const bytes = writer.finish()
+  spare = writer
+  return bytes
 }
