@@ -8,7 +8,7 @@ import type { PacketBurst } from "../../crypto/PacketBurst.ts"
 import { SAMPLE } from "../../crypto/Samples.ts"
 import { AEAD_TAG } from "../../wire/Protocol.ts"
 import * as Evp from "./Evp.ts"
-import { addressOf, makeRegion, permanentRegion } from "./Memory.ts"
+import { addressOf, permanentRegion } from "./Memory.ts"
 
 const aeads: Record<AeadAlgorithm, string> = {
   "aes-128-gcm": "AES-128-GCM",
@@ -70,6 +70,9 @@ const lengths = Array.from({ length: 2048 }, (_, length) => BigInt(length))
 
 const lengthOf = (length: number): bigint => (length < lengths.length ? lengths[length]! : BigInt(length))
 
+/** The key that a context is being made for. */
+const keyCopy = permanentRegion(32)
+
 /** Contexts of OpenSSL, 0n where there is none. Apart from its key, so that it can be freed when the key is lost. */
 interface Contexts {
   seal: bigint
@@ -91,11 +94,10 @@ const failed = (operation: string): never => {
 
 const newContext = (init: typeof Evp.encryptInit | typeof Evp.decryptInit, cipher: string, key: Uint8Array): bigint => {
   const fetched = Evp.cipherNamed(cipher)
-  const copy = makeRegion(key.length)
-  copy.bytes.set(key)
+  keyCopy.bytes.set(key)
   const context = Evp.contextNew()
-  const done = context !== 0n && init(context, fetched, copy.address, 0n, 0n) === 1
-  copy.bytes.fill(0)
+  const done = context !== 0n && init(context, fetched, keyCopy.address, 0n, 0n) === 1
+  keyCopy.bytes.fill(0)
   if (done) return context
   if (context !== 0n) Evp.contextFree(context)
   return failed(`set up ${cipher}`)
