@@ -329,7 +329,7 @@ export class ConnectionImpl implements Connection {
 
   readonly openPath = (options?: OpenPathOptions): Effect.Effect<Path.Path, QuicError> =>
     Effect.gen({ self: this }, function* () {
-      yield* this.waitConfirmed
+      yield* this.waitConfirmed()
       const primary = this.primary
       const remote =
         options?.remote === undefined ? primary.remote : yield* this.host.remoteAddress(options.remote, primary.remote)
@@ -413,11 +413,11 @@ export class ConnectionImpl implements Connection {
     this.host.onClosed?.(this)
   }
 
-  private get waitConfirmed(): Effect.Effect<void, QuicError> {
+  private waitConfirmed(): Effect.Effect<void, QuicError> {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
-      return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmed.wait, () => this.waitConfirmed)
+      return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmed.wait, () => this.waitConfirmed())
     })
   }
 

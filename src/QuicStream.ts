@@ -208,13 +208,14 @@ export class QuicStreamImpl implements QuicStream {
   // Effects, Sink and Stream are made when they are asked for: there may be thousands of streams, which use few of them.
 
   get flushed(): Effect.Effect<void, QuicError> {
-    return Effect.suspend(() => {
+    const flushed: Effect.Effect<void, QuicError> = Effect.suspend(() => {
       if (this.stream.isFlushed) return Effect.void
       const send = this.stream.send
       if (this.stream.error !== undefined || (send !== undefined && send.resetCode >= 0))
         return Effect.fail(this.writeError("flushed"))
-      return Effect.flatMap(this.flushers.wait, () => this.flushed)
+      return Effect.flatMap(this.flushers.wait, () => flushed)
     })
+    return flushed
   }
 
   get sink(): Sink.Sink<void, Input, never, QuicError> {
