@@ -271,8 +271,7 @@ export class ClientSession extends HandshakeSession {
     this.output.secret(Level.oneRtt, "read", this.suite, server)
     this.output.secret(Level.oneRtt, "write", this.suite, client)
     this.#state = "connected"
-    this.complete = true
-    this.output.complete({
+    this.finish({
       cipherSuite: this.suite,
       group: this.#group.name,
       alpn: this.#chosenAlpn,

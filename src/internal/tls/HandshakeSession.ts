@@ -17,22 +17,24 @@ import {
 } from "./Messages.ts"
 import { type ResolvedConfig } from "./OwnTlsConfig.ts"
 import { schemeName, schemesOf, signWith, signedContent, verifyWith } from "./Signatures.ts"
-import type { CipherSuite, TlsFailure, TlsOutput, TlsSession, TlsSessionOptions } from "./TlsSession.ts"
+import type { CipherSuite, HandshakeInfo, TlsFailure, TlsOutput, TlsSession, TlsSessionOptions } from "./TlsSession.ts"
 
 interface TrafficSecrets {
   readonly client: Uint8Array
   readonly server: Uint8Array
 }
 
+const NO_BYTES = new Uint8Array(0)
+
 export abstract class HandshakeSession implements TlsSession {
   protected readonly config: ResolvedConfig
   protected readonly output: TlsOutput
   protected readonly role: Role
   /** Identifies the connection in a key log. */
-  protected clientRandom: Uint8Array = new Uint8Array(0)
+  protected clientRandom: Uint8Array = NO_BYTES
   protected peerCertificates: ReadonlyArray<Uint8Array> = []
-  protected complete = false
-  readonly #options: TlsSessionOptions
+  #complete = false
+  #options: TlsSessionOptions | undefined
   readonly #buffer: MessageBuffer
   #readLevel: Level = Level.initial
   #failure: TlsFailure | undefined
@@ -72,7 +74,7 @@ export abstract class HandshakeSession implements TlsSession {
   }
 
   exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array | undefined {
-    if (!this.complete) return undefined
+    if (!this.#complete) return undefined
     return exportKey(this.suite.hash, this.#exporterSecret!, label, context, length)
   }
 
@@ -100,7 +102,7 @@ export abstract class HandshakeSession implements TlsSession {
   }
 
   protected get transportParameters(): Uint8Array {
-    const own = this.#options.transportParameters
+    const own = this.#options!.transportParameters
     return typeof own === "function" ? own() : own
   }
 
@@ -132,6 +134,19 @@ export abstract class HandshakeSession implements TlsSession {
   protected readAt(level: Level): void {
     if (this.#buffer.pending) abort(Alert.unexpectedMessage, "handshake data goes on where the keys change")
     this.#readLevel = level
+  }
+
+  /** The handshake is over, and what only it needed goes: there may be thousands of quiet connections, and it is secret. */
+  protected finish(info: HandshakeInfo): void {
+    this.#complete = true
+    this.#options = undefined
+    this.#transcript = undefined
+    this.#schedule = undefined
+    this.#handshakeSecrets = undefined
+    this.#peerKey = undefined
+    this.clientRandom = NO_BYTES
+    this.peerCertificates = []
+    this.output.complete(info)
   }
 
   protected expect(type: number, ...allowed: ReadonlyArray<number>): void {
@@ -222,7 +237,7 @@ export abstract class HandshakeSession implements TlsSession {
       chain,
       serverName,
       usage: this.role === "client" ? "serverAuth" : "clientAuth",
-      now: this.#options.wallTime
+      now: this.#options!.wallTime
     })
     if (failure !== undefined) abortWith(failure)
     this.#peerKey = publicKeyOf(leaf.certificate)

@@ -56,13 +56,15 @@ const requestExtensions: Extensions = new Map([[ExtensionType.signatureAlgorithm
 
 const selectedVersion = encodeUint16(TLS_1_3)
 
+const NO_BYTES = new Uint8Array(0)
+
 export class ServerSession extends HandshakeSession {
   readonly #alpn: ReadonlyArray<string>
   #state: State = "clientHello"
   /** The ClientHello that a HelloRetryRequest answered, and what was decided from it. */
   #retried: { readonly hello: ClientHello; readonly choice: Choice } | undefined
   #choice: Choice | undefined
-  #clientSecret: Uint8Array = new Uint8Array(0)
+  #clientSecret: Uint8Array = NO_BYTES
 
   constructor(config: ResolvedConfig, options: ServerOptions) {
     super("server", config, options)
@@ -232,9 +234,10 @@ export class ServerSession extends HandshakeSession {
     this.readAt(Level.oneRtt)
     this.output.secret(Level.oneRtt, "read", this.suite, this.#clientSecret)
     this.#state = "connected"
-    this.complete = true
     const choice = this.#choice!
-    this.output.complete({
+    this.#choice = this.#retried = undefined
+    this.#clientSecret = NO_BYTES
+    this.finish({
       cipherSuite: choice.suite,
       group: choice.group.name,
       alpn: choice.alpn,
