@@ -58,6 +58,7 @@ describe("SentPackets", () => {
 
   it("keeps every column through growth, also when the ring has wrapped", () => {
     const sent = new SentPackets()
+    while (sent.capacity < 64) sent.grow()
     for (let n = 0; n < 100; n++) {
       if (n >= 50) {
         sent.flags[sent.base & sent.mask] = 0

@@ -7,7 +7,7 @@ import { ProbeTimeout, type ProbeState } from "./ProbeTimeout.ts"
 import { ReceivedPackets } from "./ReceivedPackets.ts"
 import { RttEstimator } from "./RttEstimator.ts"
 import { type SentFrame, SentFrameKind, type SentFramePool } from "./SentFrames.ts"
-import { HANDSHAKE_CAPACITY, PacketFlag, SentPackets, Space } from "./SentPackets.ts"
+import { PacketFlag, SentPackets, Space, USUAL_CAPACITY } from "./SentPackets.ts"
 
 export { Space }
 
@@ -109,8 +109,8 @@ export class PathRecovery implements ProbeState {
     const first = options.pathId === 0
     this.handshakeConfirmed = !first
     this.spaces = [
-      first ? new SentPackets(undefined, HANDSHAKE_CAPACITY) : undefined,
-      first ? new SentPackets(undefined, HANDSHAKE_CAPACITY) : undefined,
+      first ? new SentPackets() : undefined,
+      first ? new SentPackets() : undefined,
       new SentPackets(options.random)
     ]
     this.receivers = [
@@ -538,8 +538,8 @@ export class PathRecovery implements ProbeState {
   private makeRoom(sp: SentPackets, space: number, packetNumber: number, now: number): void {
     while (packetNumber - sp.base > sp.mask) {
       const flags = sp.flags[sp.base & sp.mask]!
-      const waits = (flags & PacketFlag.outstanding) !== 0 && (flags & PacketFlag.ackEliciting) !== 0
-      if (!waits) this.forgetBase(sp)
+      const lasts = (flags & PacketFlag.ackEliciting) !== 0 || sp.capacity < USUAL_CAPACITY
+      if ((flags & PacketFlag.outstanding) === 0 || !lasts) this.forgetBase(sp)
       else if (!sp.grow()) {
         this.declareLost(sp, space, sp.base, now)
         sp.base++

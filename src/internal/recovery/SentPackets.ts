@@ -15,9 +15,10 @@ export const PacketFlag = {
   ecn: 16
 } as const
 
-const MIN_CAPACITY = 64
-/** For the spaces of a handshake, which has few packets: V8 keeps typed arrays this small in its own heap. */
-export const HANDSHAKE_CAPACITY = 8
+/** Quiet connections send few packets, and V8 keeps typed arrays this small in its own heap. */
+const FIRST_CAPACITY = 8
+/** Below this capacity a ring grows even for packets that may never be acknowledged. */
+export const USUAL_CAPACITY = 64
 const MAX_CAPACITY = 2 ** 17
 /** Room kept for probes and control packets once `isFull` stops data. */
 const RESERVE = 1024
@@ -35,12 +36,12 @@ const SKIPS_KEPT = 4
  */
 export class SentPackets {
   /** ms. */
-  timeSent: Float64Array
+  timeSent = new Float64Array(FIRST_CAPACITY)
   /** Bytes of the UDP payload that the packet took. */
-  size: Int32Array
-  flags: Uint8Array
-  frames: Array<SentFrame | undefined>
-  mask: number
+  size = new Int32Array(FIRST_CAPACITY)
+  flags = new Uint8Array(FIRST_CAPACITY)
+  frames: Array<SentFrame | undefined> = Array.from<SentFrame | undefined>({ length: FIRST_CAPACITY })
+  mask = FIRST_CAPACITY - 1
   /** Lowest packet number that may be outstanding. */
   base = 0
   /** The number after the last one used. */
@@ -61,22 +62,14 @@ export class SentPackets {
   lost: LostPackets | undefined = undefined
 
   private readonly random: (() => number) | undefined
-  private readonly skipped = new Float64Array(SKIPS_KEPT).fill(-1)
+  private readonly skipped: Array<number> = Array.from({ length: SKIPS_KEPT }, () => -1)
   private skipIndex = 0
   private skipPeriod = FIRST_SKIP_PERIOD
   private nextSkip = Infinity
 
-  /**
-   * With `random` (0 up to 1), packet numbers are skipped now and then against optimistic acknowledgement (RFC 9000 section
-   * 21.4). `capacity`, a power of two, is where the ring starts.
-   */
-  constructor(random?: () => number, capacity = MIN_CAPACITY) {
+  /** With `random` (0 up to 1), packet numbers are skipped now and then against optimistic acknowledgement (RFC 9000 section 21.4). */
+  constructor(random?: () => number) {
     this.random = random
-    this.timeSent = new Float64Array(capacity)
-    this.size = new Int32Array(capacity)
-    this.flags = new Uint8Array(capacity)
-    this.frames = Array.from<SentFrame | undefined>({ length: capacity })
-    this.mask = capacity - 1
     if (random !== undefined) this.planSkip(random)
   }
 
