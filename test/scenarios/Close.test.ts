@@ -204,6 +204,8 @@ describe("RFC 9000 10.2.3: close during the handshake", () => {
     })
     assert.isDefined(pair.accepted.handshake)
     assert.strictEqual(sent.length, 2)
+    // Three times the PTO of 20 ms of RTT, not of the RTT that is assumed at first.
+    assert.isBelow(pair.accepted.nextTimeout(), 400)
     idle(pair)
   })
 

@@ -7,7 +7,7 @@ import { type Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { ByteWriter } from "../wire/Cursor.ts"
 import { Ecn, type TransmitSink } from "../wire/Datagram.ts"
-import { writeConnectionClose } from "../wire/FrameWriter.ts"
+import { NO_PATH, writeAck, writeConnectionClose } from "../wire/FrameWriter.ts"
 import { writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM, TransportError } from "../wire/Protocol.ts"
@@ -131,6 +131,9 @@ export class Closing {
       sent.largestAcked,
       keys
     )
+    // The acknowledgement gives the server its only sample of the RTT, and with it a short draining period.
+    const received = path.recovery.received(Space.handshake)
+    writeAck(w, NO_PATH, received.ranges, received.fillRanges(), 0, 0, 0, 0, false)
     crypto.write(w, core.frames)
     core.frames.discard()
     if (crypto.hasData) return 0
