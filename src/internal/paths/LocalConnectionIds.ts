@@ -43,7 +43,7 @@ export class LocalConnectionIds {
 
   /** Takes an ID that the source already routes (the one of the handshake). */
   adopt(id: LocalConnectionId): void {
-    this.issued.push(id)
+    this.issued = [id]
     this.nextSequence = id.sequence + 1
   }
 
@@ -53,7 +53,8 @@ export class LocalConnectionIds {
     while (this.issued.length < count) {
       const id = this.source.issue(this.pathId, this.nextSequence++)
       id.pending = true
-      this.issued.push(id)
+      // An array as long as it must be: each of many connections has one.
+      this.issued = [...this.issued, id]
       issuedAny = true
     }
     return issuedAny

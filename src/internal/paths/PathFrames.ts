@@ -43,9 +43,10 @@ export class PathFrames {
   /** The limit we are blocked at and have not said yet, and the last one that we said; -1: none. */
   private pathsBlocked = -1
   private pathsBlockedTold = -1
-  private readonly cidsBlocked = new Set<number>()
+  // Made when there is something to hold: most connections have one path.
+  private cidsBlocked: Set<number> | undefined = undefined
   /** PATH_ABANDON frames of discarded paths that were lost: error codes by path ID (ABN-10). */
-  private readonly lostAbandons = new Map<number, number>()
+  private lostAbandons: Map<number, number> | undefined = undefined
 
   constructor(table: PathRegister) {
     this.table = table
@@ -53,7 +54,7 @@ export class PathFrames {
 
   /** Entries held. */
   get size(): number {
-    return this.cidsBlocked.size + this.lostAbandons.size
+    return (this.cidsBlocked?.size ?? 0) + (this.lostAbandons?.size ?? 0)
   }
 
   /** Our limit went up: MAX_PATH_ID. */
@@ -74,12 +75,12 @@ export class PathFrames {
 
   /** PATH_CIDS_BLOCKED (CID-14). */
   idsBlocked(pathId: number): void {
-    this.cidsBlocked.add(pathId)
+    this.cidsBlocked = (this.cidsBlocked ?? new Set()).add(pathId)
     this.pending = true
   }
 
   idsArrived(pathId: number): void {
-    this.cidsBlocked.delete(pathId)
+    this.cidsBlocked?.delete(pathId)
   }
 
   /** Writes what is pending as far as it fits. */
@@ -101,9 +102,9 @@ export class PathFrames {
       }
       if (!this.writeIds(w, frames, path.id, path.localIds, path.remoteIds)) return
     }
-    for (const [id, code] of this.lostAbandons) {
+    for (const [id, code] of this.lostAbandons ?? []) {
       if (w.remaining < LARGEST_FRAME) return
-      this.lostAbandons.delete(id)
+      this.lostAbandons?.delete(id)
       this.writeAbandon(w, frames, id, code)
     }
     for (const [id, ids] of this.table.unusedLocal) if (!this.writeIds(w, frames, id, ids, undefined)) return
@@ -120,14 +121,14 @@ export class PathFrames {
       frames.add(SentFrameKind.pathsBlocked).value = this.pathsBlocked
       this.pathsBlocked = -1
     }
-    for (const id of this.cidsBlocked) {
+    for (const id of this.cidsBlocked ?? []) {
       if (w.remaining < LARGEST_FRAME) return
       const next = (this.table.get(id)?.remoteIds ?? this.table.unusedRemote.get(id))?.nextSequence ?? 0
       writePathCidsBlocked(w, id, next)
       const frame = frames.add(SentFrameKind.pathCidsBlocked)
       frame.pathId = id
       frame.value = next
-      this.cidsBlocked.delete(id)
+      this.cidsBlocked?.delete(id)
     }
     this.pending = false
   }
@@ -138,7 +139,7 @@ export class PathFrames {
       case SentFrameKind.pathAbandon:
         // ABN-10
         if (path !== undefined) path.abandonPending = true
-        else this.lostAbandons.set(frame.pathId, frame.value)
+        else this.lostAbandons = (this.lostAbandons ?? new Map()).set(frame.pathId, frame.value)
         this.pending = true
         break
       case SentFrameKind.pathStatus:
@@ -178,7 +179,7 @@ export class PathFrames {
         // BLK-4
         const ids = path?.remoteIds ?? this.table.unusedRemote.get(frame.pathId)
         if (path?.open !== false && !this.table.isDiscarded(frame.pathId) && (ids?.nextSequence ?? 0) === frame.value) {
-          this.cidsBlocked.add(frame.pathId)
+          this.cidsBlocked = (this.cidsBlocked ?? new Set()).add(frame.pathId)
           this.pending = true
         }
         break

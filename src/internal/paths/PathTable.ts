@@ -45,7 +45,7 @@ export class PathTable {
   readonly unusedLocal = new Map<number, LocalConnectionIds>()
   readonly unusedRemote = new Map<number, RemoteConnectionIds>()
   /** Path IDs below the highest used one that were never used (CID-7). */
-  private readonly holes = new Set<number>()
+  private holes: Set<number> | undefined = undefined
   private highestUsed = 0
   /** Highest path ID that this side allows, and that the peer allows. */
   localMax: number
@@ -54,7 +54,7 @@ export class PathTable {
   private peerIdLimit = 2
   /** When the connection ends because its only open path was abandoned by the peer and no other came (ABN-8). */
   private strandedUntil = Infinity
-  private readonly earlyStatus = new Map<number, { readonly sequence: number; readonly status: PathStatus }>()
+  private earlyStatus: Map<number, { readonly sequence: number; readonly status: PathStatus }> | undefined = undefined
 
   constructor(context: PathTableContext) {
     this.context = context
@@ -100,13 +100,13 @@ export class PathTable {
     for (const path of this.all) if (path.open && path.localIds.fill(count)) this.frames.pending = true
     if (!this.multipath) return
     const max = Math.min(this.localMax, this.remoteMax)
-    for (const id of this.holes) if (id <= max) this.issueUnused(id, count)
+    for (const id of this.holes ?? []) if (id <= max) this.issueUnused(id, count)
     for (let id = this.highestUsed + 1; id <= max; id++) this.issueUnused(id, count)
   }
 
   /** Whether a path ID was used and its state is gone (FRM-3). */
   isDiscarded(id: number): boolean {
-    return id <= this.highestUsed && this.get(id) === undefined && !this.holes.has(id)
+    return id <= this.highestUsed && this.get(id) === undefined && this.holes?.has(id) !== true
   }
 
   /** FRM-2, for every frame that names a path. */
@@ -121,7 +121,7 @@ export class PathTable {
     if (!this.multipath) return "notNegotiated"
     if (this.context.role === "server") return "server"
     let id = this.highestUsed + 1
-    for (const hole of this.holes) if (hole < id) id = hole
+    for (const hole of this.holes ?? []) if (hole < id) id = hole
     if (id > this.localMax) return "pathLimit"
     if (id > this.remoteMax) {
       this.frames.pathsBlockedAt(this.remoteMax)
@@ -188,7 +188,8 @@ export class PathTable {
 
   /** Entries held for paths that are not in use, and for frames about them: bounded, whatever comes and goes. */
   get stateSize(): number {
-    return this.unusedLocal.size + this.unusedRemote.size + this.holes.size + this.frames.size + this.earlyStatus.size
+    const numbers = (this.holes?.size ?? 0) + (this.earlyStatus?.size ?? 0)
+    return this.unusedLocal.size + this.unusedRemote.size + this.frames.size + numbers
   }
 
   /** Whether any path is open: not abandoned by either side. */
@@ -206,9 +207,9 @@ export class PathTable {
     const path = this.get(id)
     if (path === undefined) {
       // STA-3: kept until the path is opened. Bounded by our limit of path IDs (FRM-2).
-      const early = this.earlyStatus.get(id)
+      const early = this.earlyStatus?.get(id)
       if (!this.isDiscarded(id) && (early === undefined || sequence > early.sequence)) {
-        this.earlyStatus.set(id, { sequence, status })
+        this.earlyStatus = (this.earlyStatus ?? new Map()).set(id, { sequence, status })
       }
       return
     }
@@ -399,9 +400,9 @@ export class PathTable {
     let at = this.all.length
     while (at > 0 && this.all[at - 1]!.id > id) at--
     this.all.splice(at, 0, path)
-    const early = this.earlyStatus.get(id)
+    const early = this.earlyStatus?.get(id)
     if (early !== undefined) {
-      this.earlyStatus.delete(id)
+      this.earlyStatus?.delete(id)
       path.remoteStatus = early.status
       path.remoteStatusSequence = early.sequence
     }
@@ -409,8 +410,8 @@ export class PathTable {
   }
 
   private consume(id: number): void {
-    for (let hole = this.highestUsed + 1; hole < id; hole++) this.holes.add(hole)
-    this.holes.delete(id)
+    for (let hole = this.highestUsed + 1; hole < id; hole++) this.holes = (this.holes ?? new Set()).add(hole)
+    this.holes?.delete(id)
     if (id > this.highestUsed) this.highestUsed = id
   }
 

@@ -32,9 +32,9 @@ export class RemoteConnectionIds {
   private readonly observer: ResetTokenObserver
   private ids: Array<RemoteConnectionId> = []
   private retirePriorTo = 0
-  /** Every sequence number below was seen, and those of the set: what comes again after we retired it is not new. */
+  /** Every sequence number below was seen, and those of the set, if there is one: what comes again after we retired it is not new. */
   private seenBelow = 0
-  private readonly seen = new Set<number>()
+  private seen: Set<number> | undefined = undefined
   private highest = -1
   /** Sequence numbers to tell the peer as retired, again if that was lost. */
   readonly pendingRetire: Array<number> = []
@@ -100,9 +100,9 @@ export class RemoteConnectionIds {
       }
     }
     if (sequence > this.highest) this.highest = sequence
-    if (sequence < this.seenBelow || this.seen.has(sequence)) return undefined
+    if (sequence < this.seenBelow || this.seen?.has(sequence) === true) return undefined
     this.markSeen(sequence)
-    if (this.seen.size > MAX_SEEN) {
+    if (this.seen !== undefined && this.seen.size > MAX_SEEN) {
       return violation(TransportError.connectionIdLimit, "too many gaps between the sequence numbers of connection IDs")
     }
     if (sequence < this.retirePriorTo) {
@@ -157,11 +157,12 @@ export class RemoteConnectionIds {
 
   private markSeen(sequence: number): void {
     if (sequence > this.seenBelow) {
+      this.seen ??= new Set()
       this.seen.add(sequence)
       return
     }
     this.seenBelow = sequence + 1
-    while (this.seen.delete(this.seenBelow)) this.seenBelow++
+    while (this.seen?.delete(this.seenBelow) === true) this.seenBelow++
   }
 
   private drop(index: number): void {
