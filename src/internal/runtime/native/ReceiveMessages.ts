@@ -13,6 +13,10 @@ const MESSAGES = 16
 /** Room for each: GRO joins up to 64 KB. They lie a little further apart, so that they do not compete for the same cache lines. */
 const ROOM = 65_536
 const STRIDE = ROOM + 512
+/** Messages of one call when they are long trains: acknowledgements of a larger burst would keep the sender waiting. */
+const TRAINS = 4n
+const TRAIN_SEGMENTS = 8
+const ALL = BigInt(MESSAGES)
 
 /** Datagrams of a message, at most (UDP_MAX_SEGMENTS). */
 const SEGMENTS = 128
@@ -50,6 +54,7 @@ export class ReceiveBatch {
   private readonly ints: Int32Array
   /** Messages that the last call may have used. */
   private used = MESSAGES
+  private trains = false
   // Of the control messages at hand.
   private ecn = 0
   private segment = 0
@@ -91,7 +96,7 @@ export class ReceiveBatch {
       ints[header + 10] = CONTROL
       ints[header + 12] = 0
     }
-    const messages = recvmmsg(fd, this.headers.address, BigInt(MESSAGES), MessageFlag.dontWait, 0n)
+    const messages = recvmmsg(fd, this.headers.address, this.trains ? TRAINS : ALL, MessageFlag.dontWait, 0n)
     if (messages < 0) {
       // A failing call has touched the first message at most.
       this.used = 1
@@ -99,6 +104,7 @@ export class ReceiveBatch {
     }
     this.used = Math.max(messages, 1)
     for (let i = 0; i < messages; i++) this.take(i, receiver)
+    this.trains = burst.count > messages * TRAIN_SEGMENTS
     return 0
   }
 
