@@ -228,7 +228,10 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.on(from), (local) => {
-        if (runtime.ended) return Effect.fail(new QuicError({ reason: new ConnectionClosed({ operation: "connect" }) }))
+        if (runtime.ended)
+          return Effect.fail(
+            new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })
+          )
         const machine = runtime.machine.connect({ ...policies, local, remote }, runtime.now())
         const connection = new ConnectionImpl(host, machine)
         made.push(connection)

@@ -150,12 +150,10 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     ),
     /** Packet I/O and encryption: native code where the runtime permits it (`auto`, the default), always, or never. */
     lane: choice("auto", "auto", "portable", "native"),
-    /** Connections that an endpoint has at a time; further ones are refused. Default 10000. */
+    /** Connections that an endpoint has at a time; first packets of further ones are dropped and counted. Default 10000. */
     maxConnections: integer(10_000, 1, 10_000_000, "connections"),
-    /** Handshakes at a time with addresses that are not validated; further ones must validate first. Default 1000. */
+    /** Handshakes at a time with addresses that are not validated; as above. Default 1000. */
     maxHandshakes: integer(1000, 1, 1_000_000, "handshakes"),
-    /** When a server answers with Retry, to see whether the address of a client is real (RFC 9000 section 8.1.2). */
-    retry: choice("whenBusy", "never", "whenBusy", "always"),
     /** Kernel buffers of each UDP socket, as far as the system grants them. Default 4 MB. */
     socketReceiveBuffer: integer(4 * MB, 64 * KB, 1 * GB, "bytes"),
     socketSendBuffer: integer(4 * MB, 64 * KB, 1 * GB, "bytes")

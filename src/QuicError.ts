@@ -204,11 +204,11 @@ export class StreamLimit extends Schema.TaggedError<StreamLimit>()("StreamLimit"
  * @category reasons
  */
 export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", {
-  /** What was to be done, such as `openStream`. */
+  /** What was to be done, and on what, such as `openStream on connection 0af3`. */
   operation: Schema.String
 }) {
   override get message() {
-    return `${this.operation}: the connection has ended`
+    return `${this.operation}: it has ended`
   }
 }
 

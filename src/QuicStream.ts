@@ -322,7 +322,7 @@ export class QuicStreamImpl implements QuicStream {
     if (stream.error !== undefined) return closeError(stream.error as CloseInfo)
     if (stream.stopCode >= 0) return new QuicError({ reason: new StreamStopped({ code: stream.stopCode }) })
     return new QuicError({
-      reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}, which ended` })
+      reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}` })
     })
   }
 
@@ -333,7 +333,7 @@ export class QuicStreamImpl implements QuicStream {
     const receive = stream.receive
     return receive === undefined || receive.stopCode >= 0
       ? new QuicError({
-          reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}, which ended` })
+          reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}` })
         })
       : undefined
   }
