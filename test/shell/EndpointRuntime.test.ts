@@ -225,6 +225,13 @@ describe("EndpointRuntime", () => {
     }).pipe(Effect.provide(Logger.layer([logger])))
   })
 
+  it.effect("one that was given up before it had a machine ends quietly", () =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(Effect.scoped(make))
+      assert.isTrue(Exit.isSuccess(exit))
+    })
+  )
+
   it.effect("its end closes everything with code 0, and waits a second at most for a full socket", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()

@@ -108,8 +108,11 @@ export class EndpointRuntime {
 
   /** Closes every connection, gets their last packets out, and stops for good. The sockets stay open. */
   readonly stop: Effect.Effect<void> = Effect.suspend(() => {
-    this.machine.closeAll(0, "", this.now())
-    this.flush()
+    // Without a machine the endpoint was given up while it was built.
+    if (this.machineOrNone !== undefined) {
+      this.machineOrNone.closeAll(0, "", this.now())
+      this.flush()
+    }
     const last = this.stalled ? Effect.timeoutOption(this.lastRoom, LAST_PACKETS) : Effect.void
     return Effect.flatMap(last, () => {
       this.stopped = true
