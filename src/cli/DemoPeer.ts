@@ -97,7 +97,7 @@ const play = Effect.fnUntraced(function* (channel: Boss) {
 
 const run = Effect.gen(function* () {
   const channel = yield* boss
-  yield* Effect.tapError(play(channel), (failure) => channel.tell({ type: "Failed", message: failure.message }))
+  return yield* Effect.tapError(play(channel), (failure) => channel.tell({ type: "Failed", message: failure.message }))
 }).pipe(Effect.scoped)
 
 export const demoPeer = Command.make(PEER_COMMAND, {}, () => run).pipe(Command.unlisted)
