@@ -146,6 +146,8 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   const random = yield* RandomBytes
   const udp = yield* UdpSocket
   const tls = yield* Tls.makeEngine(random)
+  // Simulated time does not wait for native code to load: nothing but the clock may decide when things happen.
+  const lane = udp.lane === "simulated" && config.lane === "auto" ? "portable" : config.lane
   if (listenAt.length > 0 && serveAlpn.length === 0)
     return yield* badConfig("alpn", "empty", "at least one application protocol, because the endpoint listens")
   if (listenAt.length > 0 && tls.server === undefined)
@@ -187,7 +189,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       settings: QuicConfig.toSettings(config),
       tls,
       serveAlpn,
-      protection: yield* PacketProtection.forLane(config.lane),
+      protection: yield* PacketProtection.forLane(lane),
       scheduler: yield* PathScheduler,
       congestion: yield* CongestionControl,
       random,
