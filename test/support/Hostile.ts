@@ -95,8 +95,7 @@ export const forge = (connection: Connection, payload: Uint8Array, now: number, 
     const keys = level === Level.initial ? handshake.initial! : handshake.handshake!
     const own = options.scid ?? path.localIds.ids[0]!.bytes
     long.begin(slab)
-    const { version } = handshake
-    long.open(w, level, version, dcid, own, connection.core.token, packetNumber, sent.largestAcked, keys)
+    long.open(w, connection.core, level, dcid, own, packetNumber, sent.largestAcked, keys)
     slab[0]! |= options.firstByte ?? 0
     w.copy(payload)
     long.close(w)

@@ -79,10 +79,6 @@ export class Closing {
     }
   }
 
-  get hasPending(): boolean {
-    return this.pending
-  }
-
   poll(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
     const { core } = this
     if (!this.pending || core.closeInfo === undefined) return true
@@ -120,17 +116,7 @@ export class Closing {
     const packetNumber = path.recovery.nextPacketNumber(Space.handshake)
     datagram.begin(sink.slab)
     w.reset(sink.slab, 0, path.mtu - CLOSE_ROOM)
-    datagram.open(
-      w,
-      Level.handshake,
-      core.handshake.version,
-      dcid.bytes,
-      scid,
-      core.token,
-      packetNumber,
-      sent.largestAcked,
-      keys
-    )
+    datagram.open(w, core, Level.handshake, dcid.bytes, scid, packetNumber, sent.largestAcked, keys)
     // The acknowledgement gives the server its only sample of the RTT, and with it a short draining period.
     const received = path.recovery.received(Space.handshake)
     writeAck(w, NO_PATH, received.ranges, received.fillRanges(), 0, 0, 0, 0, false)
@@ -204,17 +190,7 @@ export class Closing {
       if (keys?.write === undefined || sent === undefined) continue
       const packetNumber = path.recovery.nextPacketNumber(space)
       w.end = budget - AEAD_TAG
-      datagram.open(
-        w,
-        level,
-        core.handshake.version,
-        dcid.bytes,
-        scid,
-        core.token,
-        packetNumber,
-        sent.largestAcked,
-        keys
-      )
+      datagram.open(w, core, level, dcid.bytes, scid, packetNumber, sent.largestAcked, keys)
       // Both packets must fit, whatever the reason says.
       w.end = Math.min(w.end, w.position + 400)
       this.writeClose(true)

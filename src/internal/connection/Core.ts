@@ -44,7 +44,6 @@ export class ConnectionCore implements RecoveryEvents {
   pingPending = false
   packetsDropped = 0
   packetsReceived = 0
-  datagramsReceivedDropped = 0
   keyUpdates = 0
   schedulerMistakes = 0
   /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */

@@ -28,7 +28,7 @@ const sharedReader = new FrameReader()
 export class Frames {
   /** Of the packet that `process` read last. */
   ackEliciting = false
-  /** It held nothing but probing frames (RFC 9000 section 9.1). */
+  /** It held nothing but probing frames and padding (RFC 9000 section 9.1). */
   probing = true
   /** Bytes of the datagram that the packet came in. */
   datagramLength = 0
@@ -78,7 +78,6 @@ export class Frames {
       }
       if (!core.open) return false
     }
-    // Padding is not probing by itself but counts as such beside probing frames (RFC 9000 section 9.1).
     return true
   }
 

@@ -96,17 +96,7 @@ export class HandshakeSender {
       if (!received.ackDue(now) && !(mayCarry && (crypto.hasData || probe > 0))) continue
       const packetNumber = path.recovery.nextPacketNumber(space)
       w.end = budget - AEAD_TAG
-      datagram.open(
-        w,
-        level,
-        core.handshake.version,
-        dcid.bytes,
-        scid,
-        core.token,
-        packetNumber,
-        sent.largestAcked,
-        keys
-      )
+      datagram.open(w, core, level, dcid.bytes, scid, packetNumber, sent.largestAcked, keys)
       // A probe repeats the acknowledgement as well: it may be what the peer is missing.
       if (received.unackedEliciting > 0 || received.ackDue(now) || probe > 0) {
         const count = received.fillRanges()

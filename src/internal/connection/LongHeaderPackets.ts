@@ -10,6 +10,7 @@ import { patchLength, PacketType, writeLongHeader } from "../wire/PacketHeader.t
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level } from "../wire/Protocol.ts"
 import { writePadding } from "../wire/FrameWriter.ts"
+import { type ConnectionCore } from "./Core.ts"
 
 const MAX_COALESCED = 4
 const NO_TOKEN = new Uint8Array(0)
@@ -32,11 +33,10 @@ export class LongDatagram {
   /** Starts a packet at `w.position`; its payload is written with `w`, whose end leaves room for the tag. */
   open(
     w: ByteWriter,
+    core: ConnectionCore,
     level: Level,
-    version: number,
     dcid: Uint8Array,
     scid: Uint8Array,
-    token: Uint8Array,
     packetNumber: number,
     largestAcked: number,
     keys: LevelKeys
@@ -49,10 +49,10 @@ export class LongDatagram {
     this.lengthOffset[index] = writeLongHeader(
       w,
       type,
-      version,
+      core.handshake.version,
       dcid,
       scid,
-      level === Level.initial ? token : NO_TOKEN,
+      level === Level.initial ? core.token : NO_TOKEN,
       pnLength,
       packetNumber
     )

@@ -84,8 +84,6 @@ export class Path implements PathView {
   abandonPatience = 0
   /** When the state of a closed path is dropped (ABN-5). */
   discardAt = Infinity
-  /** The application may be told only once. */
-  announced = false
   queuedReinjections = 0
   /** ms: when a challenge was last answered. */
   answeredAt = -Infinity
