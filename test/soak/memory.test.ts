@@ -66,7 +66,7 @@ describe("memory", () => {
     }).pipe(Effect.scoped, Effect.provide(ServerLive), Effect.provide(TestCertificates.layer))
   )
 
-  it.live("1,000 connections opened and closed leave nothing", () =>
+  it.live("3,000 connections opened and closed leave nothing", () =>
     Effect.gen(function* () {
       const endpoint = yield* Endpoint.Endpoint
       const once = Effect.scoped(
@@ -84,12 +84,16 @@ describe("memory", () => {
       }).pipe(Effect.timeout("60 seconds"))
       // Code, caches and pools reach their size first.
       for (let i = 0; i < 3; i++) yield* round
-      yield* settled
-      const before = memory()
-      for (let i = 0; i < 4; i++) yield* round
-      yield* settled
-      const grown = memory() - before
-      assert.isBelow(grown / 1000, 1000, `${(grown / 1000).toFixed(0)} bytes a connection`)
+      const samples: Array<number> = []
+      for (let i = 0; i < 12; i++) {
+        yield* round
+        yield* settled
+        samples.push(memory())
+      }
+      // A pool that happens to be full adds up to 1 MB to a sample; what leaks stays in the smallest ones too.
+      const grown = (Math.min(...samples.slice(-4)) - Math.min(...samples.slice(0, 4))) / (8 * 250)
+      const trace = samples.map((bytes) => (bytes / MB).toFixed(2)).join(" ")
+      assert.isBelow(grown, 1000, `${grown.toFixed(0)} bytes a connection; MB after each round: ${trace}`)
     }).pipe(Effect.scoped, Effect.provide(ServerLive), Effect.provide(TestCertificates.layer))
   )
 })
