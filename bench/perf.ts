@@ -91,8 +91,8 @@ const write = (stream: QuicStream.QuicStream, length: number): Transfer<void> =>
 const countAll = (stream: QuicStream.QuicStream): Transfer<number> =>
   Effect.gen(function* () {
     let total = 0
-    yield* Stream.runForEachArray(stream.readable, (chunks) => {
-      for (const each of chunks) total += each.length
+    yield* stream.consume((bytes) => {
+      total += bytes.length
       return Effect.void
     })
     return total

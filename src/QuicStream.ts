@@ -90,6 +90,14 @@ export interface ReceiveStream extends Common {
   readonly read: Effect.Effect<Option.Option<Uint8Array>, QuicError>
   /** All bytes from here on. What is not pulled is not acknowledged to the sender's window: a slow reader slows it down. */
   readonly readable: Stream.Stream<Uint8Array, QuicError>
+  /**
+   * Hands all bytes from here to the end of the stream to `use`, piece by piece, each when the one before is done with.
+   * The bytes are lent: their memory is used again when `use` has succeeded, so copy what is to be kept. For bulk data
+   * this takes about half the time of `readable`, whose chunks are the reader's to keep and fresh memory each.
+   */
+  readonly consume: <E, R>(
+    use: (bytes: Uint8Array) => Effect.Effect<unknown, E, R>
+  ) => Effect.Effect<void, QuicError | E, R>
   /** Waits for the end of the stream and gives all bytes from here on, in one piece. */
   readonly bytes: Effect.Effect<Uint8Array, QuicError>
   /** `bytes` as UTF-8 text. */
@@ -277,6 +285,28 @@ export class QuicStreamImpl implements QuicStream {
       return error === undefined ? Effect.flatMap(this.readers.wait, () => pull) : Effect.fail(error)
     })
     return Stream.fromPull(Effect.succeed(pull))
+  }
+
+  readonly consume = <E, R>(
+    use: (bytes: Uint8Array) => Effect.Effect<unknown, E, R>
+  ): Effect.Effect<void, QuicError | E, R> => {
+    const next: Effect.Effect<void, QuicError | E, R> = Effect.suspend(() => {
+      const kept = this.gathered.shift()
+      if (kept !== undefined) return Effect.flatMap(use(kept), () => next)
+      const loan = this.stream.lend()
+      if (loan !== undefined) {
+        this.connection.wake()
+        // Given back on success only: what failed or was interrupted may still have a hand on the bytes.
+        return Effect.flatMap(use(loan.bytes), () => {
+          loan.giveBack()
+          return next
+        })
+      }
+      if (this.stream.isFinished) return Effect.void
+      const error = this.readError("consume")
+      return error === undefined ? Effect.flatMap(this.readers.wait, () => next) : Effect.fail(error)
+    })
+    return next
   }
 
   get bytes(): Effect.Effect<Uint8Array, QuicError> {

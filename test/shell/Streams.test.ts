@@ -57,6 +57,51 @@ describe("streams over a simulated network", () => {
   )
 
   scenario(
+    "consume hands over all bytes, one piece after the other (1 MB through small windows)",
+    (world) =>
+      Effect.gen(function* () {
+        const { client, server } = yield* world.pair()
+        const data = pattern(1 << 20)
+        const mine = yield* client.openStream()
+        const sender = yield* Effect.forkChild(mine.end(data))
+        const theirs = yield* server.acceptStream
+        const first = Option.getOrThrow(yield* theirs.read)
+        const whole = Buffer.alloc(data.length)
+        whole.set(first)
+        let at = first.length
+        let busy = 0
+        yield* theirs.consume((bytes) =>
+          Effect.gen(function* () {
+            assert.strictEqual(++busy, 1)
+            yield* Effect.sleep("1 millis")
+            // What arrived meanwhile must not have changed what is lent.
+            whole.set(bytes, at)
+            at += bytes.length
+            busy--
+          })
+        )
+        assert.strictEqual(at, data.length)
+        assert.strictEqual(Buffer.compare(whole, data), 0)
+        yield* Fiber.join(sender)
+        // The end again, and nothing more.
+        yield* theirs.consume(() => Effect.die("no bytes are left"))
+      }),
+    { server: { initialStreamWindow: 200_000, maxStreamWindow: 200_000 } }
+  )
+
+  scenario("consume fails as its use does, and with the peer's reset", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      const mine = yield* client.openStream()
+      yield* mine.write("abc")
+      const theirs = yield* server.acceptStream
+      assert.strictEqual(yield* Effect.flip(theirs.consume(() => Effect.fail("enough" as const))), "enough")
+      yield* mine.reset(7)
+      assert.strictEqual(reasonOf(yield* Effect.exit(theirs.consume(() => Effect.void))), "StreamReset")
+    })
+  )
+
+  scenario(
     "a write waits while the buffer is full, and an interrupted one sends nothing",
     (world) =>
       Effect.gen(function* () {

@@ -165,6 +165,91 @@ describe("ReceiveBuffer (RFC 9000 section 2.2)", () => {
     assert.isTrue(buffer["blocks"].every((block) => block === undefined))
   })
 
+  describe("loans", () => {
+    const BLOCK = 65_536
+    const filled = (blocks: number): ReceiveBuffer => {
+      const buffer = new ReceiveBuffer()
+      insert(buffer, 0, (blocks + 1) * BLOCK)
+      // The first block lies in small pieces.
+      while (buffer.readOffset < BLOCK) buffer.read(BLOCK - buffer.readOffset)
+      return buffer
+    }
+
+    it("are made of the same memory again once they were given back", () => {
+      const buffer = filled(2)
+      const first = buffer.lend()!
+      assert.strictEqual(first.bytes.length, BLOCK)
+      assert.strictEqual(firstDifference([first.bytes], BLOCK), -1)
+      first.giveBack()
+      // Twice is once: the memory must not be in two blocks.
+      first.giveBack()
+      insert(buffer, 3 * BLOCK, 2 * BLOCK)
+      const [second, third, fourth] = [buffer.lend()!, buffer.lend()!, buffer.lend()!]
+      assert.strictEqual(firstDifference([second.bytes, third.bytes, fourth.bytes], 2 * BLOCK), -1)
+      assert.strictEqual(third.bytes.buffer, first.bytes.buffer)
+      assert.notStrictEqual(fourth.bytes.buffer, first.bytes.buffer)
+    })
+
+    it("that are out keep the memory, whichever of a block comes back first", () => {
+      const buffer = filled(0)
+      insert(buffer, BLOCK, 100)
+      const head = buffer.lend()!
+      insert(buffer, BLOCK + 100, BLOCK - 100)
+      const tail = buffer.lend()!
+      tail.giveBack()
+      insert(buffer, 2 * BLOCK, BLOCK)
+      const next = buffer.lend()!
+      assert.notStrictEqual(next.bytes.buffer, head.bytes.buffer)
+      assert.strictEqual(firstDifference([head.bytes], BLOCK), -1)
+      head.giveBack()
+      insert(buffer, 3 * BLOCK, BLOCK)
+      assert.strictEqual(buffer.lend()!.bytes.buffer, head.bytes.buffer)
+    })
+
+    it("never take memory of which a part was read for good", () => {
+      const buffer = filled(1)
+      const kept = buffer.read(10)!
+      buffer.lend()!.giveBack()
+      insert(buffer, 2 * BLOCK, BLOCK)
+      buffer.lend()
+      assert.strictEqual(firstDifference([kept], BLOCK), -1)
+    })
+
+    for (const seed of [41, 42, 43, 44]) {
+      it(`mixed with reads give the same bytes, and change only after they were given back (seed ${seed})`, () => {
+        const random = new Random(seed)
+        const buffer = new ReceiveBuffer()
+        const total = 2_000_000
+        const source = content(0, total)
+        const mine: Array<{ readonly at: number; readonly bytes: Uint8Array }> = []
+        let out: Array<{ readonly at: number; readonly loan: NonNullable<ReturnType<ReceiveBuffer["lend"]>> }> = []
+        let written = 0
+        while (buffer.readOffset < total) {
+          const length = Math.min(total - written, random.between(1, 60_000))
+          if (length > 0)
+            assert.isUndefined(buffer.insert(written, source, written, length, written + length === total))
+          written += length
+          const at = buffer.readOffset
+          if (random.between(0, 9) === 0) {
+            const bytes = buffer.read(random.between(1, 50_000))
+            if (bytes !== undefined) mine.push({ at, bytes })
+          } else {
+            const loan = buffer.lend()
+            if (loan !== undefined) out.push({ at, loan })
+          }
+          if (out.length > random.between(0, 6)) {
+            const back = out.splice(random.between(0, out.length - 1), 1)[0]!
+            assert.strictEqual(firstDifference([back.loan.bytes], back.at), -1)
+            back.loan.giveBack()
+          }
+        }
+        for (const { at, bytes } of mine) assert.strictEqual(firstDifference([bytes], at), -1)
+        for (const { at, loan } of out) assert.strictEqual(firstDifference([loan.bytes], at), -1)
+        out = []
+      })
+    }
+  })
+
   describe("final size (RFC 9000 section 4.5)", () => {
     it("does not change", () =>
       refused((buffer) => {

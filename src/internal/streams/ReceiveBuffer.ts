@@ -4,6 +4,11 @@ import { TransportError, type Violation, violation } from "../wire/Protocol.ts"
 const BLOCK = 65536
 /** Bitmaps of 64 KB blocks that are kept for the next out-of-order block. */
 const SPARE_BITMAPS = 8
+/** Memory of blocks that came back from loans, at most, kept for all streams: 4 MB. */
+const SPARE_BLOCKS = 64
+
+// The last one back is the first one used: it is still in the processor's caches.
+const spareBlocks: Array<Uint8Array> = []
 
 /** Streams begin with small blocks, so that a short message does not cost 64 KB: 2, 6, 24, 32, then 64 KB each. */
 const blockIndex = (offset: number): number =>
@@ -12,20 +17,52 @@ const blockIndex = (offset: number): number =>
 const blockStart = (index: number): number =>
   index > 3 ? (index - 3) * BLOCK : index === 0 ? 0 : index === 1 ? 2048 : index === 2 ? 8192 : 32768
 
-/** Bytes `[start, end)` of the stream. Fresh memory, never used again once a part of it was handed out. */
+/** Bytes `[start, end)` of the stream. Its memory is used again only if all of it was lent and given back. */
 class Block {
   readonly start: number
   readonly end: number
   readonly bytes: Uint8Array
   /** One bit for each byte that arrived out of order; none while all came in order. */
   bits: Int32Array | undefined = undefined
+  /** Loans that are not given back. */
+  loans = 0
+  /** All of it was handed out. */
+  exhausted = false
+  /** A part of it is the application's for good. */
+  kept = false
 
   constructor(start: number, end: number) {
     this.start = start
     this.end = end
-    const size = end - start
-    // Zeroed memory is cheaper below this size, and never initialised twice above it.
-    this.bytes = size <= 512 ? new Uint8Array(size) : new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
+    this.bytes = allocate(end - start)
+  }
+}
+
+const allocate = (size: number): Uint8Array => {
+  // Zeroed memory is cheaper below this size, and never initialised twice above it.
+  if (size <= 512) return new Uint8Array(size)
+  return (size === BLOCK ? spareBlocks.pop() : undefined) ?? new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
+}
+
+/** Bytes that the application may look at until it gives them back. Lost loans cost nothing but the memory's next use. */
+export class Loan {
+  readonly bytes: Uint8Array
+  private block: Block | undefined
+
+  constructor(bytes: Uint8Array, block: Block) {
+    this.bytes = bytes
+    this.block = block
+    block.loans++
+  }
+
+  /** Nobody looks at the bytes any more. */
+  giveBack(): void {
+    const block = this.block
+    if (block === undefined) return
+    this.block = undefined
+    block.loans--
+    if (!block.exhausted || block.loans > 0 || block.kept || block.bytes.length !== BLOCK) return
+    if (spareBlocks.length < SPARE_BLOCKS) spareBlocks.push(block.bytes)
   }
 }
 
@@ -127,9 +164,23 @@ export class ReceiveBuffer {
    * by the library: the caller may keep and change it. It ends at the end of a block at the latest.
    */
   read(max = Number.POSITIVE_INFINITY): Uint8Array | undefined {
-    const start = this.readOffset
-    if (start >= this.contiguousOffset || max < 1) return undefined
+    if (this.readable <= 0 || max < 1) return undefined
     const block = this.blocks[this.base & (this.blocks.length - 1)]!
+    block.kept = true
+    return this.take(block, max)
+  }
+
+  /** As `read`, but what is given back may hold other bytes afterwards. */
+  lend(): Loan | undefined {
+    if (this.readable <= 0) return undefined
+    const block = this.blocks[this.base & (this.blocks.length - 1)]!
+    const bytes = this.take(block, Number.POSITIVE_INFINITY)
+    block.exhausted = this.readOffset === block.end
+    return new Loan(bytes, block)
+  }
+
+  private take(block: Block, max: number): Uint8Array {
+    const start = this.readOffset
     let to = this.contiguousOffset < block.end ? this.contiguousOffset : block.end
     if (to - start > max) to = start + Math.floor(max)
     this.readOffset = to

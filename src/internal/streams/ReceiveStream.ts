@@ -1,6 +1,6 @@
 import { FrameType } from "../wire/FrameType.ts"
 import { TransportError, type Violation, violation } from "../wire/Protocol.ts"
-import { ReceiveBuffer } from "./ReceiveBuffer.ts"
+import { type Loan, ReceiveBuffer } from "./ReceiveBuffer.ts"
 import { ReceiveWindow } from "./ReceiveWindow.ts"
 
 /** States of the receiving part of a stream (RFC 9000 section 3.2). */
@@ -104,11 +104,20 @@ export class ReceiveStream {
   /** The next bytes in order, at most `max`; undefined when there are none now. */
   read(max?: number): Uint8Array | undefined {
     const bytes = this.buffer.read(max)
-    if (bytes !== undefined) {
-      this.window.consumed = this.buffer.readOffset
-      if (this.buffer.ended) this.state = "dataRead"
-    }
+    if (bytes !== undefined) this.onRead()
     return bytes
+  }
+
+  /** As `read`, of memory that is used again once it was given back. */
+  lend(): Loan | undefined {
+    const loan = this.buffer.lend()
+    if (loan !== undefined) this.onRead()
+    return loan
+  }
+
+  private onRead(): void {
+    this.window.consumed = this.buffer.readOffset
+    if (this.buffer.ended) this.state = "dataRead"
   }
 
   private settle(): void {

@@ -1,3 +1,4 @@
+import { type Loan } from "./ReceiveBuffer.ts"
 import { QueueNode } from "./SendQueue.ts"
 import { type ReceiveStream } from "./ReceiveStream.ts"
 import { type SendStream } from "./SendStream.ts"
@@ -179,6 +180,13 @@ export class Stream {
     const bytes = this.receive?.read(max)
     if (bytes !== undefined) this.host.consumed(this)
     return bytes
+  }
+
+  /** The next bytes in order, lent: the same memory takes other bytes once it is given back. */
+  lend(): Loan | undefined {
+    const loan = this.receive?.lend()
+    if (loan !== undefined) this.host.consumed(this)
+    return loan
   }
 
   /** All bytes that are there, in order, in as few arrays as they came to lie in. */
