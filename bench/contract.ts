@@ -41,6 +41,8 @@ export interface Arguments {
   readonly idleTimeout: number
   /** Bytes of a transfer before the one that is measured, on the same connection. */
   readonly warm: number
+  /** Ours only: run in before anything is measured. */
+  readonly warmUp: boolean
   /** Ceiling only: packets for each acknowledgement, and UDP payload of a packet. */
   readonly ackEvery: number
   readonly packetBytes: number
@@ -69,6 +71,7 @@ export const readArguments = (): Arguments => {
       scheduler: { type: "string" },
       congestion: { type: "string" },
       warm: { type: "string", default: "0" },
+      "warm-up": { type: "boolean", default: false },
       "idle-timeout": { type: "string", default: String(IDLE_TIMEOUT) },
       "ack-every": { type: "string", default: "2" },
       "packet-bytes": { type: "string", default: "1452" }
@@ -93,6 +96,7 @@ export const readArguments = (): Arguments => {
     congestion: values.congestion,
     idleTimeout: Number(values["idle-timeout"]),
     warm: Number(values.warm),
+    warmUp: values["warm-up"],
     ackEvery: Number(values["ack-every"]),
     packetBytes: Number(values["packet-bytes"])
   }

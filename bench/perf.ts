@@ -15,7 +15,8 @@ import {
   type QuicConfig,
   type QuicError,
   type QuicStream,
-  Tls
+  Tls,
+  WarmUp
 } from "../src/index.ts"
 import {
   ALPN,
@@ -217,4 +218,8 @@ const serve = Effect.scoped(
   })
 )
 
-NodeRuntime.runMain(Effect.provide(options.role === "server" ? serve : client, environment))
+const program = options.role === "server" ? serve : client
+
+NodeRuntime.runMain(
+  (options.warmUp ? Effect.andThen(WarmUp.run({ lane }), program) : program).pipe(Effect.provide(environment))
+)
