@@ -57,6 +57,12 @@ export interface Scheduler {
   readonly name: string
   /** Called once per packet that could be sent. The path to use, or undefined to wait for a better one. */
   readonly select: (context: SelectContext) => PathView | undefined
+  /**
+   * Looked at after `select`. `true`: the choice holds for full packets of new stream data for the rest of the burst, as
+   * long as the path can send; then they are built in one go, which costs half. For a choice that does not depend on the
+   * packets in between.
+   */
+  readonly steady?: boolean | undefined
   readonly onPacketSent?: ((path: PathView, bytes: number) => void) | undefined
   readonly onPacketAcked?: ((path: PathView, bytes: number) => void) | undefined
   readonly onPacketLost?: ((path: PathView, bytes: number) => void) | undefined

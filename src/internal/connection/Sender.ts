@@ -11,6 +11,7 @@ import { ByteWriter } from "../wire/Cursor.ts"
 import { type Address, Ecn, sameAddress, type TransmitSink } from "../wire/Datagram.ts"
 import {
   NO_PATH,
+  streamHeaderLength,
   writeAck,
   writeDatagramHeader,
   writeHandshakeDone,
@@ -145,6 +146,7 @@ export class Sender {
         for (const path of usable) this.awaitPacing(path)
         break
       }
+      if (kind === "data" && core.scheduler.steady === true && this.sendTrain(selected)) continue
       if (!this.build(selected, Purpose.data, selected.mtu, undefined)) {
         // Nothing of what waits may go on this path (affinity): the others are asked without it.
         selected.recovery.appLimited = this.ready
@@ -153,6 +155,51 @@ export class Sender {
       }
     }
     for (const path of usable) path.recovery.appLimited = ranOut && path.canSend
+  }
+
+  /**
+   * Full packets of new bytes of one stream, for as long as nothing else has to go along. `false`: there is none to send,
+   * and `build` makes the next packet.
+   */
+  private sendTrain(path: Path): boolean {
+    const { core, now } = this
+    const { frames, streams } = core
+    const { mtu, recovery } = path
+    const id = path.remoteIds.active
+    if (id === undefined || !path.validated || core.datagrams.hasOutgoing || this.owesAcknowledgement(path)) return false
+    const stream = streams.trainFor(path.id)
+    if (stream === undefined) return false
+    const sent = recovery.sent(Space.application)!
+    const phase = core.handshake.oneRtt!.writePhase
+    const from = stream.send!.buffer.unsentOffset
+    // The last packet of a stream, or of its turn, is seldom full.
+    const end = from + streams.trainLength(stream)
+    let offset = from
+    while (recovery.canSend(mtu, now)) {
+      const region = batch.region(path.id, mtu)
+      if (region < 0) break
+      const packetNumber = recovery.nextPacketNumber(Space.application)
+      const pnLength = packetNumberLength(packetNumber, sent.largestAcked)
+      const start = batch.at(region)
+      w.reset(batch.burst.slab, start, start + mtu - AEAD_TAG)
+      const pnOffset = writeShortHeader(w, id.bytes, phase, 0, pnLength, packetNumber)
+      const length = w.remaining - streamHeaderLength(stream.id, offset, -1)
+      if (offset + length >= end) break
+      streams.writeTrain(w, frames, stream, offset, length)
+      offset += length
+      this.commit(path, region, packetNumber, pnOffset, pnLength, path.local, path.remote, true, true, false)
+    }
+    if (offset === from) return false
+    streams.trainSent(stream, offset - from)
+    return true
+  }
+
+  private owesAcknowledgement(path: Path): boolean {
+    for (const other of this.core.paths.all) {
+      const received = other.recovery.received(Space.application)
+      if (other === path ? received.unackedEliciting > 0 : received.ackDue(this.now)) return true
+    }
+    return false
   }
 
   /** There is something to send and only the pacer, if anything that time alone can change, is in its way. */

@@ -79,6 +79,11 @@ export class SendQueue<T extends Queueable> {
     return undefined
   }
 
+  /** Nobody else stands at the urgency of this member, or it is to be sent to its end. */
+  isAlone(node: QueueNode<T>): boolean {
+    return node.next === node || !node.member.incremental
+  }
+
   /** The member had its turn: others of its urgency come first now, unless it is to be sent to its end. */
   rotate(node: QueueNode<T>): void {
     const level = node.level

@@ -109,6 +109,33 @@ export class StreamSender {
   }
 
   /**
+   * The stream whose new bytes would fill the next packets of a path, one after the other and with nothing beside them;
+   * undefined while anything has to be repeated. See `trainLength`.
+   */
+  trainFor(pathId: number): Stream | undefined {
+    return this.repairs.isEmpty && this.sent < this.limit ? this.fresh.first(pathId) : undefined
+  }
+
+  /** New bytes of the stream that may follow each other now: what credit allows, and no more than its turn has left. */
+  trainLength(stream: Stream): number {
+    const send = stream.send!
+    const credit = Math.min(send.sendableNew, this.limit - this.sent)
+    return this.fresh.isAlone(stream.freshNode) ? credit : Math.min(credit, TURN - send.turn)
+  }
+
+  /** Fills the packet with new bytes at `offset`, which are not marked as sent: see `trainSent`. */
+  writeTrain(w: ByteWriter, frames: SentFrameList, stream: Stream, offset: number, length: number): void {
+    this.emit(w, frames, stream, offset, length, false, false)
+  }
+
+  /** The next `length` new bytes of the stream have left. */
+  trainSent(stream: Stream, length: number): void {
+    const send = stream.send!
+    send.buffer.markSent(length)
+    this.onNewSent(stream, send, length)
+  }
+
+  /**
    * Writes once more what `frame` carried, if it is not acknowledged, for another path: a duplicate or a reinjection.
    * The original stays as it is; whichever arrives first counts. False if there is no need or not room for all of it.
    */
@@ -179,6 +206,11 @@ export class StreamSender {
     const length = this.fill(w, frames, stream, buffer.unsentOffset, sendable < credit ? sendable : credit)
     if (length < 0) return false
     buffer.markSent(length)
+    this.onNewSent(stream, send, length)
+    return true
+  }
+
+  private onNewSent(stream: Stream, send: SendStream, length: number): void {
     this.sent += length
     send.sent()
     send.turn += length
@@ -187,7 +219,6 @@ export class StreamSender {
       send.turn = 0
       this.fresh.rotate(stream.freshNode)
     }
-    return true
   }
 
   /** One frame with as much of `available` as fits; gives the length, or -1 when it is not worth a frame. */

@@ -154,6 +154,23 @@ export class StreamTable implements StreamHost {
     return this.sender.write(w, frames, pathId)
   }
 
+  /** Full packets of new bytes of one stream: see `StreamSender`. */
+  trainFor(pathId: number): Stream | undefined {
+    return this.sender.trainFor(pathId)
+  }
+
+  trainLength(stream: Stream): number {
+    return this.sender.trainLength(stream)
+  }
+
+  writeTrain(w: ByteWriter, frames: SentFrameList, stream: Stream, offset: number, length: number): void {
+    this.sender.writeTrain(w, frames, stream, offset, length)
+  }
+
+  trainSent(stream: Stream, length: number): void {
+    this.sender.trainSent(stream, length)
+  }
+
   /** Writes once more what a STREAM record carried, with a record of its own: a duplicate or a reinjection. */
   writeDuplicate(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
     return this.sender.writeDuplicate(w, frames, frame)

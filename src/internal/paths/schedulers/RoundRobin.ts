@@ -7,22 +7,28 @@ import { bestTier, tierOf } from "./tiers.ts"
 export const roundRobin = (): Scheduler => {
   /** ID of the path that had the last turn. IDs only rise (draft-21 section 3.1), so the order survives paths coming and going. */
   let last = -1
-  return {
+  const scheduler = {
     name: "roundRobin",
+    /** There was only one path to choose. */
+    steady: false,
     select: (context: SelectContext): PathView | undefined => {
       const paths = context.paths
       const tier = bestTier(paths)
       let next: PathView | undefined
       let first: PathView | undefined
+      let count = 0
       for (let i = 0; i < paths.length; i++) {
         const path = paths[i]!
         if (!path.canSend || tierOf(path) !== tier) continue
+        count++
         if (first === undefined || path.id < first.id) first = path
         if (path.id > last && (next === undefined || path.id < next.id)) next = path
       }
       const chosen = next ?? first
+      scheduler.steady = count === 1
       if (chosen !== undefined) last = chosen.id
       return chosen
     }
   }
+  return scheduler
 }
