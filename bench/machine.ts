@@ -142,7 +142,10 @@ while (received < total) {
   connection.wake()
   step()
   incoming ??= accepted[0]!.streams.accept(true)
-  for (const chunk of incoming?.readAll() ?? []) received += chunk.length
+  for (let loan = incoming?.lend(); loan !== undefined; loan = incoming?.lend()) {
+    received += loan.bytes.length
+    loan.giveBack()
+  }
   accepted[0]!.wake()
 }
 const { user, system } = process.cpuUsage(before)
