@@ -19,8 +19,19 @@ export interface Figure {
 
 const MB = 1_000_000
 
-const all = ["native", "ceiling-native", "quinn", "noq", "quic-go", "quiche", "tls", "portable", "ceiling-portable"]
-const stacks = ["native", "portable", "quinn", "noq", "quic-go", "quiche", "tls"]
+const all = [
+  "native",
+  "warm",
+  "ceiling-native",
+  "quinn",
+  "noq",
+  "quic-go",
+  "quiche",
+  "tls",
+  "portable",
+  "ceiling-portable"
+]
+const stacks = ["native", "warm", "portable", "quinn", "noq", "quic-go", "quiche", "tls"]
 const lanes = ["native", "portable"] as const
 
 const oneStream = (
@@ -106,7 +117,11 @@ export const full: ReadonlyArray<Figure> = [
   oneStream("upload", 200 * MB, [...all, "aioquic"], 5),
   inSequence("rr", 2000, stacks, 5),
   inSequence("handshakes", 500, stacks, 5),
-  idleMemory(1000, stacks, 3),
+  idleMemory(
+    1000,
+    stacks.filter((name) => name !== "warm"),
+    3
+  ),
   concurrent(1000, stacks, 5),
   twoPaths(200 * MB, 5),
   twoRelays(3)
@@ -120,9 +135,9 @@ export const quick: ReadonlyArray<Figure> = [
     all.filter((name) => name !== "tls"),
     3
   ),
-  oneStream("upload", 100 * MB, ["native", "quinn", "quiche"], 2),
+  oneStream("upload", 100 * MB, ["native", "warm", "quinn", "quiche"], 2),
   inSequence("rr", 1000, ["native", "portable", "quiche"], 2),
-  inSequence("handshakes", 200, ["native", "quic-go", "quiche"], 2),
+  inSequence("handshakes", 200, ["native", "warm", "quic-go", "quiche"], 2),
   idleMemory(500, ["native"], 1),
   concurrent(500, ["native"], 2),
   twoPaths(100 * MB, 2)

@@ -12,7 +12,7 @@ const TOP = 56
 
 const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
-const isOurs = (name: string): boolean => name === "native" || name === "portable"
+const isOurs = (name: string): boolean => name === "native" || name === "warm" || name === "portable"
 
 export const picture = (download: Measured, machine: string): string => {
   const bars = Object.keys(download.rounds)

@@ -32,6 +32,14 @@ const ours = (lane: "native" | "portable"): ReadonlyArray<Subject> => [
   }
 ]
 
+/** The native lane after `WarmUp.run` on both sides. */
+const warm: Subject = {
+  ...nodeProgram("warm", "bench/perf.ts", "--expose-gc"),
+  title: "**effect-mpquic, native lane, warmed up**",
+  installed: true,
+  args: ["--lane", "native", "--warm-up"]
+}
+
 export const subjects: ReadonlyMap<string, Subject> = new Map(
-  [...ours("native"), ...ours("portable"), ...peers].map((subject) => [subject.name, subject])
+  [...ours("native"), warm, ...ours("portable"), ...peers].map((subject) => [subject.name, subject])
 )

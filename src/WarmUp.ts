@@ -69,13 +69,14 @@ export const run = ({ handshakes = 20, lane, megabytes = 15 }: Options = {}): Ef
   Effect.gen(function* () {
     yield* inRange("megabytes", megabytes, 0, 1000)
     yield* inRange("handshakes", handshakes, 1, 10_000)
-    const endpoint = yield* Endpoint.make({ listen: "127.0.0.1:0", alpn: ALPN, lane })
-    yield* Stream.runForEach(endpoint.connections, (connection) =>
-      Stream.runForEach(connection.streams, (stream) =>
-        Effect.forkChild(Stream.run(stream.readable, stream.sink))
-      ).pipe(Effect.forkChild)
+    const server = yield* Endpoint.make({ listen: "127.0.0.1:0", alpn: ALPN, lane })
+    yield* Stream.runForEach(server.connections, (connection) =>
+      Effect.forkChild(
+        Stream.runForEach(connection.streams, (stream) => Effect.forkChild(Stream.run(stream.readable, stream.sink)))
+      )
     ).pipe(Effect.forkScoped)
-    const connect = endpoint.connect({ address: endpoint.addresses[0]!, alpn: ALPN, serverName: "localhost" })
+    const client = yield* Endpoint.make({ lane })
+    const connect = client.connect({ address: server.addresses[0]!, alpn: ALPN, serverName: "localhost" })
     for (let made = 1; made < handshakes; made++) yield* Effect.scoped(connect)
     const stream = yield* Effect.flatMap(connect, (connection) => connection.openStream())
     const chunk = new Uint8Array(CHUNK)
