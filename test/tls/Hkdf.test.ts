@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { hkdfSync } from "node:crypto"
 import { cipherSuite, cipherSuites } from "../../src/internal/tls/CipherSuites.ts"
-import { hashLength, hkdfExpand, hkdfExpandLabel, hkdfExtract } from "../../src/internal/tls/Hkdf.ts"
+import { hkdfExpand, hkdfExpandLabel, hkdfExtract } from "../../src/internal/tls/Hkdf.ts"
+import { hashLength } from "../../src/internal/tls/Hmac.ts"
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(/\s/g, ""), "hex"))
 const hex = (data: Uint8Array): string => Buffer.from(data).toString("hex")

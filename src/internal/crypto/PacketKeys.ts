@@ -3,7 +3,8 @@
  */
 import type { HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
 import { TLS_AES_128_GCM_SHA256 } from "../tls/CipherSuites.ts"
-import { hashLength, hkdfExpandLabel, hkdfExtract } from "../tls/Hkdf.ts"
+import { hkdfExpandLabel, hkdfExtract } from "../tls/Hkdf.ts"
+import { hashLength } from "../tls/Hmac.ts"
 import type { CipherSuite } from "../tls/TlsSession.ts"
 import { Version } from "../wire/Protocol.ts"
 

@@ -2,7 +2,7 @@
  * Reset tokens of peers: a datagram that ends in one ends its connection (RFC 9000 section 10.3.1). Looked up by a keyed
  * hash, so that the time it takes says nothing about the tokens.
  */
-import { createHmac } from "node:crypto"
+import { hmac } from "../tls/Hmac.ts"
 import { RESET_TOKEN } from "../wire/Protocol.ts"
 
 export class ResetTokens<A> {
@@ -31,6 +31,6 @@ export class ResetTokens<A> {
   }
 
   private hash(token: Uint8Array): string {
-    return createHmac("sha256", this.key).update(token).digest("latin1")
+    return Buffer.from(hmac("sha256", this.key, token)).toString("latin1")
   }
 }

@@ -2,24 +2,13 @@
  * HKDF (RFC 5869) and the HKDF-Expand-Label of TLS 1.3 (RFC 8446 section 7.1), synchronous. An expansion that fits one
  * block of the hash, as almost all of a handshake do, costs one HMAC.
  */
-import { createHmac } from "node:crypto"
-
-/** Hashes of TLS 1.3's cipher suites. */
-export type HkdfHash = "sha256" | "sha384"
-
-/** Bytes of a digest. */
-export const hashLength = (hash: HkdfHash): 32 | 48 => (hash === "sha256" ? 32 : 48)
-
-const hmac = (hash: HkdfHash, key: Uint8Array, data: Uint8Array): Uint8Array => {
-  const digest = createHmac(hash, key).update(data).digest()
-  return new Uint8Array(digest.buffer, digest.byteOffset, digest.length)
-}
+import { type HashName, hashLength, hmac } from "./Hmac.ts"
 
 /** HKDF-Extract: a pseudorandom key of `hashLength` bytes. An empty salt stands for one of zeros. */
-export const hkdfExtract = (hash: HkdfHash, salt: Uint8Array, ikm: Uint8Array): Uint8Array => hmac(hash, salt, ikm)
+export const hkdfExtract = (hash: HashName, salt: Uint8Array, ikm: Uint8Array): Uint8Array => hmac(hash, salt, ikm)
 
 /** `length` bytes of output from `prk`; `block` ends with a spare byte for the counter. */
-const expand = (hash: HkdfHash, prk: Uint8Array, block: Uint8Array, length: number): Uint8Array => {
+const expand = (hash: HashName, prk: Uint8Array, block: Uint8Array, length: number): Uint8Array => {
   const last = block.length - 1
   block[last] = 1
   const size = hashLength(hash)
@@ -40,38 +29,24 @@ const expand = (hash: HkdfHash, prk: Uint8Array, block: Uint8Array, length: numb
 }
 
 /** HKDF-Expand: `length` bytes, at most 255 digests. */
-export const hkdfExpand = (hash: HkdfHash, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array => {
+export const hkdfExpand = (hash: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array => {
   const block = new Uint8Array(info.length + 1)
   block.set(info)
   return expand(hash, prk, block, length)
 }
 
-/**
- * HkdfLabel of RFC 8446: length (2), label and context, each with its length (1), here with a spare byte for the counter.
- * Labels are few and most of them have no context: those are built once.
- */
-const labelBlock = (label: string, context: Uint8Array, length: number): Uint8Array => {
+/** Labels that are remembered: TLS and QUIC have fewer. Applications choose some too, for the keys that they export. */
+const LABELS_KEPT = 64
+const labels = new Map<string, Uint8Array>()
+
+/** A label as HkdfLabel has it, its length before it. */
+const encodeLabel = (label: string): Uint8Array => {
+  const known = labels.get(label)
+  if (known !== undefined) return known
   const name = Buffer.from(`tls13 ${label}`, "latin1")
-  const block = new Uint8Array(2 + 1 + name.length + 1 + context.length + 1)
-  block[0] = length >>> 8
-  block[1] = length
-  block[2] = name.length
-  block.set(name, 3)
-  block[3 + name.length] = context.length
-  block.set(context, 4 + name.length)
-  return block
-}
-
-const noContext = new Uint8Array(0)
-
-/** Blocks without a context. Their labels are those of TLS and QUIC: what an application chooses has one. */
-const blocks = new Map<string, Uint8Array>()
-
-const blockWithoutContext = (label: string, length: number): Uint8Array => {
-  const key = `${label} ${length}`
-  let block = blocks.get(key)
-  if (block === undefined) blocks.set(key, (block = labelBlock(label, noContext, length)))
-  return block
+  const encoded = Uint8Array.of(name.length, ...name)
+  if (labels.size < LABELS_KEPT) labels.set(label, encoded)
+  return encoded
 }
 
 /**
@@ -79,15 +54,20 @@ const blockWithoutContext = (label: string, length: number): Uint8Array => {
  * bytes.
  */
 export const hkdfExpandLabel = (
-  hash: HkdfHash,
+  hash: HashName,
   secret: Uint8Array,
   label: string,
   context: Uint8Array,
   length: number
-): Uint8Array =>
-  expand(
-    hash,
-    secret,
-    context.length === 0 ? blockWithoutContext(label, length) : labelBlock(label, context, length),
-    length
-  )
+): Uint8Array => {
+  const name = encodeLabel(label)
+  const contextAt = 2 + name.length
+  // HkdfLabel: the length (2), the label, and the context with its length (1); the last byte is spare.
+  const block = new Uint8Array(contextAt + 1 + context.length + 1)
+  block[0] = length >>> 8
+  block[1] = length
+  block.set(name, 2)
+  block[contextAt] = context.length
+  block.set(context, contextAt + 1)
+  return expand(hash, secret, block, length)
+}

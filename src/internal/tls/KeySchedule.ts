@@ -1,11 +1,10 @@
 /** The key schedule (RFC 8446 section 7.1) and the transcript hash (section 4.4.1). */
-import { type Hash, createHash, createHmac, hash as oneShot, timingSafeEqual } from "node:crypto"
-import { type HkdfHash, hashLength, hkdfExpandLabel, hkdfExtract } from "./Hkdf.ts"
+import { timingSafeEqual } from "node:crypto"
+import { hkdfExpandLabel, hkdfExtract } from "./Hkdf.ts"
+import { type HashName, digest, hashLength, hmac } from "./Hmac.ts"
 import { HandshakeType } from "./Messages.ts"
 
 const empty = new Uint8Array(0)
-
-const hashOf = (hash: HkdfHash, bytes: Uint8Array): Uint8Array => oneShot(hash, bytes, "buffer")
 
 /** Where every schedule of a hash begins that no pre-shared key is in, as far as it does not depend on the handshake. */
 interface Beginning {
@@ -17,51 +16,64 @@ interface Beginning {
   readonly derived: Uint8Array
 }
 
-const beginningOf = (hash: HkdfHash): Beginning => {
+const beginningOf = (hash: HashName): Beginning => {
   const length = hashLength(hash)
   const zeros = new Uint8Array(length)
-  const nothing = hashOf(hash, empty)
+  const nothing = digest(hash, empty)
   const earlySecret = hkdfExtract(hash, empty, zeros)
   return { zeros, nothing, earlySecret, derived: hkdfExpandLabel(hash, earlySecret, "derived", nothing, length) }
 }
 
-const beginnings: Record<HkdfHash, Beginning> = { sha256: beginningOf("sha256"), sha384: beginningOf("sha384") }
+const beginnings: Record<HashName, Beginning> = { sha256: beginningOf("sha256"), sha384: beginningOf("sha384") }
 
-/** The hash of all messages so far. */
+/** Bytes of messages that a transcript has room for at first: those of a handshake with a short certificate chain. */
+const USUAL_MESSAGES = 2048
+
+/**
+ * The hash of all messages so far. The messages are kept and hashed again where a hash is wanted, a few times in a
+ * handshake: that costs less than a hash that is carried on, of which node makes an object each time.
+ */
 export class Transcript {
-  readonly #name: HkdfHash
-  #hash: Hash
+  readonly #name: HashName
+  #messages = new Uint8Array(USUAL_MESSAGES)
+  #length = 0
 
-  constructor(hash: HkdfHash) {
+  constructor(hash: HashName) {
     this.#name = hash
-    this.#hash = createHash(hash)
   }
 
   /** Adds a whole message, header and all. */
   add(message: Uint8Array): void {
-    this.#hash.update(message)
+    const length = this.#length + message.length
+    if (length > this.#messages.length) {
+      const grown = new Uint8Array(2 * length)
+      grown.set(this.#messages)
+      this.#messages = grown
+    }
+    this.#messages.set(message, this.#length)
+    this.#length = length
   }
 
   digest(): Uint8Array {
-    return this.#hash.copy().digest()
+    return digest(this.#name, this.#messages.subarray(0, this.#length))
   }
 
   /** Puts message_hash in the place of the ClientHello so far, before a HelloRetryRequest is added. */
   retry(): void {
-    const digest = this.#hash.digest()
-    this.#hash = createHash(this.#name)
-      .update(Uint8Array.of(HandshakeType.messageHash, 0, 0, digest.length))
-      .update(digest)
+    const hello = this.digest()
+    this.#length = 0
+    this.add(Uint8Array.of(HandshakeType.messageHash, 0, 0, hello.length))
+    this.add(hello)
   }
 }
 
 /** The chain from Early Secret over Handshake Secret to Master Secret. */
 export class KeySchedule {
-  readonly #hash: HkdfHash
+  readonly #hash: HashName
   #secret: Uint8Array
 
   /** Starts with the Early Secret, from a pre-shared key if there is one. */
-  constructor(hash: HkdfHash, psk?: Uint8Array) {
+  constructor(hash: HashName, psk?: Uint8Array) {
     this.#hash = hash
     this.#secret = psk === undefined ? beginnings[hash].earlySecret : hkdfExtract(hash, empty, psk)
   }
@@ -80,13 +92,11 @@ export class KeySchedule {
 }
 
 /** The verify_data of Finished (section 4.4.4), from the sender's handshake traffic secret. */
-export const finishedData = (hash: HkdfHash, trafficSecret: Uint8Array, transcriptHash: Uint8Array): Uint8Array =>
-  createHmac(hash, hkdfExpandLabel(hash, trafficSecret, "finished", empty, hashLength(hash)))
-    .update(transcriptHash)
-    .digest()
+export const finishedData = (hash: HashName, trafficSecret: Uint8Array, transcriptHash: Uint8Array): Uint8Array =>
+  hmac(hash, hkdfExpandLabel(hash, trafficSecret, "finished", empty, hashLength(hash)), transcriptHash)
 
 /** The pre-shared key that a ticket stands for (section 4.6.1). */
-export const ticketKey = (hash: HkdfHash, resumptionSecret: Uint8Array, nonce: Uint8Array): Uint8Array =>
+export const ticketKey = (hash: HashName, resumptionSecret: Uint8Array, nonce: Uint8Array): Uint8Array =>
   hkdfExpandLabel(hash, resumptionSecret, "resumption", nonce, hashLength(hash))
 
 /**
@@ -94,7 +104,7 @@ export const ticketKey = (hash: HkdfHash, resumptionSecret: Uint8Array, nonce: U
  * undefined otherwise.
  */
 export const exportKey = (
-  hash: HkdfHash,
+  hash: HashName,
   exporterSecret: Uint8Array,
   label: string,
   context: Uint8Array,
@@ -102,7 +112,7 @@ export const exportKey = (
 ): Uint8Array | undefined => {
   if (!/^[\x20-\x7e]{1,249}$/.test(label) || !(length >= 1 && length <= 255 * hashLength(hash))) return undefined
   const secret = hkdfExpandLabel(hash, exporterSecret, label, beginnings[hash].nothing, hashLength(hash))
-  return hkdfExpandLabel(hash, secret, "exporter", hashOf(hash, context), length)
+  return hkdfExpandLabel(hash, secret, "exporter", digest(hash, context), length)
 }
 
 /** Compares in constant time. */
