@@ -18,6 +18,11 @@ const run = (file: string, ...args: ReadonlyArray<string>): Promise<string> =>
 describe("examples", () => {
   const expected: Record<string, (output: string) => void> = {
     "hello.ts": (output) => assert.include(output, "the server answered: hello multipath"),
+    "bulk.ts": (output) =>
+      assert.include(
+        output,
+        "30000000 bytes, SHA-256 c49381480b2dce17ac7b90a862803fe7b3d0d0baaa3ef6273a04cbd00b491ab1"
+      ),
     "datagrams.ts": (output) => assert.include(output, "pong 9"),
     "custom-scheduler.ts": (output) => {
       const [first, second] = [...output.matchAll(/path \d carried (\d+) %/g)].map((match) => Number(match[1]))
