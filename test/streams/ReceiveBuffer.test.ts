@@ -206,6 +206,27 @@ describe("ReceiveBuffer (RFC 9000 section 2.2)", () => {
       assert.strictEqual(buffer.lend()!.bytes.buffer, head.bytes.buffer)
     })
 
+    it("of short streams are of the same memory, too, cut to their length", () => {
+      const memory: Array<Set<ArrayBufferLike>> = []
+      for (let round = 0; round < 2; round++) {
+        const buffer = new ReceiveBuffer()
+        const used = new Set<ArrayBufferLike>()
+        assert.isUndefined(buffer.lend())
+        for (let at = 0; at < 100_000; at += 1000) {
+          insert(buffer, at, 1000, at === 99_000)
+          for (let loan = buffer.lend(); loan !== undefined; loan = buffer.lend()) {
+            used.add(loan.bytes.buffer)
+            loan.giveBack()
+          }
+        }
+        assert.isTrue(buffer.ended)
+        assert.strictEqual(used.size, 5)
+        memory.push(used)
+      }
+      const again = [...memory[1]!].filter((each) => memory[0]!.has(each))
+      assert.strictEqual(again.length, 5)
+    })
+
     it("never take memory of which a part was read for good", () => {
       const buffer = filled(1)
       const kept = buffer.read(10)!

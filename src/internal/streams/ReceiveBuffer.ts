@@ -4,13 +4,16 @@ import { TransportError, type Violation, violation } from "../wire/Protocol.ts"
 const BLOCK = 65536
 /** Bitmaps of 64 KB blocks that are kept for the next out-of-order block. */
 const SPARE_BITMAPS = 8
-/** Memory of blocks that came back from loans, at most, kept for all streams: 4 MB. */
+/** Streams begin with small blocks, so that a short message does not cost 64 KB: bytes of the first ones, and of all others. */
+const SIZES = [2048, 6144, 24576, 32768, BLOCK]
+/** Memory of blocks that came back from loans, kept for all streams: so many of each size, 8 MB in all. */
 const SPARE_BLOCKS = 64
+/** A block that the end of the stream cuts takes spare memory, or is made to become some, if it fills this much of it. */
+const WORTH_SPARING = 1 / 4
 
 // The last one back is the first one used: it is still in the processor's caches.
-const spareBlocks: Array<Uint8Array> = []
+const spareBlocks: ReadonlyArray<Array<Uint8Array>> = SIZES.map(() => [])
 
-/** Streams begin with small blocks, so that a short message does not cost 64 KB: 2, 6, 24, 32, then 64 KB each. */
 const blockIndex = (offset: number): number =>
   offset >= BLOCK ? 3 + Math.floor(offset / BLOCK) : offset < 2048 ? 0 : offset < 8192 ? 1 : offset < 32768 ? 2 : 3
 
@@ -21,27 +24,36 @@ const blockStart = (index: number): number =>
 class Block {
   readonly start: number
   readonly end: number
+  /** May be longer. */
   readonly bytes: Uint8Array
+  /** Index of its full size in `SIZES`. */
+  readonly size: number
   /** One bit for each byte that arrived out of order; none while all came in order. */
   bits: Int32Array | undefined = undefined
   /** Loans that are not given back. */
   loans = 0
-  /** All of it was handed out. */
+  /** All that will ever be in it was handed out. */
   exhausted = false
   /** A part of it is the application's for good. */
   kept = false
 
-  constructor(start: number, end: number) {
-    this.start = start
+  constructor(index: number, end: number, lending: boolean) {
+    this.start = blockStart(index)
     this.end = end
-    this.bytes = allocate(end - start)
+    this.size = Math.min(index, SIZES.length - 1)
+    this.bytes = allocate(end - this.start, this.size, lending)
   }
 }
 
-const allocate = (size: number): Uint8Array => {
+const allocate = (length: number, size: number, lending: boolean): Uint8Array => {
+  const full = SIZES[size]!
+  const sparing = lending && length >= full * WORTH_SPARING
   // Zeroed memory is cheaper below this size, and never initialised twice above it.
-  if (size <= 512) return new Uint8Array(size)
-  return (size === BLOCK ? spareBlocks.pop() : undefined) ?? new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
+  if (length <= 512 && !sparing) return new Uint8Array(length)
+  return (
+    (sparing ? spareBlocks[size]!.pop() : undefined) ??
+    new Uint8Array(Buffer.allocUnsafeSlow(sparing ? full : length).buffer)
+  )
 }
 
 /** Bytes that the application may look at until it gives them back. Lost loans cost nothing but the memory's next use. */
@@ -61,8 +73,9 @@ export class Loan {
     if (block === undefined) return
     this.block = undefined
     block.loans--
-    if (!block.exhausted || block.loans > 0 || block.kept || block.bytes.length !== BLOCK) return
-    if (spareBlocks.length < SPARE_BLOCKS) spareBlocks.push(block.bytes)
+    if (!block.exhausted || block.loans > 0 || block.kept || block.bytes.length !== SIZES[block.size]) return
+    const spare = spareBlocks[block.size]!
+    if (spare.length < SPARE_BLOCKS) spare.push(block.bytes)
   }
 }
 
@@ -92,6 +105,8 @@ export class ReceiveBuffer {
   /** Index of the block of `readOffset`. */
   private base = 0
   private discarding = false
+  /** The reader gives memory back. */
+  private lending = false
   private spare: Array<Int32Array> | undefined = undefined
 
   /** Every byte up to the final size is here. */
@@ -172,10 +187,11 @@ export class ReceiveBuffer {
 
   /** As `read`, but what is given back may hold other bytes afterwards. */
   lend(): Loan | undefined {
+    this.lending = true
     if (this.readable <= 0) return undefined
     const block = this.blocks[this.base & (this.blocks.length - 1)]!
     const bytes = this.take(block, Number.POSITIVE_INFINITY)
-    block.exhausted = this.readOffset === block.end
+    block.exhausted = this.readOffset === block.end || this.ended
     return new Loan(bytes, block)
   }
 
@@ -187,7 +203,7 @@ export class ReceiveBuffer {
     if (to === block.end) {
       this.blocks[this.base & (this.blocks.length - 1)] = undefined
       this.base++
-      if (start === block.start) return block.bytes
+      if (start === block.start && to - start === block.bytes.length) return block.bytes
     }
     return block.bytes.subarray(start - block.start, to - block.start)
   }
@@ -279,7 +295,7 @@ export class ReceiveBuffer {
     const found = this.blocks[slot]
     if (found !== undefined) return found
     const end = blockStart(index + 1)
-    const block = new Block(blockStart(index), this.finalSize >= 0 && this.finalSize < end ? this.finalSize : end)
+    const block = new Block(index, this.finalSize >= 0 && this.finalSize < end ? this.finalSize : end, this.lending)
     this.blocks[slot] = block
     return block
   }
