@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { NetAddress } from "effect/net"
-import { addressFromInput, isIpLiteral, toInetAddress } from "../../src/internal/runtime/Addresses.ts"
+import { addressFromInput, literalAddress, toInetAddress } from "../../src/internal/runtime/Addresses.ts"
 import { AddressBook } from "../../src/internal/wire/Datagram.ts"
 
 const book = new AddressBook()
@@ -38,13 +38,10 @@ describe("addresses", () => {
   })
 
   it("tells literals from names", () => {
-    assert.deepStrictEqual(["127.0.0.1", "::1", "[::1]", "localhost", "a.b", "1.2.3"].map(isIpLiteral), [
-      true,
-      true,
-      true,
-      false,
-      false,
-      false
-    ])
+    const hosts = ["127.0.0.1", "::1", "[::1]", "localhost", "a.b", "1.2.3", "127.0.0.1:5"]
+    assert.deepStrictEqual(
+      hosts.map((host) => literalAddress(book, host, 9)?.toString()),
+      ["127.0.0.1:9", "[::1]:9", "[::1]:9", undefined, undefined, undefined, undefined]
+    )
   })
 })

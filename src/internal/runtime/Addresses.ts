@@ -48,8 +48,12 @@ export const addressFromInput = (
   })
 }
 
-/** Whether the text is an IP address, in brackets or not, without a port. */
-export const isIpLiteral = (host: string): boolean => Result.isSuccess(parse(host, 0)) && !withPort.test(host)
+/** The address that a host names if it is an IP address, in brackets or not, without a port; undefined if it is a name. */
+export const literalAddress = (book: AddressBook, host: string, port: number): Address | undefined => {
+  if (withPort.test(host)) return undefined
+  const parsed = parse(host, port)
+  return Result.isSuccess(parsed) ? internFrom(book, parsed.success) : undefined
+}
 
 export const toInetAddress = (address: Address): NetAddress.InetAddress =>
   NetAddress.inetAddressFromNativeUnsafe(address.host, address.port, zoned.test(address.host) ? scopeIds() : undefined)

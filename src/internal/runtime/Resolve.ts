@@ -7,7 +7,7 @@ import { lookup } from "node:dns/promises"
 import { createSocket } from "node:dgram"
 import { BadConfig, QuicError, ResolveFailed } from "../../QuicError.ts"
 import { type Address, type AddressBook } from "../wire/Datagram.ts"
-import { addressFromInput, type AddressInput, isIpLiteral } from "./Addresses.ts"
+import { addressFromInput, type AddressInput, literalAddress } from "./Addresses.ts"
 
 const systemLookup = (host: string): Effect.Effect<ReadonlyArray<string>, QuicError> =>
   Effect.tryPromise({
@@ -32,17 +32,22 @@ export const resolve = (
   host: string,
   port: number
 ): Effect.Effect<ReadonlyArray<Address>, QuicError> =>
-  Effect.gen(function* () {
+  Effect.suspend(() => {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-      return yield* badAddress("port", port, "a whole number from 1 to 65535")
+      return badAddress("port", port, "a whole number from 1 to 65535")
     }
-    const hosts = isIpLiteral(host) ? [host] : yield* lookupHosts(host)
-    const addresses: Array<Address> = []
-    for (const each of hosts) {
-      const address = addressFromInput(book, each, port)
-      if (Result.isSuccess(address) && !addresses.includes(address.success)) addresses.push(address.success)
-    }
-    return addresses.length === 0 ? yield* new QuicError({ reason: new ResolveFailed({ host }) }) : addresses
+    const literal = literalAddress(book, host, port)
+    if (literal !== undefined) return Effect.succeed([literal])
+    return Effect.flatMap(lookupHosts(host), (hosts) => {
+      const addresses: Array<Address> = []
+      for (const each of hosts) {
+        const address = addressFromInput(book, each, port)
+        if (Result.isSuccess(address) && !addresses.includes(address.success)) addresses.push(address.success)
+      }
+      return addresses.length === 0
+        ? Effect.fail(new QuicError({ reason: new ResolveFailed({ host }) }))
+        : Effect.succeed(addresses)
+    })
   })
 
 /** A numeric address of a setting; `port` when it names none. */
