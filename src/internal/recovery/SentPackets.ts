@@ -29,6 +29,10 @@ const MAX_SKIP_PERIOD = 2 ** 17
 /** Skipped numbers remembered: an acknowledgement of an older one would have to come very late. */
 const SKIPS_KEPT = 4
 
+// To copy: that is several times faster than making one.
+const noFrames = Array.from<SentFrame | undefined>({ length: FIRST_CAPACITY })
+const noSkips = Array.from({ length: SKIPS_KEPT }, () => -1)
+
 /**
  * The packets of one space that are neither acknowledged nor lost: a ring of columns, where packet number `n` sits at
  * `n & mask`. `base` is the lowest number of interest: everything below is settled. Slots outside `base` to `next` have no
@@ -40,7 +44,7 @@ export class SentPackets {
   /** Bytes of the UDP payload that the packet took. */
   size = new Int32Array(FIRST_CAPACITY)
   flags = new Uint8Array(FIRST_CAPACITY)
-  frames: Array<SentFrame | undefined> = Array.from<SentFrame | undefined>({ length: FIRST_CAPACITY })
+  frames: Array<SentFrame | undefined> = noFrames.slice()
   mask = FIRST_CAPACITY - 1
   /** Lowest packet number that may be outstanding. */
   base = 0
@@ -62,7 +66,7 @@ export class SentPackets {
   lost: LostPackets | undefined = undefined
 
   private readonly random: (() => number) | undefined
-  private readonly skipped: Array<number> = Array.from({ length: SKIPS_KEPT }, () => -1)
+  private readonly skipped: Array<number> = noSkips.slice()
   private skipIndex = 0
   private skipPeriod = FIRST_SKIP_PERIOD
   private nextSkip = Infinity

@@ -18,14 +18,13 @@ export class QueueNode<T> {
   }
 }
 
-const LEVELS = 8
-
 /**
  * Streams that have something to send: a ring for each urgency, the most urgent first, taking turns within a ring.
  * Everything is O(1), except that streams bound to other paths are stepped over.
  */
 export class SendQueue<T extends Queueable> {
-  private readonly heads: Array<QueueNode<T> | undefined> = Array.from({ length: LEVELS }, () => undefined)
+  /** By urgency; grows when somebody comes. */
+  private readonly heads: Array<QueueNode<T> | undefined> = []
   /** Bit `u` is set while the ring of urgency `u` has members. */
   private filled = 0
 
