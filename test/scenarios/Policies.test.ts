@@ -58,4 +58,39 @@ describe("policies that users give", () => {
     assert.strictEqual(drain!.wrong, -1)
     assert.isAbove(pair.connection.stats().schedulerMistakes, 0)
   })
+
+  /** Sends 2 MB and gives how often the scheduler was asked, and what went out. */
+  const transfer = (steady: boolean) => {
+    const asked = { times: 0 }
+    const sent: Array<number> = []
+    const scheduler = (): Scheduler => ({
+      name: "counting",
+      steady,
+      select: (context) => {
+        asked.times++
+        return lowestRtt().select(context)
+      },
+      onPacketSent: (_path, bytes) => void sent.push(bytes)
+    })
+    const pair = new Pair({ client: { scheduler } })
+    pair.until(() => pair.connection.confirmed, 1000)
+    pump(pair.connection, pair.connection.streams.open(true)!, 2_000_000)
+    let drain: Drain | undefined
+    pair.until(() => {
+      const stream = drain === undefined ? pair.accepted.streams.accept(true) : undefined
+      if (stream !== undefined) drain = new Drain(pair.accepted, stream)
+      return drain?.finished === true
+    }, 60_000)
+    assert.strictEqual(drain?.wrong, -1)
+    return { asked: asked.times, sent, time: pair.simulator.now }
+  }
+
+  it("a steady scheduler is asked once for a run of full packets, and the packets are the same", () => {
+    const each = transfer(false)
+    const steady = transfer(true)
+    assert.isAtLeast(each.asked, 2_000_000 / 1452)
+    assert.isBelow(steady.asked, 0.75 * each.asked)
+    assert.deepStrictEqual(steady.sent, each.sent)
+    assert.strictEqual(steady.time, each.time)
+  })
 })
