@@ -182,7 +182,8 @@ export class ConnectionImpl implements Connection {
   private readonly end = Deferred.makeUnsafe<CloseInfo>()
   private readonly confirmed = new WaitList(() => {})
   private readonly broadcast = new Broadcast<Path.Event>()
-  private readonly known = new Map<number, Path.PathImpl>()
+  /** Made with the first path that somebody asks for. */
+  private known: Map<number, Path.PathImpl> | undefined = undefined
   private readonly waits: Record<StreamKind, { readonly open: WaitList; readonly accept: WaitList }>
   private readonly datagramReaders: WaitList
   private readonly datagramWriters: WaitList
@@ -267,7 +268,7 @@ export class ConnectionImpl implements Connection {
 
   readonly path = (id: number): Path.Path | undefined => {
     const view = this.machine.path(id)
-    return view === undefined ? this.known.get(id) : this.pathOf(view)
+    return view === undefined ? this.known?.get(id) : this.pathOf(view)
   }
 
   readonly openStream = (): Effect.Effect<QuicStream, QuicError, Scope.Scope> => this.scoped("bidi", "open")
@@ -387,24 +388,24 @@ export class ConnectionImpl implements Connection {
   }
 
   private pathOf(view: PathView): Path.PathImpl {
-    let path = this.known.get(view.id)
+    let path = this.known?.get(view.id)
     if (path === undefined) {
       path = new Path.PathImpl(this.machine, view, () => this.runtime.now(), this.broadcast)
-      this.known.set(view.id, path)
+      ;(this.known ??= new Map()).set(view.id, path)
     }
     return path
   }
 
   private onPath(event: PathEvent): void {
     const view = this.machine.path(event.pathId)
-    const path = view === undefined ? this.known.get(event.pathId) : this.pathOf(view)
+    const path = view === undefined ? this.known?.get(event.pathId) : this.pathOf(view)
     path?.onEvent(event)
-    if (event.kind === "closed") this.known.delete(event.pathId)
+    if (event.kind === "closed") this.known?.delete(event.pathId)
     this.broadcast.publish(Path.toEvent(event))
   }
 
   private onClosed(info: CloseInfo): void {
-    for (const path of this.known.values()) path.onConnectionClosed()
+    if (this.known !== undefined) for (const path of this.known.values()) path.onConnectionClosed()
     this.broadcast.end()
     this.confirmed.wakeAll()
     // Errors are expensive, and most connections that end were established.

@@ -193,7 +193,7 @@ export class Connection implements ConnectionMachine {
       settings: options.settings,
       version: options.version,
       ids: this.handshakeIds,
-      resetToken: options.ownId.resetToken,
+      resetToken: options.role === "server" ? options.ownId.resetToken : undefined,
       initialMaxPathId: core.paths.initialMaxPathId,
       random: options.random
     })
@@ -409,10 +409,12 @@ export class Connection implements ConnectionMachine {
 
   private onPeerParameters(encoded: Uint8Array): Violation | undefined {
     const { core } = this
-    const peer = decodeTransportParameters(encoded, this.role === "client" ? "server" : "client")
-    if (isViolation(peer)) return peer
-    const problem = checkParameters(this.role, peer, this.handshakeIds, core.handshake.version)
+    const received = decodeTransportParameters(encoded, this.role === "client" ? "server" : "client")
+    if (isViolation(received)) return received
+    const problem = checkParameters(this.role, received, this.handshakeIds, core.handshake.version)
     if (problem !== undefined) return problem
+    // What was only there to be checked is not kept for the life of the connection.
+    const peer = { ...received, initialSourceConnectionId: undefined, versionInformation: undefined }
     core.peer = peer
     core.paths.applyPeerParameters(peer.initialMaxPathId, peer.activeConnectionIdLimit)
     this.streams.applyPeerParameters(peer)

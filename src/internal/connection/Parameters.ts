@@ -30,6 +30,7 @@ export const encodeParameters = (options: {
   readonly settings: ConnectionSettings
   readonly version: number
   readonly ids: HandshakeIds
+  /** Servers alone send one. */
   readonly resetToken: Uint8Array | undefined
   readonly initialMaxPathId: number | undefined
   readonly random: (length: number) => Uint8Array
@@ -41,7 +42,7 @@ export const encodeParameters = (options: {
     originalDestinationConnectionId: server ? ids.original : undefined,
     retrySourceConnectionId: server ? ids.retry : undefined,
     initialSourceConnectionId: ids.local,
-    statelessResetToken: server ? options.resetToken : undefined,
+    statelessResetToken: options.resetToken,
     maxIdleTimeout: settings.maxIdleTimeout,
     maxUdpPayloadSize: Math.max(settings.maxMtu, settings.initialMtu),
     initialMaxData: settings.initialConnectionWindow,

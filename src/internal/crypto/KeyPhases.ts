@@ -266,7 +266,8 @@ export class KeyPhases {
     const found = this.#find(pathId)
     if (found !== undefined) return found
     const path: PathPhase = { pathId, lowest: Infinity, highest: -1, highestOld: -1, lowestSent: Infinity }
-    this.#paths = [...this.#paths, path]
+    // An array that grows would take room for a dozen more.
+    this.#paths = this.#paths.concat(path)
     return path
   }
 

@@ -11,8 +11,26 @@ import { RESET_TOKEN } from "../wire/Protocol.ts"
 export const CONNECTION_ID_LENGTH = 8
 
 /** An ID with the connection that it leads to. */
-export interface Route<A> extends LocalConnectionId {
-  readonly connection: A
+export class Route<A> implements LocalConnectionId {
+  connection: A
+  readonly pathId: number
+  readonly sequence: number
+  readonly bytes: Uint8Array
+  pending = false
+  private readonly table: ConnectionIdTable<A>
+
+  constructor(table: ConnectionIdTable<A>, connection: A, pathId: number, sequence: number, bytes: Uint8Array) {
+    this.table = table
+    this.connection = connection
+    this.pathId = pathId
+    this.sequence = sequence
+    this.bytes = bytes
+  }
+
+  /** Told to the peer once as a rule, or never: not kept. */
+  get resetToken(): Uint8Array {
+    return this.table.resetToken(this.bytes)
+  }
 }
 
 const keyOf = (bytes: Uint8Array, start: number): number =>
@@ -40,20 +58,13 @@ export class ConnectionIdTable<A> {
   issue(connection: A | undefined, pathId: number, sequence: number): Route<A> {
     let bytes = this.random(CONNECTION_ID_LENGTH).slice()
     while (this.routes.has(keyOf(bytes, 0))) bytes = this.random(CONNECTION_ID_LENGTH).slice()
-    const route = {
-      connection: connection as A,
-      pathId,
-      sequence,
-      bytes,
-      resetToken: this.resetToken(bytes),
-      pending: false
-    }
+    const route = new Route(this, connection as A, pathId, sequence, bytes)
     this.routes.set(keyOf(bytes, 0), route)
     return route
   }
 
   bind(route: Route<A>, connection: A): void {
-    ;(route as { connection: A }).connection = connection
+    route.connection = connection
   }
 
   retire(id: LocalConnectionId): void {

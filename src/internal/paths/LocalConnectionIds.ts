@@ -54,7 +54,7 @@ export class LocalConnectionIds {
       const id = this.source.issue(this.pathId, this.nextSequence++)
       id.pending = true
       // An array as long as it must be: each of many connections has one.
-      this.issued = [...this.issued, id]
+      this.issued = this.issued.concat(id)
       issuedAny = true
     }
     return issuedAny

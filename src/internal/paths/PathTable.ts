@@ -34,7 +34,7 @@ export interface PathTableContext {
 
 export class PathTable {
   /** Every path that has state, lowest ID first. */
-  readonly all: Array<Path> = []
+  all: Array<Path> = []
   /** Both sides sent initial_max_path_id (NEG-2). */
   multipath = false
   /** The peer's address in the handshake. */
@@ -83,7 +83,8 @@ export class PathTable {
     const remoteIds = this.newRemoteIds(0)
     if (peer !== undefined) remoteIds.setInitial(peer)
     const path = this.context.makePath(0, local, remote, localIds, remoteIds)
-    this.all.push(path)
+    // One path is what most connections ever have, and an array that grows takes room for a dozen more.
+    this.all = [path]
     return path
   }
 

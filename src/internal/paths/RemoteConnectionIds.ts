@@ -114,7 +114,8 @@ export class RemoteConnectionIds {
     while (at > 0 && this.ids[at - 1]!.sequence > sequence) at--
     // The active ID stays first even if a lower sequence number arrives late.
     if (at === 0 && inUse && this.ids.length > 0) at = 1
-    this.ids.splice(at, 0, id)
+    // As long as it must be: an array that grows takes room for a dozen more.
+    this.ids = this.ids.toSpliced(at, 0, id)
     this.observer.addResetToken(id.resetToken!)
     if (retirePriorTo > this.retirePriorTo) {
       this.retirePriorTo = retirePriorTo

@@ -7,17 +7,20 @@ import { type Cause, Effect, Queue, Stream } from "effect"
 const BACKLOG = 256
 
 export class Broadcast<A> {
-  private readonly queues = new Set<Queue.Queue<A, Cause.Done>>()
+  /** Made by the first subscriber: most never have one. */
+  private queues: Set<Queue.Queue<A, Cause.Done>> | undefined = undefined
   private ended = false
 
   publish(event: A): void {
+    if (this.queues === undefined) return
     for (const queue of this.queues) Queue.offerUnsafe(queue, event)
   }
 
   end(): void {
     this.ended = true
+    if (this.queues === undefined) return
     for (const queue of this.queues) Queue.endUnsafe(queue)
-    this.queues.clear()
+    this.queues = undefined
   }
 
   /** Everything published from the moment it runs. */
@@ -27,9 +30,9 @@ export class Broadcast<A> {
         Effect.acquireRelease(
           Effect.sync(() => {
             if (this.ended) Queue.endUnsafe(queue)
-            else this.queues.add(queue)
+            else (this.queues ??= new Set()).add(queue)
           }),
-          () => Effect.sync(() => this.queues.delete(queue))
+          () => Effect.sync(() => this.queues?.delete(queue))
         ),
       { bufferSize: BACKLOG, strategy: "sliding" }
     )
