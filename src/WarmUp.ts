@@ -33,7 +33,7 @@ import type { UdpSocket } from "./UdpSocket.ts"
 export interface Options {
   /** Bytes to send in each direction of one connection, in MB: 0 to 1,000, 15 unless set. */
   readonly megabytes?: number | undefined
-  /** Connections to make: 1 to 10,000, 20 unless set. */
+  /** Connections to make: 1 to 10,000, 50 unless set. */
   readonly handshakes?: number | undefined
   /** The lane to warm up (`QuicConfig.lane`). */
   readonly lane?: QuicConfig.Input["lane"]
@@ -57,11 +57,11 @@ const inRange = (field: string, value: number, lowest: number, highest: number):
 
 /**
  * Connects to itself over loopback, with a certificate and sockets of its own that are gone afterwards, and sends
- * bytes both ways. Takes some 0.3 s of one core. Needs a real network: it does not work with simulated sockets.
+ * bytes both ways. Takes some 0.5 s of one core. Needs a real network: it does not work with simulated sockets.
  *
  * @category running
  */
-export const run = ({ handshakes = 20, lane, megabytes = 15 }: Options = {}): Effect.Effect<
+export const run = ({ handshakes = 50, lane, megabytes = 15 }: Options = {}): Effect.Effect<
   void,
   QuicError,
   UdpSocket
