@@ -178,7 +178,7 @@ export const beside = (name: string, connections: number): Promise<Values> => {
 }
 
 /** Gbit/s of a download over two paths through relays of so many Mbit/s each. */
-export const relayed = (name: "native" | "portable", mbps: number, bytes: number): Promise<Values> => {
+export const relayed = (name: string, mbps: number, bytes: number): Promise<Values> => {
   const subject = subjectOf(name)
   return withServer(subject, async (_, addr) => {
     const relay = await run(nodeProgram("relay", "bench/relay.ts"), [...addr.slice(0, 2), "--mbps", String(mbps)])

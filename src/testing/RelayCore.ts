@@ -15,11 +15,8 @@ export interface RelaySession {
 
 /** Where due datagrams go. */
 export interface RelayOutlet<S extends RelaySession> {
-  /**
-   * Sends one datagram of a session: to the target, or back to its client. `true`: the bytes are still in use after the
-   * call, so their memory must not be reused.
-   */
-  send(direction: "forward" | "backward", session: S, bytes: Uint8Array, ecn: number): boolean
+  /** Sends one datagram of a session: to the target, or back to its client. The bytes are used again after the call. */
+  send(direction: "forward" | "backward", session: S, bytes: Uint8Array, ecn: number): void
 }
 
 class RelayDirection<S extends RelaySession> implements LinkEvents<S> {
@@ -42,9 +39,8 @@ class RelayDirection<S extends RelaySession> implements LinkEvents<S> {
   }
 
   deliver(packet: LinkPacket<S>): void {
-    const bytes = packet.buffer.subarray(0, packet.length)
-    const inUse = this.outlet.send(this.direction, packet.context, bytes, packet.ecn)
-    if (!inUse) this.pool.give(packet)
+    this.outlet.send(this.direction, packet.context, packet.buffer.subarray(0, packet.length), packet.ecn)
+    this.pool.give(packet)
   }
 
   /** The link counts it; nobody else wants to know. */

@@ -19,10 +19,11 @@
  * exact however late a timer is; a delay may be up to 2 ms longer than asked.
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
-import { type Address, AddressBook, type DatagramBurst, type Transmit } from "../internal/wire/Datagram.ts"
+import { type Address, AddressBook, type DatagramBurst } from "../internal/wire/Datagram.ts"
 import { type QuicError } from "../QuicError.ts"
 import { type BoundSocket, UdpSocket } from "../UdpSocket.ts"
 import { type LinkOptions } from "./Link.ts"
+import { Trains } from "./internal/Trains.ts"
 import { makeRelayCore, type RelayCore, type RelayStats } from "./RelayCore.ts"
 import { type DuplexOptions } from "./SimulatorCore.ts"
 
@@ -93,26 +94,25 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
     const sessions = new Map<string, Session>()
     const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
-    const outgoing: Transmit = { local: front.local, remote: target, ecn: 0, segmentSize: 0, bytes: new Uint8Array() }
+    const trains = new Trains()
     const core = makeRelayCore<Session>(
       { ...link, seed },
       {
         send: (direction, session, bytes, ecn) => {
-          const socket = direction === "forward" ? session.socket : front
-          outgoing.local = socket.local
-          outgoing.remote = direction === "forward" ? target : session.client
-          outgoing.ecn = ecn
-          outgoing.segmentSize = bytes.length
-          outgoing.bytes = bytes
-          return !socket.send(outgoing) && socket.retained()
+          if (direction === "forward") trains.add(session.socket, target, bytes, ecn)
+          else trains.add(front, session.client, bytes, ecn)
         }
       }
     )
+    const advance = (time: number): void => {
+      core.advance(time)
+      trains.flush()
+    }
 
     // One fiber releases what is due, every tick while there is something inside.
     const busy = Latch.makeUnsafe(false)
     const release: Effect.Effect<never> = Effect.suspend(() => {
-      core.advance(now())
+      advance(now())
       if (core.next() < Infinity) return Effect.andThen(Effect.sleep(tick), release)
       busy.closeUnsafe()
       return Effect.andThen(busy.await, release)
@@ -134,7 +134,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
         const at = burst.offset[index]!
         core.offer(direction, session, burst.slab, at, at + burst.length[index]!, burst.ecn[index]!, time)
       }
-      core.advance(time)
+      advance(time)
       if (core.next() < Infinity) busy.openUnsafe()
       return index
     }

@@ -205,21 +205,7 @@ describe("makeRelayCore", () => {
     })
   }
 
-  it("does not reuse memory that the outlet still needs", () => {
-    const kept: Array<Uint8Array> = []
-    const core = UdpRelay.makeRelayCore({}, { send: (_, __, bytes) => kept.push(bytes) > 0 })
-    for (let i = 1; i <= 5; i++) {
-      core.offer("backward", { client }, Uint8Array.of(i), 0, 1, 0, i)
-      core.advance(i)
-    }
-    assert.deepStrictEqual(
-      kept.map((bytes) => bytes[0]),
-      [1, 2, 3, 4, 5]
-    )
-    assert.strictEqual(core.next(), Infinity)
-  })
-
   it("refuses options out of range", () => {
-    assert.throws(() => UdpRelay.makeRelayCore({ loss: 2 }, { send: () => false }), "loss: 2")
+    assert.throws(() => UdpRelay.makeRelayCore({ loss: 2 }, { send: () => {} }), "loss: 2")
   })
 })
