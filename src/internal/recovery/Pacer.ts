@@ -6,8 +6,8 @@ const MIN_WAIT = 1
 const MIN_BURST_PACKETS = 10
 /** ms of the rate that may leave back to back, to make up for late timers. */
 const BURST_TIME = 2
-/** Bytes: half of the receive buffer that sockets ask for. Less, and the ends of a fast link take turns instead of working side by side. */
-const MAX_BURST = 32 * 65536
+/** Bytes: eight of the largest segmented transmits. Less, and a fast link's two ends take turns instead of working side by side. */
+const MAX_BURST = 8 * 65536
 
 /** Spreads a path's packets over the round trip (RFC 9002 section 7.7): a token bucket in bytes. */
 export class Pacer {
