@@ -227,6 +227,24 @@ describe("ReceiveBuffer (RFC 9000 section 2.2)", () => {
       assert.strictEqual(again.length, 5)
     })
 
+    it("leave nothing with a stream that has nothing to read: many take turns with the same memory", () => {
+      const streams = Array.from({ length: 300 }, () => new ReceiveBuffer())
+      const used = new Set<ArrayBufferLike>()
+      for (const buffer of streams) buffer.lend()
+      for (let at = 0; at < 80_000; at += 16_000) {
+        for (const buffer of streams) {
+          insert(buffer, at, 16_000)
+          for (let loan = buffer.lend(); loan !== undefined; loan = buffer.lend()) {
+            assert.strictEqual(loan.bytes[0], content(buffer.readOffset - loan.bytes.length, 1)[0])
+            used.add(loan.bytes.buffer)
+            loan.giveBack()
+          }
+          assert.isTrue(buffer["blocks"].every((block) => block === undefined))
+        }
+      }
+      assert.isAtMost(used.size, 5)
+    })
+
     it("never take memory of which a part was read for good", () => {
       const buffer = filled(1)
       const kept = buffer.read(10)!

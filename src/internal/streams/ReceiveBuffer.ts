@@ -59,21 +59,25 @@ const allocate = (length: number, size: number, lending: boolean): Uint8Array =>
 /** Bytes that the application may look at until it gives them back. Lost loans cost nothing but the memory's next use. */
 export class Loan {
   readonly bytes: Uint8Array
-  private block: Block | undefined
+  private readonly block: Block
+  private readonly owner: ReceiveBuffer
+  private returned = false
 
-  constructor(bytes: Uint8Array, block: Block) {
+  constructor(bytes: Uint8Array, block: Block, owner: ReceiveBuffer) {
     this.bytes = bytes
     this.block = block
+    this.owner = owner
     block.loans++
   }
 
   /** Nobody looks at the bytes any more. */
   giveBack(): void {
-    const block = this.block
-    if (block === undefined) return
-    this.block = undefined
+    if (this.returned) return
+    this.returned = true
+    const { block } = this
     block.loans--
-    if (!block.exhausted || block.loans > 0 || block.kept || block.bytes.length !== SIZES[block.size]) return
+    if (block.loans > 0 || block.kept || block.bytes.length !== SIZES[block.size]) return
+    if (!block.exhausted && !this.owner.dropIdle(block)) return
     const spare = spareBlocks[block.size]!
     if (spare.length < SPARE_BLOCKS) spare.push(block.bytes)
   }
@@ -192,7 +196,19 @@ export class ReceiveBuffer {
     const block = this.blocks[this.base & (this.blocks.length - 1)]!
     const bytes = this.take(block, Number.POSITIVE_INFINITY)
     block.exhausted = this.readOffset === block.end || this.ended
-    return new Loan(bytes, block)
+    return new Loan(bytes, block, this)
+  }
+
+  /**
+   * Lets go of the block that is being read if nothing is in it: what comes next gets another one. So a thousand streams
+   * that each get a little at a time take turns with the same memory.
+   */
+  dropIdle(block: Block): boolean {
+    const slot = this.base & (this.blocks.length - 1)
+    if (this.highestOffset !== this.readOffset || this.blocks[slot] !== block) return false
+    this.blocks[slot] = undefined
+    this.releaseBits(block)
+    return true
   }
 
   private take(block: Block, max: number): Uint8Array {
