@@ -58,8 +58,9 @@ export const markdown = (results: Results): string =>
   [
     "# Results",
     "",
-    `Made by \`npm run bench\` on ${results.machine}. Server and client are two processes on loopback, new ones for each`,
-    "measurement. The stacks take turns, round by round; numbers are medians, ratios are medians of the ratios within a",
+    `Made by \`npm run bench\` on ${results.machine}.`,
+    'Server and client are two processes on loopback, new ones for each measurement, and start cold; "warm" is the native lane',
+    "after `WarmUp.run` on both sides. The stacks take turns, round by round; numbers are medians, ratios are medians of the ratios within a",
     "round. How each stack is set up, and how to get the figures again: [README.md](README.md).",
     "",
     "![Goodput of one stream](results.svg)",

@@ -166,7 +166,8 @@ export class Sender {
     const { frames, streams } = core
     const { mtu, recovery } = path
     const id = path.remoteIds.active
-    if (id === undefined || !path.validated || core.datagrams.hasOutgoing || this.owesAcknowledgement(path)) return false
+    if (id === undefined || !path.validated || core.datagrams.hasOutgoing || this.owesAcknowledgement(path))
+      return false
     const stream = streams.trainFor(path.id)
     if (stream === undefined) return false
     const sent = recovery.sent(Space.application)!
