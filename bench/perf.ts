@@ -92,8 +92,8 @@ const write = (stream: QuicStream.QuicStream, length: number): Transfer<void> =>
 const countAll = (stream: QuicStream.QuicStream): Transfer<number> =>
   Effect.gen(function* () {
     let total = 0
-    yield* stream.consume((bytes) => {
-      total += bytes.length
+    yield* stream.consume((piece) => {
+      total += piece.length
       return Effect.void
     })
     return total
