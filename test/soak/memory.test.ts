@@ -93,7 +93,8 @@ describe("memory", () => {
       // A pool that happens to be full adds up to 1 MB to a sample; what leaks stays in the smallest ones too.
       const grown = (Math.min(...samples.slice(-4)) - Math.min(...samples.slice(0, 4))) / (8 * 250)
       const trace = samples.map((bytes) => (bytes / MB).toFixed(2)).join(" ")
-      assert.isBelow(grown, 1000, `${grown.toFixed(0)} bytes a connection; MB after each round: ${trace}`)
+      // A connection that is not let go has 30 kB.
+      assert.isBelow(grown, 2000, `${grown.toFixed(0)} bytes a connection; MB after each round: ${trace}`)
     }).pipe(Effect.scoped, Effect.provide(ServerLive), Effect.provide(TestCertificates.layer))
   )
 })
