@@ -1,0 +1,190 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Space } from "../../src/internal/recovery/PathRecovery.ts"
+import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
+import { Bench } from "./support.ts"
+
+describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
+  it("expires after smoothed + 4 * variance + max_ack_delay, and doubles (6.2.1)", () => {
+    const bench = new Bench()
+    bench.send(10)
+    assert.strictEqual(bench.path.timeout(), 10 + 100 + 200 + 25)
+    assert.strictEqual(bench.path.onTimeout(334.9), 0)
+    assert.strictEqual(bench.path.onTimeout(335), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.application)
+    assert.strictEqual(bench.path.ptoCount, 1)
+    bench.send(335)
+    assert.strictEqual(bench.path.timeout(), 335 + 650)
+    assert.strictEqual(bench.path.onTimeout(985), 2)
+    bench.send(985)
+    assert.strictEqual(bench.path.timeout(), 985 + 1300)
+    bench.ack(1000, [[2, 2]], { rtt: false })
+    assert.strictEqual(bench.path.ptoCount, 0)
+  })
+
+  it("cannot be due twice at once when no probe could be sent", () => {
+    const bench = new Bench()
+    bench.path.maxPtoBackoff = 325
+    bench.send(0)
+    assert.strictEqual(bench.path.onTimeout(5000), 2)
+    assert.strictEqual(bench.path.onTimeout(5000), 0)
+    assert.strictEqual(bench.path.timeout(), 5325)
+  })
+
+  it("restarts with every ack-eliciting packet, and not with others", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(50)
+    bench.sendAck(90)
+    assert.strictEqual(bench.path.timeout(), 375)
+  })
+
+  it("caps the backoff, yet never below the timeout itself", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.path.maxPtoBackoff = 2000
+    bench.path.ptoCount = 60
+    assert.strictEqual(bench.path.timeout(), 2000)
+    bench.path.maxPtoBackoff = 100
+    assert.strictEqual(bench.path.timeout(), 325)
+    bench.path.maxPtoBackoff = 60_000
+    assert.strictEqual(bench.path.timeout(), 60_000)
+  })
+
+  it("is not armed with nothing ack-eliciting outstanding", () => {
+    const bench = new Bench()
+    bench.sendAck(0)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    assert.strictEqual(bench.path.onTimeout(1e6), 0)
+    bench.send(10)
+    bench.ack(60, [[1, 1]])
+    bench.path.onTimeout(1e6)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+  })
+
+  it("takes the earliest space, without max_ack_delay in the handshake (6.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.send(0, Space.handshake)
+    bench.send(10, Space.initial)
+    assert.strictEqual(bench.path.timeout(), 300)
+    assert.strictEqual(bench.path.onTimeout(300), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.handshake)
+  })
+
+  it("leaves application packets alone until the handshake is confirmed (6.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.send(0)
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    bench.path.handshakeConfirmed = true
+    assert.strictEqual(bench.path.timeout(), 325)
+  })
+
+  it("waits behind the loss timer (6.2.1)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(0)
+    bench.send(0)
+    bench.ack(40, [[1, 1]])
+    assert.strictEqual(bench.path.timeout(), 45)
+  })
+
+  it("probes an unvalidated server though nothing is in flight (6.2.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.path.peerAddressValidated = false
+    bench.send(5, Space.initial)
+    bench.ack(55, [[0, 0]], { space: Space.initial })
+    // 50 + 4 * 25 after the last thing that happened
+    assert.strictEqual(bench.path.timeout(), 55 + 150)
+    assert.strictEqual(bench.path.onTimeout(205), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.initial)
+    assert.strictEqual(bench.path.timeout(), 205 + 300)
+    bench.path.hasHandshakeKeys = true
+    assert.strictEqual(bench.path.onTimeout(505), 2)
+    assert.strictEqual(bench.path.probeSpace, Space.handshake)
+    bench.path.peerAddressValidated = true
+    assert.strictEqual(bench.path.timeout(), Infinity)
+  })
+
+  it("probes an unvalidated server also with only 0-RTT packets in flight", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.path.peerAddressValidated = false
+    bench.send(5)
+    assert.strictEqual(bench.path.timeout(), 305)
+  })
+
+  it("keeps the backoff at a client whose address may not be validated (6.2.1)", () => {
+    const bench = new Bench()
+    bench.path.handshakeConfirmed = false
+    bench.path.peerAddressValidated = false
+    bench.send(0, Space.initial)
+    bench.path.onTimeout(300)
+    bench.send(300, Space.initial)
+    bench.ack(350, [[1, 1]], { space: Space.initial })
+    assert.strictEqual(bench.path.ptoCount, 1)
+    bench.path.peerAddressValidated = true
+    bench.send(400, Space.initial)
+    bench.ack(450, [[2, 2]], { space: Space.initial })
+    assert.strictEqual(bench.path.ptoCount, 0)
+  })
+
+  it("is not armed at the amplification limit (6.2.2.1)", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.path.amplificationBlocked = true
+    assert.strictEqual(bench.path.timeout(), Infinity)
+    bench.path.amplificationBlocked = false
+    assert.strictEqual(bench.path.timeout(), 325)
+  })
+
+  it("hands over the oldest content for the probe, once (6.2.4)", () => {
+    const bench = new Bench()
+    bench.sendAck(0)
+    for (let i = 0; i < 4; i++) bench.send(0)
+    assert.isTrue(bench.path.takeForProbe(Space.application))
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 1", "frame lost 2"])
+    assert.strictEqual(bench.path.bytesInFlight, 4800, "still in flight")
+    assert.strictEqual(bench.path.packetsLost, 0)
+    assert.isTrue(bench.path.takeForProbe(Space.application, 1))
+    assert.deepStrictEqual(bench.takeLog(), ["frame lost 3"])
+    bench.ack(50, [[1, 1]])
+    assert.deepStrictEqual(bench.takeLog(), ["acked 2:1"])
+    bench.ack(51, [
+      [4, 4],
+      [1, 1]
+    ])
+    bench.path.onTimeout(1000)
+    assert.deepStrictEqual(
+      bench.takeLog(),
+      ["frame acked 4", "acked 2:4", "frame lost 0", "lost 2:0", "lost 2:2", "lost 2:3"],
+      "0 had its record still, 2 and 3 had not"
+    )
+    assert.isFalse(bench.path.takeForProbe(Space.application))
+  })
+
+  it("has nothing to hand over from PINGs, acknowledgements and MTU probes", () => {
+    const bench = new Bench()
+    bench.record(1, SentFrameKind.ping)
+    bench.record(2, SentFrameKind.ack)
+    bench.path.onPacketSent(2, 0, 0, 100, true, true, false, bench.list.detach())
+    bench.record(1400, SentFrameKind.mtuProbe)
+    bench.path.onPacketSent(2, 1, 0, 1400, true, true, false, bench.list.detach())
+    assert.isFalse(bench.path.takeForProbe(Space.application))
+    assert.deepStrictEqual(bench.takeLog(), [])
+    assert.isFalse(bench.path.takeForProbe(7))
+  })
+
+  it("REC-4 hands over everything when the path seems dead", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 100; i++) bench.send(0)
+    assert.isTrue(bench.path.takeAllForReinjection(Space.application))
+    assert.strictEqual(bench.takeLog().length, 100)
+    assert.isFalse(bench.path.takeAllForReinjection(Space.application))
+    assert.strictEqual(bench.path.bytesInFlight, 120_000)
+    bench.ack(50, [[0, 99]])
+    assert.strictEqual(bench.takeLog().filter((line) => line.startsWith("frame")).length, 0)
+    assert.strictEqual(bench.path.bytesInFlight, 0)
+  })
+})
