@@ -5,12 +5,9 @@
 import { protect } from "../crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
 import { type HeaderKey, type PacketKey } from "../../PacketProtection.ts"
-import { type Address, type Transmit, type TransmitSink } from "../wire/Datagram.ts"
+import { type Address, MAX_SEGMENTS, MAX_TRANSMIT, type Transmit, type TransmitSink } from "../wire/Datagram.ts"
 
 const MAX_PACKETS = 256
-/** Largest UDP payload of one transmit, and most segments of one: what sockets take at once. */
-const MAX_TRANSMIT = 65_507
-const MAX_SEGMENTS = 64
 const MAX_REGIONS = 8
 
 interface Run {

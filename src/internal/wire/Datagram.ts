@@ -72,6 +72,11 @@ export const makeDatagramBurst = (capacity: number, slab: Uint8Array): DatagramB
   remote: []
 })
 
+/** Bytes of a transmit, at most: what an IPv4 packet holds. */
+export const MAX_TRANSMIT = 65_507
+/** Datagrams of one, at most: what every kernel with UDP_SEGMENT takes. */
+export const MAX_SEGMENTS = 64
+
 /** One or more datagrams to the same place: every one `segmentSize` long, the last one possibly shorter. */
 export interface Transmit {
   local: Address

@@ -1,13 +1,9 @@
-import { type Address, type Transmit } from "../../internal/wire/Datagram.ts"
+import { type Address, MAX_SEGMENTS, MAX_TRANSMIT, type Transmit } from "../../internal/wire/Datagram.ts"
 import { type BoundSocket } from "../../UdpSocket.ts"
-
-/** Largest payload of one transmit, and most datagrams of one: what sockets take at once. */
-const MAX_BYTES = 65_507
-const MAX_DATAGRAMS = 64
 
 /** Joins datagrams that follow each other on the same way into transmits: a system call for each would be most of a relay's work. */
 export class Trains {
-  private slab = new Uint8Array(MAX_BYTES)
+  private slab = new Uint8Array(MAX_TRANSMIT)
   private used = 0
   private count = 0
   private socket: BoundSocket | undefined = undefined
@@ -32,8 +28,8 @@ export class Trains {
       size <= transmit.segmentSize &&
       // Only the last datagram of a transmit may be shorter.
       this.used === this.count * transmit.segmentSize &&
-      this.count < MAX_DATAGRAMS &&
-      this.used + size <= MAX_BYTES
+      this.count < MAX_SEGMENTS &&
+      this.used + size <= MAX_TRANSMIT
     if (!fits) {
       this.flush()
       this.socket = socket
@@ -54,6 +50,6 @@ export class Trains {
     transmit.bytes = this.slab.subarray(0, this.used)
     this.used = this.count = 0
     socket.send(transmit)
-    if (socket.retained()) this.slab = new Uint8Array(MAX_BYTES)
+    if (socket.retained()) this.slab = new Uint8Array(MAX_TRANSMIT)
   }
 }

@@ -7,7 +7,14 @@ import { type SchedulerDispatcher } from "effect/Scheduler"
 import { type Socket } from "node:dgram"
 import { QuicError, SocketFailed } from "../../../QuicError.ts"
 import type { BindOptions, BoundSocket, SocketStats } from "../../../UdpSocket.ts"
-import { type Address, AddressBook, type DatagramBurst, type Transmit } from "../../wire/Datagram.ts"
+import {
+  type Address,
+  AddressBook,
+  type DatagramBurst,
+  MAX_SEGMENTS,
+  MAX_TRANSMIT,
+  type Transmit
+} from "../../wire/Datagram.ts"
 import { bindError, socketClosed } from "../UdpErrors.ts"
 import { transmitAll } from "../UdpTransmit.ts"
 import { drainErrors } from "./ErrorQueue.ts"
@@ -15,7 +22,7 @@ import { unsigned } from "./Ffi.ts"
 import { Errno, errorName } from "./Libc.ts"
 import { Readiness } from "./Readiness.ts"
 import { type ReceiveBatch, type Receiver, returnBatch, takeBatch } from "./ReceiveMessages.ts"
-import { aim, MAX_DATAGRAM, MAX_SEGMENTS, MAX_TRAIN, sendApart, sendTrain } from "./SendMessages.ts"
+import { aim, MAX_DATAGRAM, sendApart, sendTrain } from "./SendMessages.ts"
 import { AddressMemory } from "./Sockaddr.ts"
 import { type Opened, openSocket } from "./SocketSetup.ts"
 
@@ -179,7 +186,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
   private push({ bytes, remote, ecn, segmentSize }: Transmit, source: Address | undefined): number {
     const length = bytes.length
     const segment = segmentSize < 1 ? Math.max(length, 1) : segmentSize
-    const most = segment * Math.max(Math.min(MAX_SEGMENTS, Math.trunc(MAX_TRAIN / segment)), 1)
+    const most = segment * Math.max(Math.min(MAX_SEGMENTS, Math.trunc(MAX_TRANSMIT / segment)), 1)
     let at = 0
     let retries = maxRetries
     // Up to here datagrams go out apart, because the system refused them as a train.

@@ -5,17 +5,11 @@
  * All sockets of a thread share the structures here: they hold nothing between two calls but what makes the next one
  * cheaper.
  */
-import { type Address } from "../../wire/Datagram.ts"
+import { type Address, MAX_SEGMENTS } from "../../wire/Datagram.ts"
 import { unsigned } from "./Ffi.ts"
 import { errno, IpOption, Ipv6Option, Level, sendmmsg, sendmsg, UdpOption } from "./Libc.ts"
 import { addressOf, permanentRegion } from "./Memory.ts"
 import { endpointOf, writeSockaddr } from "./Sockaddr.ts"
-
-/** Datagrams of one call, at most: what every kernel with UDP_SEGMENT takes. */
-export const MAX_SEGMENTS = 64
-
-/** Bytes of a train, at most: what an IPv4 packet holds. */
-export const MAX_TRAIN = 65_507
 
 /** Bytes of a datagram, at most: what an IPv6 packet holds. The kernel refuses those too big for IPv4. */
 export const MAX_DATAGRAM = 65_527
