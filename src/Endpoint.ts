@@ -27,6 +27,7 @@ import type { EndpointStats } from "./internal/connection/Machine.ts"
 import { Endpoint as EndpointMachine } from "./internal/endpoint/Endpoint.ts"
 import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
 import { type AddressInput, toInetAddress } from "./internal/runtime/Addresses.ts"
+import { badConfig } from "./internal/runtime/BadConfig.ts"
 import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
 import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
@@ -35,7 +36,7 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import * as PacketProtection from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
-import { AddressUnreachable, BadConfig, ConnectionClosed, QuicError } from "./QuicError.ts"
+import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, UdpSocket } from "./UdpSocket.ts"
 
@@ -117,9 +118,6 @@ const HANDLER_FAILED = 1
 
 const toList = <A>(value: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> =>
   value === undefined ? [] : Array.isArray(value) ? value : [value as A]
-
-const badConfig = (field: string, value: string, allowed: string): Effect.Effect<never, QuicError> =>
-  Effect.fail(new QuicError({ reason: new BadConfig({ field, value, allowed }) }))
 
 const alpnOf = (field: string, value: string | ReadonlyArray<string> | undefined) => {
   const names = toList(value)

@@ -17,6 +17,7 @@
  */
 import { Clock, Context, Duration, Effect, Formatter, Layer, Option, Redacted } from "effect"
 import { readFileSync } from "node:fs"
+import { badConfig } from "./internal/runtime/BadConfig.ts"
 import { RandomBytes } from "./internal/runtime/Random.ts"
 import { generateKey, issueCertificate } from "./internal/tls/certificates/IssueCertificate.ts"
 import { loadIdentity } from "./internal/tls/certificates/LoadIdentity.ts"
@@ -209,7 +210,11 @@ export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<Se
         (name) => parseIp(name) === undefined && normalizeDns(name.replace(/^\*\./, "")) === undefined
       )
       if (bad !== undefined || names.length === 0) {
-        return yield* badConfig("Tls.layerSelfSigned names", bad ?? names, "DNS names and IP addresses, at least one")
+        return yield* badConfig(
+          "Tls.layerSelfSigned names",
+          Formatter.format(bad ?? names),
+          "DNS names and IP addresses, at least one"
+        )
       }
       const validity = Option.filter(Duration.fromInput(options.validity ?? "13 days"), (chosen) =>
         Duration.between(chosen, { minimum: Duration.seconds(1), maximum: Duration.days(3650) })
@@ -217,7 +222,7 @@ export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<Se
       if (Option.isNone(validity)) {
         return yield* badConfig(
           "Tls.layerSelfSigned validity",
-          options.validity,
+          Formatter.format(options.validity),
           "a duration from 1 second to 3650 days"
         )
       }
@@ -271,7 +276,7 @@ export const layerTrustPinned = (...hashes: ReadonlyArray<string>): Layer.Layer<
       Effect.forEach(hashes, (hash) => {
         const pin = parseFingerprint(hash)
         return pin === undefined
-          ? badConfig("Tls.layerTrustPinned", hash, "SHA-256 in hex (colons may be in it) or base64")
+          ? badConfig("Tls.layerTrustPinned", Formatter.format(hash), "SHA-256 in hex (colons may be in it) or base64")
           : Effect.succeed(pin)
       }),
       trustPinned
@@ -342,7 +347,7 @@ export const makeEngine = Effect.fnUntraced(function* (
   const suites = yield* CipherSuites
   const known = cipherSuites.map((suite) => suite.name)
   if (suites.length === 0 || suites.some((suite) => !known.includes(suite))) {
-    return yield* badConfig("Tls.CipherSuites", suites, known.join(", "))
+    return yield* badConfig("Tls.CipherSuites", Formatter.format(suites), known.join(", "))
   }
   const clients = yield* ClientCertificates
   const shared = {
@@ -366,9 +371,6 @@ export const makeEngine = Effect.fnUntraced(function* (
 
 const unusable = (field: string, value: string, problem: string, allowed = "settings that TLS 1.3 can work with") =>
   new QuicError({ reason: new BadConfig({ field, value, allowed, problem }) })
-
-const badConfig = (field: string, value: unknown, allowed: string): Effect.Effect<never, QuicError> =>
-  Effect.fail(new QuicError({ reason: new BadConfig({ field, value: Formatter.format(value), allowed }) }))
 
 const ALLOWED = {
   certificate: "a PEM certificate chain, leaf first, or the path to one",

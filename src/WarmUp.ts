@@ -20,8 +20,9 @@
  */
 import { Effect, Layer, References, Stream } from "effect"
 import * as Endpoint from "./Endpoint.ts"
+import { badConfig } from "./internal/runtime/BadConfig.ts"
 import type * as QuicConfig from "./QuicConfig.ts"
-import { BadConfig, QuicError } from "./QuicError.ts"
+import type { QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import type { UdpSocket } from "./UdpSocket.ts"
 
@@ -45,15 +46,7 @@ const CHUNK = 65_536
 const inRange = (field: string, value: number, lowest: number, highest: number): Effect.Effect<void, QuicError> =>
   Number.isInteger(value) && value >= lowest && value <= highest
     ? Effect.void
-    : Effect.fail(
-        new QuicError({
-          reason: new BadConfig({
-            field: `WarmUp ${field}`,
-            value: String(value),
-            allowed: `an integer from ${lowest} to ${highest}`
-          })
-        })
-      )
+    : badConfig(`WarmUp ${field}`, String(value), `an integer from ${lowest} to ${highest}`)
 
 /**
  * Connects to itself over loopback, with a certificate and sockets of its own that are gone afterwards, and sends
@@ -79,16 +72,13 @@ export const run = ({ handshakes = 50, lane, megabytes = 15 }: Options = {}): Ef
     const connect = client.connect({ address: server.addresses[0]!, alpn: ALPN, serverName: "localhost" })
     for (let made = 1; made < handshakes; made++) yield* Effect.scoped(connect)
     const stream = yield* Effect.flatMap(connect, (connection) => connection.openStream())
-    const chunk = new Uint8Array(CHUNK)
-    yield* Effect.forEach(Array.from({ length: Math.ceil((megabytes * 1e6) / CHUNK) }), () => stream.write(chunk), {
-      discard: true
-    }).pipe(
-      Effect.andThen(stream.end()),
-      Effect.zip(
-        stream.consume(() => Effect.void),
-        { concurrent: true }
-      )
-    )
+    const send = Effect.gen(function* () {
+      const chunk = new Uint8Array(CHUNK)
+      for (let left = megabytes * 1e6; left > 0; left -= CHUNK) yield* stream.write(chunk)
+      yield* stream.end()
+    })
+    const receive = stream.consume(() => Effect.void)
+    yield* Effect.all([send, receive], { concurrency: 2, discard: true })
   }).pipe(
     Effect.scoped,
     Effect.provide([Tls.layerSelfSigned({ names: ["localhost"] }), Tls.layerInsecure]),

@@ -5,9 +5,10 @@ import { Effect, Option, Result } from "effect"
 import { Dns, NetAddress } from "effect/net"
 import { lookup } from "node:dns/promises"
 import { createSocket } from "node:dgram"
-import { BadConfig, QuicError, ResolveFailed } from "../../QuicError.ts"
+import { QuicError, ResolveFailed } from "../../QuicError.ts"
 import { type Address, type AddressBook } from "../wire/Datagram.ts"
 import { addressFromInput, type AddressInput, literalAddress } from "./Addresses.ts"
+import { badConfig } from "./BadConfig.ts"
 
 const systemLookup = (host: string): Effect.Effect<ReadonlyArray<string>, QuicError> =>
   Effect.tryPromise({
@@ -34,7 +35,7 @@ export const resolve = (
 ): Effect.Effect<ReadonlyArray<Address>, QuicError> =>
   Effect.suspend(() => {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-      return badAddress("port", port, "a whole number from 1 to 65535")
+      return badConfig("port", String(port), "a whole number from 1 to 65535")
     }
     const literal = literalAddress(book, host, port)
     if (literal !== undefined) return Effect.succeed([literal])
@@ -60,11 +61,8 @@ export const numericAddress = (
   const address = addressFromInput(book, input, port)
   return Result.isSuccess(address)
     ? Effect.succeed(address.success)
-    : badAddress(field, input, 'an address such as "127.0.0.1:4433" or "[::1]:4433"')
+    : badConfig(field, String(input), 'an address such as "127.0.0.1:4433" or "[::1]:4433"')
 }
-
-const badAddress = (field: string, value: unknown, allowed: string): Effect.Effect<never, QuicError> =>
-  Effect.fail(new QuicError({ reason: new BadConfig({ field, value: String(value), allowed }) }))
 
 /**
  * The local host that packets to `remote` leave from, as the system's routes say now; undefined if there is no route. A
