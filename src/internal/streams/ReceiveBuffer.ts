@@ -183,8 +183,8 @@ export class ReceiveBuffer {
    * by the library: the caller may keep and change it. It ends at the end of a block at the latest.
    */
   read(max = Number.POSITIVE_INFINITY): Uint8Array | undefined {
-    if (this.readable <= 0 || max < 1) return undefined
-    const block = this.blocks[this.base & (this.blocks.length - 1)]!
+    const block = this.first
+    if (this.readable <= 0 || block === undefined || max < 1) return undefined
     block.kept = true
     return this.take(block, max)
   }
@@ -192,8 +192,8 @@ export class ReceiveBuffer {
   /** As `read`, but what is given back may hold other bytes afterwards. */
   lend(): Loan | undefined {
     this.lending = true
-    if (this.readable <= 0) return undefined
-    const block = this.blocks[this.base & (this.blocks.length - 1)]!
+    const block = this.first
+    if (this.readable <= 0 || block === undefined) return undefined
     const bytes = this.take(block, Number.POSITIVE_INFINITY)
     block.exhausted = this.readOffset === block.end || this.ended
     return new Loan(bytes, block, this)
@@ -204,11 +204,15 @@ export class ReceiveBuffer {
    * that each get a little at a time take turns with the same memory.
    */
   dropIdle(block: Block): boolean {
-    const slot = this.base & (this.blocks.length - 1)
-    if (this.highestOffset !== this.readOffset || this.blocks[slot] !== block) return false
-    this.blocks[slot] = undefined
+    if (this.highestOffset !== this.readOffset || this.first !== block) return false
+    this.blocks[this.base & (this.blocks.length - 1)] = undefined
     this.releaseBits(block)
     return true
+  }
+
+  /** The block of `readOffset`. */
+  private get first(): Block | undefined {
+    return this.blocks[this.base & (this.blocks.length - 1)]
   }
 
   private take(block: Block, max: number): Uint8Array {
