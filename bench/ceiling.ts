@@ -6,12 +6,14 @@
  *
  * A fixed window keeps the kernel's buffers from overflowing; a packet lost all the same is made up for by another one.
  */
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Layer } from "effect"
+import type { Scope } from "effect"
 import { NodeRuntime } from "@effect/platform-node"
 import { makePacketBurst } from "../src/internal/crypto/PacketBurst.ts"
 import { protect, unprotectHeaders } from "../src/internal/crypto/HeaderProtection.ts"
-import { type Address, type DatagramBurst, type Transmit } from "../src/internal/wire/Datagram.ts"
-import { PacketProtection, type QuicError, UdpSocket } from "../src/index.ts"
+import type { Address, DatagramBurst, Transmit } from "../src/internal/wire/Datagram.ts"
+import { PacketProtection, UdpSocket } from "../src/index.ts"
+import type { QuicError } from "../src/index.ts"
 import { fail, measureTransfer, readArguments, stdinClosed } from "./contract.ts"
 import { laneLayer } from "./lanes.ts"
 

@@ -1,7 +1,8 @@
 /**
  * The figures: what is measured for each, for whom, and how often.
  */
-import { beside, idle, rate, relayed, streams, transfer, type Values } from "./measure.ts"
+import { beside, idle, rate, relayed, streams, transfer } from "./measure.ts"
+import type { Values } from "./measure.ts"
 
 export interface Figure {
   readonly id: string

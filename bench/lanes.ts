@@ -2,7 +2,8 @@
  * The layers of each lane: sockets and encryption.
  */
 import { Layer } from "effect"
-import { PacketProtection, type QuicError, UdpSocket } from "../src/index.ts"
+import { PacketProtection, UdpSocket } from "../src/index.ts"
+import type { QuicError } from "../src/index.ts"
 
 export type Lane = "portable" | "native"
 

@@ -1,18 +1,10 @@
 /**
  * One measurement: two new processes, a server and a client, and one number (or a few) from them.
  */
-import {
-  complete,
-  cpuSecondsOf,
-  nodeProgram,
-  freePort,
-  residentBytesOf,
-  type Result,
-  run,
-  type Running,
-  sleep
-} from "./processes.ts"
-import { subjects, type Subject } from "./subjects.ts"
+import { complete, cpuSecondsOf, nodeProgram, freePort, residentBytesOf, run, sleep } from "./processes.ts"
+import type { Result, Running } from "./processes.ts"
+import { subjects } from "./subjects.ts"
+import type { Subject } from "./subjects.ts"
 
 /** Values by name. `undefined`: could not be measured, and why is in `problems`. */
 export type Values = Readonly<Record<string, number>>

@@ -5,19 +5,11 @@
  * More than the contract: `--lane`, `--scheduler`, `--congestion`; with `--local` repeated a path from each address (which
  * goes to the `--via` at the same position, if there is one), and then a report of the paths.
  */
-import { Effect, Fiber, Layer, Option, References, type Scope, Stream } from "effect"
+import { Effect, Fiber, Layer, Option, References, Stream } from "effect"
+import type { Scope } from "effect"
 import { NodeRuntime } from "@effect/platform-node"
-import {
-  CongestionControl,
-  type Connection,
-  Endpoint,
-  PathScheduler,
-  type QuicConfig,
-  type QuicError,
-  type QuicStream,
-  Tls,
-  WarmUp
-} from "../src/index.ts"
+import { CongestionControl, Endpoint, PathScheduler, Tls, WarmUp } from "../src/index.ts"
+import type { Connection, QuicConfig, QuicError, QuicStream } from "../src/index.ts"
 import {
   ALPN,
   chunk,

@@ -1,7 +1,8 @@
 /**
  * results.svg: bars of the goodput of one stream.
  */
-import { type Measured, median, valuesOf } from "./results.ts"
+import { median, valuesOf } from "./results.ts"
+import type { Measured } from "./results.ts"
 import { subjects } from "./subjects.ts"
 
 const WIDTH = 720

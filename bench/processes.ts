@@ -1,7 +1,8 @@
 /**
  * Starting the benchmark's programs, and what the system says about them.
  */
-import { type ChildProcessByStdio, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
+import type { ChildProcessByStdio } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, readFileSync } from "node:fs"
 import { createSocket } from "node:dgram"

@@ -1,9 +1,11 @@
 /**
  * RESULTS.md, and the table of targets for the terminal.
  */
-import { type Measured, median, ratioOf, type Results, valuesOf } from "./results.ts"
+import { median, ratioOf, valuesOf } from "./results.ts"
+import type { Measured, Results } from "./results.ts"
 import { subjects } from "./subjects.ts"
-import { type Check, reached, targets } from "./targets.ts"
+import { reached, targets } from "./targets.ts"
+import type { Check } from "./targets.ts"
 
 const titleOf = (name: string): string => subjects.get(name)?.title ?? name
 

@@ -10,11 +10,13 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { type Figure, full, quick, slow } from "./figures.ts"
+import { full, quick, slow } from "./figures.ts"
+import type { Figure } from "./figures.ts"
 import { picture } from "./picture.ts"
 import { inProject } from "./processes.ts"
 import { markdown, text } from "./report.ts"
-import { machine, measureFigure, type Measured, type Results } from "./results.ts"
+import { machine, measureFigure } from "./results.ts"
+import type { Measured, Results } from "./results.ts"
 
 const { values } = parseArgs({
   options: {

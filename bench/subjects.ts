@@ -2,7 +2,8 @@
  * What is measured: this library and its ceiling in both lanes, and the other stacks.
  */
 import { peers } from "./peers/peers.ts"
-import { nodeProgram, type Program } from "./processes.ts"
+import { nodeProgram } from "./processes.ts"
+import type { Program } from "./processes.ts"
 
 export interface Subject extends Program {
   /** For tables. */

@@ -1,7 +1,8 @@
 /**
  * What the figures are to reach, always as ratios in one run where another stack is named.
  */
-import { type Measured, median, ratioOf, type Results, valuesOf } from "./results.ts"
+import { median, ratioOf, valuesOf } from "./results.ts"
+import type { Measured, Results } from "./results.ts"
 
 export interface Check {
   readonly label: string

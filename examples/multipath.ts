@@ -5,7 +5,8 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Option, Stream } from "effect"
-import { Endpoint, type Path, PathScheduler, Tls, UdpSocket } from "../src/index.ts"
+import { Endpoint, PathScheduler, Tls, UdpSocket } from "../src/index.ts"
+import type { Path } from "../src/index.ts"
 
 const SIZE = 4_000_000
 

@@ -4,7 +4,8 @@
  * Fields are live: they say how things are when they are read. What waits or changes something is an Effect. Operations
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
  */
-import { Cause, Deferred, Effect, Exit, Predicate, type Pull, type Scope, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Predicate, Stream } from "effect"
+import type { Pull, Scope } from "effect"
 import type { NetAddress } from "effect/net"
 import type {
   CloseInfo,
@@ -23,7 +24,8 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import { DatagramsUnavailable, DatagramTooLarge, PathFailed, PathUnavailable, QuicError } from "./QuicError.ts"
-import { type Input, type QuicStream, QuicStreamImpl, type ReceiveStream, type SendStream } from "./QuicStream.ts"
+import { QuicStreamImpl } from "./QuicStream.ts"
+import type { Input, QuicStream, ReceiveStream, SendStream } from "./QuicStream.ts"
 
 export type { AddressInput, CloseInfo }
 

@@ -14,7 +14,8 @@ import * as Layer from "effect/Layer"
 import { nobleProtection } from "./internal/crypto/NobleProtection.ts"
 import { nodeProtection } from "./internal/crypto/NodeProtection.ts"
 import type { PacketBurst } from "./internal/crypto/PacketBurst.ts"
-import { chooseLane, type LaneSetting, requireNative } from "./internal/runtime/Lane.ts"
+import { chooseLane, requireNative } from "./internal/runtime/Lane.ts"
+import type { LaneSetting } from "./internal/runtime/Lane.ts"
 import type { QuicError } from "./QuicError.ts"
 
 export type {

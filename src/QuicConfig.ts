@@ -23,7 +23,7 @@ import {
   SchemaIssue,
   SchemaTransformation
 } from "effect"
-import { type ConnectionSettings } from "./internal/Settings.ts"
+import type { ConnectionSettings } from "./internal/Settings.ts"
 import { BadConfig, QuicError } from "./QuicError.ts"
 
 const KB = 1024

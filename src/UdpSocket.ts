@@ -3,12 +3,14 @@
  * plain UDP, a relay for example. Which lane does the work (node:dgram, native calls, a simulated network) is decided by
  * the Layer.
  */
-import { Context, Effect, Exit, Layer, Result, Scope, type Stream } from "effect"
+import { Context, Effect, Exit, Layer, Result, Scope } from "effect"
+import type { Stream } from "effect"
 import { networkInterfaces } from "node:os"
-import { chooseLane, type LaneChoice, requireNative, wrongSockets } from "./internal/runtime/Lane.ts"
+import { chooseLane, requireNative, wrongSockets } from "./internal/runtime/Lane.ts"
+import type { LaneChoice } from "./internal/runtime/Lane.ts"
 import { bindNodeUdp } from "./internal/runtime/NodeUdp.ts"
-import { type Address, type AddressBook, type DatagramBurst, type Transmit } from "./internal/wire/Datagram.ts"
-import { type QuicError } from "./QuicError.ts"
+import type { Address, AddressBook, DatagramBurst, Transmit } from "./internal/wire/Datagram.ts"
+import type { QuicError } from "./QuicError.ts"
 
 export type { Address, AddressBook, DatagramBurst, Transmit }
 

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
-import { AddressBook, type Transmit } from "../src/internal/wire/Datagram.ts"
-import { AddressInUse, AddressUnavailable, SocketFailed, type QuicError } from "../src/QuicError.ts"
+import { AddressBook } from "../src/internal/wire/Datagram.ts"
+import type { Transmit } from "../src/internal/wire/Datagram.ts"
+import { AddressInUse, AddressUnavailable, SocketFailed } from "../src/QuicError.ts"
+import type { QuicError } from "../src/QuicError.ts"
 import * as UdpSocket from "../src/UdpSocket.ts"
 
 const loopback = { host: "127.0.0.1", port: 0 }

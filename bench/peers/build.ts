@@ -9,7 +9,8 @@
 import { spawnSync } from "node:child_process"
 import { cpSync, mkdirSync, writeFileSync } from "node:fs"
 import { inProject } from "../processes.ts"
-import { CACHE, type PeerName, peers } from "./peers.ts"
+import { CACHE, peers } from "./peers.ts"
+import type { PeerName } from "./peers.ts"
 
 const at = (path: string): string => inProject(`${CACHE}/${path}`)
 

@@ -2,7 +2,8 @@
  * The other stacks: how each program is started, and what must be there for it.
  */
 import { existsSync } from "node:fs"
-import { inProject, nodeProgram, type Program } from "../processes.ts"
+import { inProject, nodeProgram } from "../processes.ts"
+import type { Program } from "../processes.ts"
 
 export const CACHE = ".cache/bench"
 

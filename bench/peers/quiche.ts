@@ -8,12 +8,10 @@ import { fileURLToPath } from "node:url"
 import type { Duplex } from "node:stream"
 import {
   ALPN,
-  type Arguments,
   chunk,
   fail,
   header,
   IDLE_TIMEOUT,
-  type PeerConnection,
   readArguments,
   readCount,
   runClient,
@@ -21,6 +19,7 @@ import {
   STREAM_WINDOW,
   writeCount
 } from "../contract.ts"
+import type { Arguments, PeerConnection } from "../contract.ts"
 import { selfSigned } from "./certificate.ts"
 
 const IMPL = "quiche 0.29 in Node (@currentspace/http3 0.9.0, portable)"

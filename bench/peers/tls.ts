@@ -3,20 +3,10 @@
  * is the header, then its bytes.
  */
 import { once } from "node:events"
-import { connect as tlsConnect, createServer, type TLSSocket } from "node:tls"
-import {
-  ALPN,
-  type Arguments,
-  chunk,
-  fail,
-  header,
-  type PeerConnection,
-  readArguments,
-  readCount,
-  runClient,
-  stdinClosed,
-  writeCount
-} from "../contract.ts"
+import { connect as tlsConnect, createServer } from "node:tls"
+import type { TLSSocket } from "node:tls"
+import { ALPN, chunk, fail, header, readArguments, readCount, runClient, stdinClosed, writeCount } from "../contract.ts"
+import type { Arguments, PeerConnection } from "../contract.ts"
 import { selfSigned } from "./certificate.ts"
 
 const IMPL = `node:tls ${process.versions.node} (TCP)`

@@ -2,9 +2,11 @@
  * The end of a command that transfers something: a summary, the line of JSON as the last one, and the exit code.
  */
 import { Effect, Exit } from "effect"
-import { type CliFailure, fail, printFailure } from "./Failure.ts"
+import { fail, printFailure } from "./Failure.ts"
+import type { CliFailure } from "./Failure.ts"
 import { print } from "./Progress.ts"
-import { failedReport, summaryLines, toJson, type TransferReport } from "./Result.ts"
+import { failedReport, summaryLines, toJson } from "./Result.ts"
+import type { TransferReport } from "./Result.ts"
 
 /** What a transfer came to. `failure` says why `report.ok` is false. */
 export interface Conclusion {

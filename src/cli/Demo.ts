@@ -2,17 +2,23 @@
  * `mpquic demo`: a file crosses two networks at once, one of them is cut, and the file arrives whole. Server and client are
  * processes of their own; this one is the networks between them, and tells what happens.
  */
-import { Effect, Exit, Path, type Scope } from "effect"
+import { Effect, Exit, Path } from "effect"
+import type { Scope } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as UdpRelay from "../testing/UdpRelay.ts"
 import * as UdpSocket from "../UdpSocket.ts"
-import { conclude, type Conclusion } from "./Conclude.ts"
-import { type Message, type Peer, spawn } from "./DemoMessages.ts"
-import { type CliFailure, exitCodeHelp, fail, fromQuic } from "./Failure.ts"
+import { conclude } from "./Conclude.ts"
+import type { Conclusion } from "./Conclude.ts"
+import { spawn } from "./DemoMessages.ts"
+import type { Message, Peer } from "./DemoMessages.ts"
+import { exitCodeHelp, fail, fromQuic } from "./Failure.ts"
+import type { CliFailure } from "./Failure.ts"
 import { madeUp, temporaryDirectory, writeWhole } from "./Files.ts"
 import { congestion, json, scheduler, sizeFlag } from "./Options.ts"
-import { type Display, type Sample, show, silent } from "./Progress.ts"
-import { formatBytes, mbps, type PathReport } from "./Result.ts"
+import { show, silent } from "./Progress.ts"
+import type { Display, Sample } from "./Progress.ts"
+import { formatBytes, mbps } from "./Result.ts"
+import type { PathReport } from "./Result.ts"
 
 /** The two networks: one way each, both ways alike. */
 const links = [

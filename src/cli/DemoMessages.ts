@@ -1,11 +1,14 @@
 /**
  * The processes of the demonstration and what they tell each other, over the IPC channel that Node gives a forked process.
  */
-import { Cause, Effect, Queue, Schema, type Scope } from "effect"
-import { type ChildProcess, fork } from "node:child_process"
+import { Cause, Effect, Queue, Schema } from "effect"
+import type { Scope } from "effect"
+import { fork } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { extname } from "node:path"
 import { fileURLToPath } from "node:url"
-import { type CliFailure, fail } from "./Failure.ts"
+import { fail } from "./Failure.ts"
+import type { CliFailure } from "./Failure.ts"
 import { congestionNames, schedulerNames } from "./Options.ts"
 import { PathReport } from "./Result.ts"
 

@@ -1,15 +1,17 @@
 /**
  * The client's side of a download: further paths, and files that are fetched over all of them.
  */
-import { Effect, type FileSystem, type Path } from "effect"
+import { Effect } from "effect"
+import type { FileSystem, Path } from "effect"
 import { lookup } from "node:dns/promises"
-import { type Connection } from "../Connection.ts"
-import { type CliFailure, fail, fromQuic } from "./Failure.ts"
+import type { Connection } from "../Connection.ts"
+import { fail, fromQuic } from "./Failure.ts"
+import type { CliFailure } from "./Failure.ts"
 import { writeWhole } from "./Files.ts"
 import * as Http09 from "./Http09.ts"
-import { type HostPort, type Target } from "./Options.ts"
-import { type FileReport } from "./Result.ts"
-import { type Meter } from "./Transfer.ts"
+import type { HostPort, Target } from "./Options.ts"
+import type { FileReport } from "./Result.ts"
+import type { Meter } from "./Transfer.ts"
 
 /** Files that are fetched, and open, at the same time. */
 const CONCURRENCY = 16

@@ -1,9 +1,12 @@
 /**
  * How a command fails: a sentence for the user, and an exit code for scripts.
  */
-import { Console, Data, type Effect, Runtime } from "effect"
-import { isPlatformError, type PlatformError } from "effect/PlatformError"
-import { CertificateRefused, type QuicError, type Reason, SocketFailed } from "../QuicError.ts"
+import { Console, Data, Runtime } from "effect"
+import type { Effect } from "effect"
+import { isPlatformError } from "effect/PlatformError"
+import type { PlatformError } from "effect/PlatformError"
+import { CertificateRefused, SocketFailed } from "../QuicError.ts"
+import type { QuicError, Reason } from "../QuicError.ts"
 
 /** Exit codes. `--help` shows the same table. */
 export const ExitCode = {

@@ -1,13 +1,15 @@
 /**
  * A server that answers HTTP/0.9 requests with the files of a directory.
  */
-import { Effect, type FileSystem, Layer, type Path, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
+import type { FileSystem, Path } from "effect"
 import { NetAddress } from "effect/net"
-import { type Connection } from "../Connection.ts"
+import type { Connection } from "../Connection.ts"
 import * as Endpoint from "../Endpoint.ts"
-import { type QuicError } from "../QuicError.ts"
+import type { QuicError } from "../QuicError.ts"
 import * as UdpSocket from "../UdpSocket.ts"
-import { ALPN, type Answer, answer } from "./Http09.ts"
+import { ALPN, answer } from "./Http09.ts"
+import type { Answer } from "./Http09.ts"
 
 /** Requests of one connection that are answered at the same time; further ones wait. */
 const CONCURRENCY = 64

@@ -1,10 +1,12 @@
 /**
  * Files on the disk: written whole or not at all, and made up for the demonstration.
  */
-import { Effect, Exit, FileSystem, Path, type Scope, Stream } from "effect"
-import { type PlatformError } from "effect/PlatformError"
+import { Effect, Exit, FileSystem, Path, Stream } from "effect"
+import type { Scope } from "effect"
+import type { PlatformError } from "effect/PlatformError"
 import { createCipheriv, createHash, randomBytes } from "node:crypto"
-import { type CliFailure, fromError, fromPlatform } from "./Failure.ts"
+import { fromError, fromPlatform } from "./Failure.ts"
+import type { CliFailure } from "./Failure.ts"
 
 /** Bytes of a file that came, and the SHA-256 of all of them in hex. */
 export interface Written {

@@ -4,28 +4,22 @@
 import { Effect, FileSystem, Layer, Option, Path, Result } from "effect"
 import { Argument, CliError, Command, Flag } from "effect/cli"
 import * as Endpoint from "../Endpoint.ts"
-import { type QuicError } from "../QuicError.ts"
+import type { QuicError } from "../QuicError.ts"
 import { parseFingerprint } from "../internal/tls/certificates/Trust.ts"
 import * as Tls from "../Tls.ts"
 import * as UdpSocket from "../UdpSocket.ts"
-import { conclude, type Conclusion } from "./Conclude.ts"
-import { fetchAll, type FurtherPath, openPaths, type Wanted } from "./Download.ts"
+import { conclude } from "./Conclude.ts"
+import type { Conclusion } from "./Conclude.ts"
+import { fetchAll, openPaths } from "./Download.ts"
+import type { FurtherPath, Wanted } from "./Download.ts"
 import { CliFailure, exitCodeHelp, fail, fromPlatform, fromQuic, printFailure } from "./Failure.ts"
 import { ALPN } from "./Http09.ts"
-import {
-  congestion,
-  json,
-  layerPolicies,
-  numberFlag,
-  parseAddress,
-  parseUrl,
-  parseVia,
-  scheduler,
-  type Target
-} from "./Options.ts"
+import { congestion, json, layerPolicies, numberFlag, parseAddress, parseUrl, parseVia, scheduler } from "./Options.ts"
+import type { Target } from "./Options.ts"
 import { show, silent } from "./Progress.ts"
 import { mbps } from "./Result.ts"
-import { keepLedger, makeMeter, type PathLedger } from "./Transfer.ts"
+import { keepLedger, makeMeter } from "./Transfer.ts"
+import type { PathLedger } from "./Transfer.ts"
 
 /** Paths of one connection, at most. */
 const MAX_PATHS = 16

@@ -4,11 +4,13 @@
  * cannot answer resets the stream with one of the codes below.
  */
 import { Effect, FileSystem, Option, Path, Stream } from "effect"
-import { type PlatformError } from "effect/PlatformError"
-import { type Connection } from "../Connection.ts"
-import { isQuicError, type QuicError, StreamReset } from "../QuicError.ts"
-import { type QuicStream } from "../QuicStream.ts"
-import { type CliFailure, fail, fromQuic } from "./Failure.ts"
+import type { PlatformError } from "effect/PlatformError"
+import type { Connection } from "../Connection.ts"
+import { isQuicError, StreamReset } from "../QuicError.ts"
+import type { QuicError } from "../QuicError.ts"
+import type { QuicStream } from "../QuicStream.ts"
+import { fail, fromQuic } from "./Failure.ts"
+import type { CliFailure } from "./Failure.ts"
 import { decoded } from "./Options.ts"
 
 /** The application protocol. */

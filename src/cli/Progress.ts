@@ -1,8 +1,10 @@
 /**
  * Progress of a transfer: on a terminal a few lines that are drawn again, elsewhere a line every half second.
  */
-import { Clock, Console, Effect, type Scope } from "effect"
-import { formatBytes, mbps, type PathReport } from "./Result.ts"
+import { Clock, Console, Effect } from "effect"
+import type { Scope } from "effect"
+import { formatBytes, mbps } from "./Result.ts"
+import type { PathReport } from "./Result.ts"
 
 /** Where a transfer stands. */
 export interface Sample {

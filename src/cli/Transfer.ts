@@ -3,9 +3,9 @@
  */
 import { Clock, Effect, Stream } from "effect"
 import { NetAddress } from "effect/net"
-import { type Connection } from "../Connection.ts"
-import { type Stats as PathStats } from "../Path.ts"
-import { type PathReport } from "./Result.ts"
+import type { Connection } from "../Connection.ts"
+import type { Stats as PathStats } from "../Path.ts"
+import type { PathReport } from "./Result.ts"
 
 /** Counts bytes of files and the gaps between them. Times in ms of one clock. */
 export class Meter {

@@ -2,11 +2,13 @@
  * The relay without sockets and fibers: two shaped links, one to the target and one back, and the sessions of those who
  * use them. Whoever owns the sockets hands in datagrams and the time, and gets them back when they are due.
  */
-import { type Address } from "../internal/wire/Datagram.ts"
-import { type LinkPacket, PacketPool } from "./internal/Packets.ts"
+import type { Address } from "../internal/wire/Datagram.ts"
+import { PacketPool } from "./internal/Packets.ts"
+import type { LinkPacket } from "./internal/Packets.ts"
 import { Prng } from "./internal/Prng.ts"
-import { Link, type LinkEvents, type LinkOptions, type LinkStats } from "./Link.ts"
-import { type DuplexOptions } from "./SimulatorCore.ts"
+import { Link } from "./Link.ts"
+import type { LinkEvents, LinkOptions, LinkStats } from "./Link.ts"
+import type { DuplexOptions } from "./SimulatorCore.ts"
 
 /** One client of a relay; its owner adds what it must know to send. */
 export interface RelaySession {

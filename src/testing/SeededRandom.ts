@@ -3,7 +3,8 @@
  * Nothing it makes is secret. Never use it outside of tests.
  */
 import { Layer } from "effect"
-import { RandomBytes, type RandomSource } from "../internal/runtime/Random.ts"
+import { RandomBytes } from "../internal/runtime/Random.ts"
+import type { RandomSource } from "../internal/runtime/Random.ts"
 
 /** The generator that endpoints use: a `Context.Reference`, secure unless replaced. */
 export { RandomBytes, type RandomSource }

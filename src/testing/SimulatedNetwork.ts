@@ -17,19 +17,13 @@ import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effec
 import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
 import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
 import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
-import { type Address, type Transmit } from "../internal/wire/Datagram.ts"
-import { type QuicError } from "../QuicError.ts"
-import { type BindOptions, type BoundSocket, type SocketStats, UdpSocket } from "../UdpSocket.ts"
-import { type LinkOptions, type LinkStats } from "./Link.ts"
-import {
-  type Attachment,
-  type DatagramReceiver,
-  type DuplexOptions,
-  type Hosts,
-  type NatOptions,
-  Simulator,
-  type SimLink
-} from "./SimulatorCore.ts"
+import type { Address, Transmit } from "../internal/wire/Datagram.ts"
+import type { QuicError } from "../QuicError.ts"
+import { UdpSocket } from "../UdpSocket.ts"
+import type { BindOptions, BoundSocket, SocketStats } from "../UdpSocket.ts"
+import type { LinkOptions, LinkStats } from "./Link.ts"
+import { Simulator } from "./SimulatorCore.ts"
+import type { Attachment, DatagramReceiver, DuplexOptions, Hosts, NatOptions, SimLink } from "./SimulatorCore.ts"
 
 export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
 

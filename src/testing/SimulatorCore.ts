@@ -5,18 +5,16 @@
  * Links join pairs of hosts. What no link was made for travels over a link of its own with the default options. The same
  * seed and the same calls give the same trace, byte for byte.
  */
-import {
-  type Address,
-  AddressBook,
-  type DatagramBurst,
-  makeDatagramBurst,
-  type Transmit
-} from "../internal/wire/Datagram.ts"
+import { AddressBook, makeDatagramBurst } from "../internal/wire/Datagram.ts"
+import type { Address, DatagramBurst, Transmit } from "../internal/wire/Datagram.ts"
 import { EventHeap, SimTimer } from "./internal/EventHeap.ts"
-import { matchesHost, Nat, type NatMapping, type NatOptions } from "./internal/Nat.ts"
-import { type LinkPacket, PacketPool } from "./internal/Packets.ts"
+import { matchesHost, Nat } from "./internal/Nat.ts"
+import type { NatMapping, NatOptions } from "./internal/Nat.ts"
+import { PacketPool } from "./internal/Packets.ts"
+import type { LinkPacket } from "./internal/Packets.ts"
 import { Prng } from "./internal/Prng.ts"
-import { checkLinkOptions, type Fate, Link, type LinkEvents, type LinkOptions, type LinkStats } from "./Link.ts"
+import { checkLinkOptions, Link } from "./Link.ts"
+import type { Fate, LinkEvents, LinkOptions, LinkStats } from "./Link.ts"
 
 export { type Fate, type LinkOptions, type LinkStats, type NatOptions, Nat, Prng, SimTimer }
 

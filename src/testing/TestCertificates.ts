@@ -3,7 +3,8 @@
  * private keys; they must not be trusted anywhere but in tests.
  */
 import { Context, Effect, Layer } from "effect"
-import { ed25519FromSeed, type Issued, issueCertificate } from "../internal/tls/certificates/IssueCertificate.ts"
+import { ed25519FromSeed, issueCertificate } from "../internal/tls/certificates/IssueCertificate.ts"
+import type { Issued } from "../internal/tls/certificates/IssueCertificate.ts"
 import { writePem } from "../internal/tls/certificates/Pem.ts"
 import { trustAnchors } from "../internal/tls/certificates/Trust.ts"
 import * as Tls from "../Tls.ts"

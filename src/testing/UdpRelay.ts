@@ -19,13 +19,16 @@
  * exact however late a timer is; a delay may be up to 2 ms longer than asked.
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
-import { type Address, AddressBook, type DatagramBurst } from "../internal/wire/Datagram.ts"
-import { type QuicError } from "../QuicError.ts"
-import { type BoundSocket, UdpSocket } from "../UdpSocket.ts"
-import { type LinkOptions } from "./Link.ts"
+import { AddressBook } from "../internal/wire/Datagram.ts"
+import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
+import type { QuicError } from "../QuicError.ts"
+import { UdpSocket } from "../UdpSocket.ts"
+import type { BoundSocket } from "../UdpSocket.ts"
+import type { LinkOptions } from "./Link.ts"
 import { Trains } from "./internal/Trains.ts"
-import { makeRelayCore, type RelayCore, type RelayStats } from "./RelayCore.ts"
-import { type DuplexOptions } from "./SimulatorCore.ts"
+import { makeRelayCore } from "./RelayCore.ts"
+import type { RelayCore, RelayStats } from "./RelayCore.ts"
+import type { DuplexOptions } from "./SimulatorCore.ts"
 
 export { makeRelayCore, type RelayCore, type DuplexOptions, type LinkOptions, type RelayStats }
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isOrder, type Order } from "../../src/cli/DemoMessages.ts"
+import { isOrder } from "../../src/cli/DemoMessages.ts"
+import type { Order } from "../../src/cli/DemoMessages.ts"
 
 describe("orders to the processes of the demonstration", () => {
   const policies = { scheduler: "round-robin", congestion: "cubic" } as const

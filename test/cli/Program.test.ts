@@ -1,6 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Exit } from "effect"
+import { Effect } from "effect"
+import type { Exit } from "effect"
 import { Command } from "effect/cli"
 import { TestConsole } from "effect/testing"
 import { mpquic, teardown } from "../../src/cli/Program.ts"

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { bar, progressBlock, progressLine, Rates, type Sample, show, type View } from "../../src/cli/Progress.ts"
-import { type PathReport, summaryLines, toJson, type TransferReport } from "../../src/cli/Result.ts"
+import { bar, progressBlock, progressLine, Rates, show } from "../../src/cli/Progress.ts"
+import type { Sample, View } from "../../src/cli/Progress.ts"
+import { summaryLines, toJson } from "../../src/cli/Result.ts"
+import type { PathReport, TransferReport } from "../../src/cli/Result.ts"
 import { Meter } from "../../src/cli/Transfer.ts"
 
 const path = (id: number, bytesReceived: number, more?: Partial<PathReport>): PathReport => ({

@@ -2,7 +2,8 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { createHash, randomBytes } from "node:crypto"
 import { join } from "node:path"
-import { makeDirectory, run, type Running, start } from "./support.ts"
+import { makeDirectory, run, start } from "./support.ts"
+import type { Running } from "./support.ts"
 
 const directory = makeDirectory()
 const root = join(directory.path, "root")

@@ -1,4 +1,4 @@
-import { type Controller, type PathInfo } from "../../src/CongestionControl.ts"
+import type { Controller, PathInfo } from "../../src/CongestionControl.ts"
 import { RttEstimator } from "../../src/internal/recovery/RttEstimator.ts"
 
 export const MSS = 1200

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { aeadLimits, KeyPhases, OpenResult, type AeadLimits } from "../../src/internal/crypto/KeyPhases.ts"
+import { aeadLimits, KeyPhases, OpenResult } from "../../src/internal/crypto/KeyPhases.ts"
+import type { AeadLimits } from "../../src/internal/crypto/KeyPhases.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
 import {

@@ -4,11 +4,13 @@ import { protect, unprotectHeaders } from "../../src/internal/crypto/HeaderProte
 import { closeLevelKeys, levelKeys } from "../../src/internal/crypto/LevelKeys.ts"
 import { nobleProtection } from "../../src/internal/crypto/NobleProtection.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
-import { makePacketBurst, type PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import { makePacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
 import { cipherSuites, TLS_AES_128_GCM_SHA256 } from "../../src/internal/tls/CipherSuites.ts"
 import { Version } from "../../src/internal/wire/Protocol.ts"
 import * as PacketProtection from "../../src/PacketProtection.ts"
-import { hex, layOut, makeRandom, type PlainPacket } from "./support.ts"
+import { hex, layOut, makeRandom } from "./support.ts"
+import type { PlainPacket } from "./support.ts"
 
 const secretOf = (random: (bound: number) => number): Uint8Array => Uint8Array.from({ length: 48 }, () => random(256))
 

@@ -1,4 +1,5 @@
-import { makePacketBurst, type PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import { makePacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
 import { AEAD_TAG } from "../../src/internal/wire/Protocol.ts"
 
 export const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"))

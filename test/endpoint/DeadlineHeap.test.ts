@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DeadlineHeap, type Timed } from "../../src/internal/endpoint/DeadlineHeap.ts"
+import { DeadlineHeap } from "../../src/internal/endpoint/DeadlineHeap.ts"
+import type { Timed } from "../../src/internal/endpoint/DeadlineHeap.ts"
 import { Prng } from "../../src/testing/SimulatorCore.ts"
 
 class Item implements Timed {

@@ -3,10 +3,11 @@ import type * as Native from "../../src/internal/runtime/native/NativeProtection
 import { protect, unprotectHeaders } from "../../src/internal/crypto/HeaderProtection.ts"
 import { levelKeys } from "../../src/internal/crypto/LevelKeys.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
-import { makePacketBurst, type PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import { makePacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
 import { cipherSuites } from "../../src/internal/tls/CipherSuites.ts"
 import { Version } from "../../src/internal/wire/Protocol.ts"
-import { type AeadAlgorithm } from "../../src/PacketProtection.ts"
+import type { AeadAlgorithm } from "../../src/PacketProtection.ts"
 import { hex, makeRandom } from "../crypto/support.ts"
 import { skipped } from "./support.ts"
 

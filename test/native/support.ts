@@ -1,6 +1,7 @@
-import { Effect, type Scope } from "effect"
+import { Effect } from "effect"
+import type { Scope } from "effect"
 import { obstacle } from "../../src/internal/runtime/native/Availability.ts"
-import { type Transmit } from "../../src/internal/wire/Datagram.ts"
+import type { Transmit } from "../../src/internal/wire/Datagram.ts"
 import * as UdpSocket from "../../src/UdpSocket.ts"
 
 /** Why native code cannot be tested here, said once a file; undefined if it can. */

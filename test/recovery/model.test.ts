@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectionControllers } from "../../src/CongestionControl.ts"
+import type { ConnectionControllers } from "../../src/CongestionControl.ts"
 import { PathRecovery, Space } from "../../src/internal/recovery/PathRecovery.ts"
 import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import { seeded, SpyController } from "./support.ts"

@@ -1,12 +1,9 @@
-import { type ConnectionControllers, type Controller, type PathInfo } from "../../src/CongestionControl.ts"
-import { type Violation } from "../../src/internal/wire/Protocol.ts"
-import {
-  PathRecovery,
-  type PathRecoveryOptions,
-  type RecoveryEvents,
-  Space
-} from "../../src/internal/recovery/PathRecovery.ts"
-import { type SentFrame, SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
+import type { ConnectionControllers, Controller, PathInfo } from "../../src/CongestionControl.ts"
+import type { Violation } from "../../src/internal/wire/Protocol.ts"
+import { PathRecovery, Space } from "../../src/internal/recovery/PathRecovery.ts"
+import type { PathRecoveryOptions, RecoveryEvents } from "../../src/internal/recovery/PathRecovery.ts"
+import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
+import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
 
 /** mulberry32: a small seeded generator, 0 up to 1. */
 export const seeded = (seed: number): (() => number) => {

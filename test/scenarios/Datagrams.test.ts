@@ -1,6 +1,6 @@
 /** Unreliable datagrams (RFC 9221). */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
 import { writeDatagramHeader } from "../../src/internal/wire/FrameWriter.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
 import { frames, inject } from "../support/Hostile.ts"

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import { retryTag } from "../../src/internal/crypto/RetryIntegrity.ts"
 import { ed25519FromSeed, issueCertificate } from "../../src/internal/tls/certificates/IssueCertificate.ts"
-import { type Identity } from "../../src/internal/tls/Identity.ts"
+import type { Identity } from "../../src/internal/tls/Identity.ts"
 import {
   encodeRetry,
   encodeVersionNegotiation,
@@ -15,8 +15,10 @@ import {
 } from "../../src/internal/wire/PacketHeader.ts"
 import { Level, TransportError, Version } from "../../src/internal/wire/Protocol.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
-import { capture, type Captured, forge, sendRaw } from "../support/Hostile.ts"
-import { type NodeOptions, Pair } from "../support/Machines.ts"
+import { capture, forge, sendRaw } from "../support/Hostile.ts"
+import type { Captured } from "../support/Hostile.ts"
+import { Pair } from "../support/Machines.ts"
+import type { NodeOptions } from "../support/Machines.ts"
 import { ending, establish, established, exchange, seeds, transportCode } from "../support/Scenario.ts"
 
 const key = ed25519FromSeed(new Uint8Array(32).fill(9))

@@ -1,9 +1,10 @@
 /** Handshakes over links that lose, corrupt, duplicate, reorder and delay (RFC 9000 section 7, RFC 9002 section 6.2). */
 import { assert, describe, it } from "@effect/vitest"
 import { seeds, establish, established, exchange } from "../support/Scenario.ts"
-import { Pair, type PairOptions } from "../support/Machines.ts"
+import { Pair } from "../support/Machines.ts"
+import type { PairOptions } from "../support/Machines.ts"
 import { Level } from "../../src/internal/wire/Protocol.ts"
-import { type LinkOptions } from "../../src/testing/SimulatorCore.ts"
+import type { LinkOptions } from "../../src/testing/SimulatorCore.ts"
 
 const FLIGHT = 6
 

@@ -3,7 +3,7 @@
  * sides, and nothing is ever thrown.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type ByteWriter } from "../../src/internal/wire/Cursor.ts"
+import type { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import {
   NO_PATH,
   writeAck,
@@ -24,8 +24,9 @@ import {
   writeStreamHeader
 } from "../../src/internal/wire/FrameWriter.ts"
 import { Level, TransportError } from "../../src/internal/wire/Protocol.ts"
-import { type TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
-import { capture, forge, type Forgery, frames, inject, sendRaw } from "../support/Hostile.ts"
+import type { TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
+import { capture, forge, frames, inject, sendRaw } from "../support/Hostile.ts"
+import type { Forgery } from "../support/Hostile.ts"
 import { Pair, pattern } from "../support/Machines.ts"
 import { ending, establish, established, exchange, say, transportCode } from "../support/Scenario.ts"
 

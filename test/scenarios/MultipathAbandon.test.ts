@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { writeAck, writePathAbandon } from "../../src/internal/wire/FrameWriter.ts"
 import { PathError, TransportError } from "../../src/internal/wire/Protocol.ts"
 import { frames, inject } from "../support/Hostile.ts"
-import { type Node, type Pair } from "../support/Machines.ts"
+import type { Node, Pair } from "../support/Machines.ts"
 import { awaitPath, closePath, connected, eventsOf, FrameLog, openPath, withPaths } from "../support/Multipath.ts"
 import { ending, exchange, intact, send, transportCode } from "../support/Scenario.ts"
 

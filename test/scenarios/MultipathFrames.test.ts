@@ -1,7 +1,7 @@
 /** The frames of draft-21 section 4, right and wrong, and what is agreed on before any of them may be sent (section 2). */
 import { assert, describe, it } from "@effect/vitest"
 import { checkParameters } from "../../src/internal/connection/Parameters.ts"
-import { type ByteWriter } from "../../src/internal/wire/Cursor.ts"
+import type { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import {
   writeAck,
   writeMaxPathId,
@@ -17,7 +17,8 @@ import {
 } from "../../src/internal/wire/FrameWriter.ts"
 import { Level, TransportError, Version } from "../../src/internal/wire/Protocol.ts"
 import { defaultTransportParameters } from "../../src/internal/wire/TransportParameters.ts"
-import { type Forgery, frames, inject } from "../support/Hostile.ts"
+import { frames, inject } from "../support/Hostile.ts"
+import type { Forgery } from "../support/Hostile.ts"
 import { Pair } from "../support/Machines.ts"
 import {
   awaitPath,

@@ -1,7 +1,7 @@
 /** A path whose address changes while others live on (draft-21 section 3.1; RFC 9000 section 9). */
 import { assert, describe, it } from "@effect/vitest"
 import { writePathChallenge, writePing } from "../../src/internal/wire/FrameWriter.ts"
-import { type Nat } from "../../src/testing/SimulatorCore.ts"
+import type { Nat } from "../../src/testing/SimulatorCore.ts"
 import { forge, frames, sendRaw } from "../support/Hostile.ts"
 import { Drain, Pair, pump } from "../support/Machines.ts"
 import {
@@ -9,12 +9,12 @@ import {
   closePath,
   eventsOf,
   FrameLog,
-  type MultipathOptions,
   openPath,
   pairOptions,
   transfer,
   withPaths
 } from "../support/Multipath.ts"
+import type { MultipathOptions } from "../support/Multipath.ts"
 import { establish, exchange, intact, seeds, send } from "../support/Scenario.ts"
 
 const MB = 1_000_000

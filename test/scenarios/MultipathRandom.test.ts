@@ -3,7 +3,8 @@
  * and at the end there is silence.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Nat, Prng } from "../../src/testing/SimulatorCore.ts"
+import { Prng } from "../../src/testing/SimulatorCore.ts"
+import type { Nat } from "../../src/testing/SimulatorCore.ts"
 import { lowestRtt, Pair, roundRobin } from "../support/Machines.ts"
 import { pairOptions } from "../support/Multipath.ts"
 import { establish, intact, send } from "../support/Scenario.ts"

@@ -1,7 +1,8 @@
 /** Which path carries what: schedulers, affinity, status, packet sizes, and what RTTs mean (draft-21 sections 3.3, 5). */
 import { assert, describe, it } from "@effect/vitest"
-import { type PathView, type Scheduler } from "../../src/PathScheduler.ts"
-import { cubic, Drain, lowestRtt, newReno, type Pair, pump, roundRobin } from "../support/Machines.ts"
+import type { PathView, Scheduler } from "../../src/PathScheduler.ts"
+import { cubic, Drain, lowestRtt, newReno, pump, roundRobin } from "../support/Machines.ts"
+import type { Pair } from "../support/Machines.ts"
 import {
   awaitPath,
   closePath,

@@ -3,16 +3,10 @@
  * REC-1, REC-4, REC-5). Times are simulated; the bounds leave little beyond what the links allow.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { cubic, lowestRtt, newReno, type Pair, roundRobin } from "../support/Machines.ts"
-import {
-  closePath,
-  equalLinks,
-  eventsOf,
-  transfer,
-  type TransferResult,
-  unequalLinks,
-  withPaths
-} from "../support/Multipath.ts"
+import { cubic, lowestRtt, newReno, roundRobin } from "../support/Machines.ts"
+import type { Pair } from "../support/Machines.ts"
+import { closePath, equalLinks, eventsOf, transfer, unequalLinks, withPaths } from "../support/Multipath.ts"
+import type { TransferResult } from "../support/Multipath.ts"
 import { exchange } from "../support/Scenario.ts"
 
 const MB = 1_000_000

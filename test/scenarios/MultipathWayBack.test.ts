@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
-import { type Path } from "../../src/internal/paths/Path.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { Path } from "../../src/internal/paths/Path.ts"
 import { PathError } from "../../src/internal/wire/Protocol.ts"
 import { closePath, eventsOf, transfer, withPaths } from "../support/Multipath.ts"
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Scheduler } from "../../src/PathScheduler.ts"
+import type { Scheduler } from "../../src/PathScheduler.ts"
 import { Drain, lowestRtt, Pair, pump } from "../support/Machines.ts"
 
 const stubborn = (): Scheduler => ({ name: "stubborn", select: ({ paths }) => paths[0] })

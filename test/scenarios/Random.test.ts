@@ -3,11 +3,12 @@
  * stands still (the harness sees to both), and in the end everything is idle and forgotten.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
-import { type Prng } from "../../src/testing/SimulatorCore.ts"
-import { byteAt, newReno, type Node, Pair, pattern } from "../support/Machines.ts"
+import type { Prng } from "../../src/testing/SimulatorCore.ts"
+import { byteAt, newReno, Pair, pattern } from "../support/Machines.ts"
+import type { Node } from "../support/Machines.ts"
 import { seeds } from "../support/Scenario.ts"
 
 /** One side that opens, writes, reads, resets and stops at random. */

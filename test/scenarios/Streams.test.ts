@@ -1,9 +1,10 @@
 /** Many streams over one connection: limits, turns, priorities, resets and stops (RFC 9000 sections 2 to 4). */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
-import { type DuplexOptions } from "../../src/testing/SimulatorCore.ts"
-import { byteAt, Drain, type Pair, pattern, pump } from "../support/Machines.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
+import type { DuplexOptions } from "../../src/testing/SimulatorCore.ts"
+import { byteAt, Drain, pattern, pump } from "../support/Machines.ts"
+import type { Pair } from "../support/Machines.ts"
 import { established, say, seeds } from "../support/Scenario.ts"
 
 const lossy: ReadonlyArray<DuplexOptions> = [{ mbps: 40, delay: 10, queue: 100, loss: 0.02, reorder: 0.02 }]

@@ -1,8 +1,9 @@
 /** Idle, handshake and probe timeouts to the millisecond (RFC 9000 section 10.1, RFC 9002 section 6.2). */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectionSettings } from "../../src/internal/Settings.ts"
+import type { ConnectionSettings } from "../../src/internal/Settings.ts"
 import { capture } from "../support/Hostile.ts"
-import { type Node, Pair, pattern } from "../support/Machines.ts"
+import { Pair, pattern } from "../support/Machines.ts"
+import type { Node } from "../support/Machines.ts"
 import { ending, established, exchange, say, seeds } from "../support/Scenario.ts"
 
 const DELAY = 10

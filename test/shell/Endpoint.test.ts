@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Option, type Scope, Stream } from "effect"
+import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
+import type { Scope } from "effect"
 import { Dns } from "effect/net"
 import { Endpoint, PathScheduler } from "../../src/index.ts"
 import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
 import * as TestCertificates from "../../src/testing/TestCertificates.ts"
-import { connectTo, drive, makeWorld, reasonOf, scenario, serverHost, type World } from "./support.ts"
+import { connectTo, drive, makeWorld, reasonOf, scenario, serverHost } from "./support.ts"
+import type { World } from "./support.ts"
 
 /** How connecting with these options fails. */
 const failing = (world: World, options: Partial<Endpoint.ConnectOptions>) =>

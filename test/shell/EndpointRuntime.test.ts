@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Latch, Logger, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type EndpointMachine } from "../../src/internal/connection/Machine.ts"
+import type { EndpointMachine } from "../../src/internal/connection/Machine.ts"
 import { make } from "../../src/internal/runtime/EndpointRuntime.ts"
 import { SLAB_BYTES, SlabSink } from "../../src/internal/runtime/SlabSink.ts"
-import { AddressBook, type DatagramBurst, makeDatagramBurst, type Transmit } from "../../src/internal/wire/Datagram.ts"
-import { type BoundSocket } from "../../src/UdpSocket.ts"
+import { AddressBook, makeDatagramBurst } from "../../src/internal/wire/Datagram.ts"
+import type { DatagramBurst, Transmit } from "../../src/internal/wire/Datagram.ts"
+import type { BoundSocket } from "../../src/UdpSocket.ts"
 
 const book = new AddressBook()
 const local = book.intern("10.0.0.1", 1)

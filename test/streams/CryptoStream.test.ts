@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type SentFrame, SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
+import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
+import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
 import { CRYPTO_BUFFER, CryptoStream } from "../../src/internal/streams/CryptoStream.ts"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import { FrameReader } from "../../src/internal/wire/FrameReader.ts"

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FrameType } from "../../src/internal/wire/FrameType.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
-import { content, framesOf, pair, type SeenFrame, settle, typesOf } from "./support.ts"
+import { content, framesOf, pair, settle, typesOf } from "./support.ts"
+import type { SeenFrame } from "./support.ts"
 
 const bytes = (length: number): Uint8Array => new Uint8Array(length)
 const ofType = (frames: ReadonlyArray<SeenFrame>, type: number): ReadonlyArray<SeenFrame> =>

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
 import { TURN } from "../../src/internal/streams/StreamSender.ts"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import { FrameType } from "../../src/internal/wire/FrameType.ts"
-import { content, type End, firstDifference, framesOf, pair, settle } from "./support.ts"
+import { content, firstDifference, framesOf, pair, settle } from "./support.ts"
+import type { End } from "./support.ts"
 
 const large = {
   initialStreamWindow: 1_000_000,

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FrameType } from "../../src/internal/wire/FrameType.ts"
-import { TransportError, type Violation } from "../../src/internal/wire/Protocol.ts"
+import { TransportError } from "../../src/internal/wire/Protocol.ts"
+import type { Violation } from "../../src/internal/wire/Protocol.ts"
 import { content, End, framesOf, limitsOf, pair, settings, settle, typesOf } from "./support.ts"
 
 const refused = (wrong: Violation | undefined, code: number, frameType: number): void => {

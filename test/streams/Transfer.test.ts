@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
 import { Random } from "../wire/random.ts"
-import { content, type End, firstDifference, type Packet, pair } from "./support.ts"
+import { content, firstDifference, pair } from "./support.ts"
+import type { End, Packet } from "./support.ts"
 
 /** What one direction of one stream should carry, and how far both ends got. */
 interface Flow {

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { content, framesOf, type Packet, pair, settle } from "./support.ts"
+import { content, framesOf, pair, settle } from "./support.ts"
+import type { Packet } from "./support.ts"
 
 describe("waiters", () => {
   it("a reader is woken once at the end of a burst, never inside a frame", () => {

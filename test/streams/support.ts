@@ -1,12 +1,14 @@
-import { type ConnectionSettings } from "../../src/internal/Settings.ts"
-import { type SentFrame, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
-import { type PeerStreamLimits } from "../../src/internal/streams/StreamLimits.ts"
+import type { ConnectionSettings } from "../../src/internal/Settings.ts"
+import { SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
+import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
+import type { PeerStreamLimits } from "../../src/internal/streams/StreamLimits.ts"
 import { StreamTable } from "../../src/internal/streams/StreamTable.ts"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import { FrameReader } from "../../src/internal/wire/FrameReader.ts"
 import { FrameType, isStreamFrame } from "../../src/internal/wire/FrameType.ts"
-import { Level, type Role, type Violation } from "../../src/internal/wire/Protocol.ts"
+import { Level } from "../../src/internal/wire/Protocol.ts"
+import type { Role, Violation } from "../../src/internal/wire/Protocol.ts"
 
 /** Content by offset, so that any byte in the wrong place shows. */
 export const contentAt = (offset: number): number => (offset * 31 + (offset >>> 8) * 17 + (offset >>> 16)) & 0xff

@@ -2,18 +2,19 @@
  * What peers and attackers send that our own machine never would: raw datagrams from any address, and packets under the
  * real keys of a connection with any frames in them.
  */
-import { type Connection } from "../../src/internal/connection/Connection.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
 import { LongDatagram } from "../../src/internal/connection/LongHeaderPackets.ts"
 import { protect } from "../../src/internal/crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
 import { spaceOfLevel } from "../../src/internal/paths/Path.ts"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
-import { type Address, Ecn } from "../../src/internal/wire/Datagram.ts"
+import { Ecn } from "../../src/internal/wire/Datagram.ts"
+import type { Address } from "../../src/internal/wire/Datagram.ts"
 import { writePadding } from "../../src/internal/wire/FrameWriter.ts"
 import { writeShortHeader } from "../../src/internal/wire/PacketHeader.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../../src/internal/wire/Protocol.ts"
-import { type Simulator } from "../../src/testing/SimulatorCore.ts"
-import { type Node } from "./Machines.ts"
+import type { Simulator } from "../../src/testing/SimulatorCore.ts"
+import type { Node } from "./Machines.ts"
 
 /** Puts a datagram on the link from `from` to `to`, whoever lives there. */
 export const sendRaw = (simulator: Simulator, from: Address, to: Address, bytes: Uint8Array): void =>

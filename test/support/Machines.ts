@@ -2,33 +2,32 @@
  * Two endpoints on the simulator, driven directly: no Effect, no sockets. Thousands of runs in the time of one with real
  * clocks, and every run repeats from its seed.
  */
-import { type Factory as CongestionFactory } from "../../src/CongestionControl.ts"
-import { type PacketProtection } from "../../src/PacketProtection.ts"
-import { type Factory as SchedulerFactory } from "../../src/PathScheduler.ts"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
-import { type CloseInfo, type PathEvent } from "../../src/internal/connection/Machine.ts"
-import { type ConnectionSettings } from "../../src/internal/Settings.ts"
+import type { Factory as CongestionFactory } from "../../src/CongestionControl.ts"
+import type { PacketProtection } from "../../src/PacketProtection.ts"
+import type { Factory as SchedulerFactory } from "../../src/PathScheduler.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { CloseInfo, PathEvent } from "../../src/internal/connection/Machine.ts"
+import type { ConnectionSettings } from "../../src/internal/Settings.ts"
 import { newReno } from "../../src/internal/congestion/NewReno.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import { Endpoint } from "../../src/internal/endpoint/Endpoint.ts"
 import { lowestRtt } from "../../src/internal/paths/schedulers/LowestRtt.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
 import { insecure } from "../../src/internal/tls/certificates/Trust.ts"
 import { ed25519FromSeed, issueCertificate } from "../../src/internal/tls/certificates/IssueCertificate.ts"
-import { type Identity } from "../../src/internal/tls/Identity.ts"
+import type { Identity } from "../../src/internal/tls/Identity.ts"
 import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
-import { type TlsEngine, type TlsSessionOptions } from "../../src/internal/tls/TlsSession.ts"
-import { type Address, type DatagramBurst, type Transmit, type TransmitSink } from "../../src/internal/wire/Datagram.ts"
-import { isViolation, type Role } from "../../src/internal/wire/Protocol.ts"
-import {
-  decodeTransportParameters,
-  encodeTransportParameters,
-  type TransportParameters
-} from "../../src/internal/wire/TransportParameters.ts"
+import type { TlsEngine, TlsSessionOptions } from "../../src/internal/tls/TlsSession.ts"
+import type { Address, DatagramBurst, Transmit, TransmitSink } from "../../src/internal/wire/Datagram.ts"
+import { isViolation } from "../../src/internal/wire/Protocol.ts"
+import type { Role } from "../../src/internal/wire/Protocol.ts"
+import { decodeTransportParameters, encodeTransportParameters } from "../../src/internal/wire/TransportParameters.ts"
+import type { TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
-import { type SimLink, Simulator, type DuplexOptions, type SimTimer } from "../../src/testing/SimulatorCore.ts"
+import { Simulator } from "../../src/testing/SimulatorCore.ts"
+import type { SimLink, DuplexOptions, SimTimer } from "../../src/testing/SimulatorCore.ts"
 
 export { cubic, lowestRtt, newReno, roundRobin }
 

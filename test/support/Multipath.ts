@@ -1,11 +1,13 @@
 /** Pairs with several paths, transfers over them with what is worth knowing about each, and a log of the frames sent. */
 import { assert } from "@effect/vitest"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
-import { type ConnectionStats, type PathEvent } from "../../src/internal/connection/Machine.ts"
-import { type SentFrame, SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
-import { type ConnectionSettings } from "../../src/internal/Settings.ts"
-import { type DuplexOptions } from "../../src/testing/SimulatorCore.ts"
-import { type Node, type NodeOptions, type Pair, type PairOptions, pump } from "./Machines.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { ConnectionStats, PathEvent } from "../../src/internal/connection/Machine.ts"
+import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
+import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
+import type { ConnectionSettings } from "../../src/internal/Settings.ts"
+import type { DuplexOptions } from "../../src/testing/SimulatorCore.ts"
+import { pump } from "./Machines.ts"
+import type { Node, NodeOptions, Pair, PairOptions } from "./Machines.ts"
 import { established, Incoming } from "./Scenario.ts"
 
 /** What `QuicConfig` gives by default, with three paths. */

@@ -1,9 +1,10 @@
 /** What most scenarios do: wait for a handshake, move data both ways, look at how a connection ended. */
 import { assert } from "@effect/vitest"
-import { type Connection } from "../../src/internal/connection/Connection.ts"
-import { type CloseInfo } from "../../src/internal/connection/Machine.ts"
-import { type Stream } from "../../src/internal/streams/Stream.ts"
-import { Drain, type Node, Pair, type PairOptions, pump } from "./Machines.ts"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { CloseInfo } from "../../src/internal/connection/Machine.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
+import { Drain, Pair, pump } from "./Machines.ts"
+import type { Node, PairOptions } from "./Machines.ts"
 
 /** Runs until both sides have confirmed the handshake. Gives the time, -1 if that took longer than `limit` ms. */
 export const establish = (pair: Pair, limit = 10_000): number =>

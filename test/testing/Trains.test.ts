@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { AddressBook, type Transmit } from "../../src/internal/wire/Datagram.ts"
+import { AddressBook } from "../../src/internal/wire/Datagram.ts"
+import type { Transmit } from "../../src/internal/wire/Datagram.ts"
 import { Trains } from "../../src/testing/internal/Trains.ts"
-import { type BoundSocket } from "../../src/UdpSocket.ts"
+import type { BoundSocket } from "../../src/UdpSocket.ts"
 
 const book = new AddressBook()
 const [here, there, elsewhere] = [1, 2, 3].map((host) => book.intern(`10.0.0.${host}`, host))

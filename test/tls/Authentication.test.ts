@@ -23,9 +23,10 @@ import {
   encodeServerHello
 } from "../../src/internal/tls/Messages.ts"
 import { signWith, signedContent } from "../../src/internal/tls/Signatures.ts"
-import { type TlsFailure } from "../../src/internal/tls/TlsSession.ts"
+import type { TlsFailure } from "../../src/internal/tls/TlsSession.ts"
 import { ed25519, p256 } from "./fixtures.ts"
-import { Level, type PairOptions, type Sent, accept, pair, run, seeded } from "./loopback.ts"
+import { Level, accept, pair, run, seeded } from "./loopback.ts"
+import type { PairOptions, Sent } from "./loopback.ts"
 import { assertAlert, bytes, flipLast, replacing } from "./tampering.ts"
 
 const clientAuth: PairOptions = {

@@ -1,14 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  type Extensions,
-  ExtensionType,
-  encodeClientShares,
-  encodeUint16List
-} from "../../src/internal/tls/Extensions.ts"
+import { ExtensionType, encodeClientShares, encodeUint16List } from "../../src/internal/tls/Extensions.ts"
+import type { Extensions } from "../../src/internal/tls/Extensions.ts"
 import { HandshakeType, MESSAGE_HEADER, decodeClientHello, encodeClientHello } from "../../src/internal/tls/Messages.ts"
 import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
 import { rsa2048 } from "./fixtures.ts"
-import { type PairOptions, Recorder, WALL_TIME, accept, pair, run, seeded } from "./loopback.ts"
+import { Recorder, WALL_TIME, accept, pair, run, seeded } from "./loopback.ts"
+import type { PairOptions } from "./loopback.ts"
 import {
   assertAlert,
   bytes,

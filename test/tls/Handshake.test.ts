@@ -2,15 +2,14 @@ import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { cipherSuites } from "../../src/internal/tls/CipherSuites.ts"
 import { ExtensionType } from "../../src/internal/tls/Extensions.ts"
-import { type CertificateInput } from "../../src/internal/tls/Identity.ts"
+import type { CertificateInput } from "../../src/internal/tls/Identity.ts"
 import { MESSAGE_HEADER, decodeClientHello, encodeNewSessionTicket } from "../../src/internal/tls/Messages.ts"
-import { type OwnTlsConfig, makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
+import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
+import type { OwnTlsConfig } from "../../src/internal/tls/OwnTls.ts"
 import { decodeTicket } from "../../src/internal/tls/Tickets.ts"
 import { ed25519, p256, p384, rsa2048 } from "./fixtures.ts"
 import {
   Level,
-  type Pair,
-  type Wire,
   WALL_TIME,
   accept,
   asSent,
@@ -22,6 +21,7 @@ import {
   run,
   seeded
 } from "./loopback.ts"
+import type { Pair, Wire } from "./loopback.ts"
 
 /** Both sides are done and have the same secrets, each in the other direction. */
 const assertComplete = ({ client, server }: Pair) => {

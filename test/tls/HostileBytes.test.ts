@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ed25519 } from "./fixtures.ts"
-import { Level, type PairOptions, type Sent, accept, asSent, pair, run, seeded } from "./loopback.ts"
+import { Level, accept, asSent, pair, run, seeded } from "./loopback.ts"
+import type { PairOptions, Sent } from "./loopback.ts"
 import { twoGroups } from "./tampering.ts"
 
 /** How many bytes a side sends in a whole handshake. */

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { ExtensionType } from "../../src/internal/tls/Extensions.ts"
 import { HandshakeType, encodeCertificateRequest, encodeNewSessionTicket } from "../../src/internal/tls/Messages.ts"
 import { p256 } from "./fixtures.ts"
-import { Level, type PairOptions, accept, coalesced, connected, pair, run } from "./loopback.ts"
+import { Level, accept, coalesced, connected, pair, run } from "./loopback.ts"
+import type { PairOptions } from "./loopback.ts"
 import { assertAlert, bytes, none, protocolViolation, replacing } from "./tampering.ts"
 
 const toConnected = (message: Uint8Array) => connected().client.session.receive(Level.oneRtt, message)

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Extensions, ExtensionType, encodeServerShare, encodeUint16 } from "../../src/internal/tls/Extensions.ts"
+import { ExtensionType, encodeServerShare, encodeUint16 } from "../../src/internal/tls/Extensions.ts"
+import type { Extensions } from "../../src/internal/tls/Extensions.ts"
 import {
   HandshakeType,
   MESSAGE_HEADER,
@@ -9,7 +10,8 @@ import {
   encodeEncryptedExtensions,
   encodeServerHello
 } from "../../src/internal/tls/Messages.ts"
-import { Level, type PairOptions, pair, run } from "./loopback.ts"
+import { Level, pair, run } from "./loopback.ts"
+import type { PairOptions } from "./loopback.ts"
 import { assertAlert, bytes, changed, editServerHello, none, replacing, twoGroups } from "./tampering.ts"
 
 const serverExtension = (type: number, data: Uint8Array | undefined, options?: PairOptions, which = 0) =>

@@ -1,6 +1,6 @@
 /** Self-signed certificates and PKCS#8 keys, one for each kind of key; valid from 2020 to 2120. For tests only. */
 import { createPrivateKey } from "node:crypto"
-import { type Identity } from "../../src/internal/tls/Identity.ts"
+import type { Identity } from "../../src/internal/tls/Identity.ts"
 
 const der = (base64: string): Uint8Array => Uint8Array.from(Buffer.from(base64, "base64"))
 

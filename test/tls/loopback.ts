@@ -1,6 +1,7 @@
 /** Client and server sessions face to face, without packets: what one sends the other receives, level by level. */
-import { type Identity } from "../../src/internal/tls/Identity.ts"
-import { type OwnTlsConfig, makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
+import type { Identity } from "../../src/internal/tls/Identity.ts"
+import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
+import type { OwnTlsConfig } from "../../src/internal/tls/OwnTls.ts"
 import type { HandshakeInfo, TlsFailure, TlsOutput, TlsSession } from "../../src/internal/tls/TlsSession.ts"
 import { Level } from "../../src/internal/wire/Protocol.ts"
 import { ed25519 } from "./fixtures.ts"

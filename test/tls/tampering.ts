@@ -1,18 +1,18 @@
 /** Tampering with single messages of a handshake on their way, for tests of what the other side refuses. */
 import { assert } from "@effect/vitest"
-import { type Extensions } from "../../src/internal/tls/Extensions.ts"
+import type { Extensions } from "../../src/internal/tls/Extensions.ts"
 import {
-  type ClientHello,
   HandshakeType,
   MESSAGE_HEADER,
-  type ServerHello,
   decodeClientHello,
   decodeServerHello,
   encodeClientHello,
   encodeServerHello
 } from "../../src/internal/tls/Messages.ts"
+import type { ClientHello, ServerHello } from "../../src/internal/tls/Messages.ts"
 import type { TlsFailure } from "../../src/internal/tls/TlsSession.ts"
-import { Level, type PairOptions, pair, run } from "./loopback.ts"
+import { Level, pair, run } from "./loopback.ts"
+import type { PairOptions } from "./loopback.ts"
 
 export const protocolViolation = 0x0a
 

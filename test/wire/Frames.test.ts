@@ -5,7 +5,8 @@ import { FrameReader, FRAMES_END, FRAMES_VIOLATION, MAX_ACK_RANGES } from "../..
 import { FrameType } from "../../src/internal/wire/FrameType.ts"
 import * as Write from "../../src/internal/wire/FrameWriter.ts"
 import { Level, TransportError } from "../../src/internal/wire/Protocol.ts"
-import { randomRanges, samples, type SampleFrame } from "./frames.ts"
+import { randomRanges, samples } from "./frames.ts"
+import type { SampleFrame } from "./frames.ts"
 import { Random } from "./random.ts"
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(" ", ""), "hex"))

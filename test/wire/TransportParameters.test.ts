@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
-import { isViolation, type Role, TransportError, violation } from "../../src/internal/wire/Protocol.ts"
+import { isViolation, TransportError, violation } from "../../src/internal/wire/Protocol.ts"
+import type { Role } from "../../src/internal/wire/Protocol.ts"
 import {
   decodeTransportParameters,
   defaultTransportParameters,
   encodeTransportParameters,
-  type TransportParameters,
   TransportParameterId as Id
 } from "../../src/internal/wire/TransportParameters.ts"
+import type { TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
 import { Random } from "./random.ts"
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(" ", ""), "hex"))

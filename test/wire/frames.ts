@@ -1,9 +1,10 @@
 /** Random frames of every type with what a reader must find in them. */
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
-import { type FrameReader, MAX_ACK_RANGES } from "../../src/internal/wire/FrameReader.ts"
+import { MAX_ACK_RANGES } from "../../src/internal/wire/FrameReader.ts"
+import type { FrameReader } from "../../src/internal/wire/FrameReader.ts"
 import { FrameType, MAX_PATH_ID } from "../../src/internal/wire/FrameType.ts"
 import * as Write from "../../src/internal/wire/FrameWriter.ts"
-import { type Random } from "./random.ts"
+import type { Random } from "./random.ts"
 
 type Numbers = {
   [Key in keyof FrameReader]: FrameReader[Key] extends number | boolean ? Key : never

@@ -1,4 +1,4 @@
-import { type ConnectionControllers, type Controller, type PathInfo } from "../../CongestionControl.ts"
+import type { ConnectionControllers, Controller, PathInfo } from "../../CongestionControl.ts"
 import { HyStart } from "./HyStart.ts"
 import { initialWindow, minimumWindow } from "./Window.ts"
 

@@ -3,17 +3,18 @@
  */
 import { protect } from "../crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
-import { type Path } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { ByteWriter } from "../wire/Cursor.ts"
-import { Ecn, type TransmitSink } from "../wire/Datagram.ts"
+import { Ecn } from "../wire/Datagram.ts"
+import type { TransmitSink } from "../wire/Datagram.ts"
 import { NO_PATH, writeAck, writeConnectionClose } from "../wire/FrameWriter.ts"
 import { writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM, TransportError } from "../wire/Protocol.ts"
-import { type ConnectionCore } from "./Core.ts"
+import type { ConnectionCore } from "./Core.ts"
 import { LongDatagram } from "./LongHeaderPackets.ts"
-import { type CloseInfo } from "./Machine.ts"
+import type { CloseInfo } from "./Machine.ts"
 
 const datagram = new LongDatagram()
 const w = new ByteWriter()

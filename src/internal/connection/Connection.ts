@@ -1,45 +1,39 @@
 /**
  * A QUIC connection: the parts put together, and what the shell calls. Synchronous; time and randomness are handed in.
  */
-import { type ConnectionControllers } from "../../CongestionControl.ts"
-import { type PacketProtection } from "../../PacketProtection.ts"
-import { type PathStatus, type Scheduler } from "../../PathScheduler.ts"
+import type { ConnectionControllers } from "../../CongestionControl.ts"
+import type { PacketProtection } from "../../PacketProtection.ts"
+import type { PathStatus, Scheduler } from "../../PathScheduler.ts"
 import { verifyRetry } from "../crypto/RetryIntegrity.ts"
-import {
-  type ConnectionIdSource,
-  type LocalConnectionId,
-  type LocalConnectionIds
-} from "../paths/LocalConnectionIds.ts"
+import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
 import { Path } from "../paths/Path.ts"
 import { PathTable } from "../paths/PathTable.ts"
 import { PathValidation } from "../paths/PathValidation.ts"
-import { type RemoteConnectionIds, type ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
+import type { RemoteConnectionIds, ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
 import { PathRecovery, Space } from "../recovery/PathRecovery.ts"
 import { DatagramQueue } from "../streams/DatagramQueue.ts"
 import { StreamTable } from "../streams/StreamTable.ts"
-import { type HandshakeInfo, type TlsOutput, type TlsSession } from "../tls/TlsSession.ts"
-import { type Address, type DatagramBurst, type TransmitSink } from "../wire/Datagram.ts"
-import { type PacketHeader } from "../wire/PacketHeader.ts"
-import { AEAD_TAG, isViolation, Level, type Role, type Violation } from "../wire/Protocol.ts"
+import type { HandshakeInfo, TlsOutput, TlsSession } from "../tls/TlsSession.ts"
+import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
+import type { PacketHeader } from "../wire/PacketHeader.ts"
+import { AEAD_TAG, isViolation, Level } from "../wire/Protocol.ts"
+import type { Role, Violation } from "../wire/Protocol.ts"
 import { decodeTransportParameters } from "../wire/TransportParameters.ts"
 import { Closing } from "./Closing.ts"
-import { ConnectionCore, type ConnectionState } from "./Core.ts"
+import { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./Core.ts"
 import { Frames } from "./Frames.ts"
-import { Handshake, type HandshakeFailure } from "./Handshake.ts"
+import { Handshake } from "./Handshake.ts"
+import type { HandshakeFailure } from "./Handshake.ts"
 import { HandshakeSender } from "./HandshakeSender.ts"
-import {
-  type CloseInfo,
-  type ConnectionListener,
-  type ConnectionMachine,
-  type ConnectionStats,
-  type OpenPathRefusal
-} from "./Machine.ts"
-import { checkParameters, encodeParameters, type HandshakeIds } from "./Parameters.ts"
+import type { CloseInfo, ConnectionListener, ConnectionMachine, ConnectionStats, OpenPathRefusal } from "./Machine.ts"
+import { checkParameters, encodeParameters } from "./Parameters.ts"
+import type { HandshakeIds } from "./Parameters.ts"
 import { PathControl } from "./PathControl.ts"
 import { Receiver } from "./Receiver.ts"
 import { Sender } from "./Sender.ts"
-import { type ConnectionSettings } from "../Settings.ts"
+import type { ConnectionSettings } from "../Settings.ts"
 import { Timers } from "./Timers.ts"
 
 /** Overhead of a 1-RTT packet around a DATAGRAM frame: first byte, packet number, tag, frame type and length. */

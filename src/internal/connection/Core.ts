@@ -1,20 +1,23 @@
 /**
  * The state that the parts of a connection share. Each piece has one owner among them; this is where they find each other.
  */
-import { type Scheduler } from "../../PathScheduler.ts"
-import { type Path } from "../paths/Path.ts"
-import { type PathEvent } from "../paths/PathEvent.ts"
-import { type PathTable } from "../paths/PathTable.ts"
-import { type PathRecovery, type RecoveryEvents, Space } from "../recovery/PathRecovery.ts"
-import { type SentFrame, SentFrameKind, SentFrameList, SentFramePool } from "../recovery/SentFrames.ts"
-import { type DatagramQueue } from "../streams/DatagramQueue.ts"
-import { type CryptoStream } from "../streams/CryptoStream.ts"
-import { type StreamTable } from "../streams/StreamTable.ts"
-import { Level, type Role, type Violation } from "../wire/Protocol.ts"
-import { type TransportParameters } from "../wire/TransportParameters.ts"
-import { type Handshake } from "./Handshake.ts"
-import { type CloseInfo, type ConnectionListener } from "./Machine.ts"
-import { type ConnectionSettings } from "../Settings.ts"
+import type { Scheduler } from "../../PathScheduler.ts"
+import type { Path } from "../paths/Path.ts"
+import type { PathEvent } from "../paths/PathEvent.ts"
+import type { PathTable } from "../paths/PathTable.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import type { PathRecovery, RecoveryEvents } from "../recovery/PathRecovery.ts"
+import { SentFrameKind, SentFrameList, SentFramePool } from "../recovery/SentFrames.ts"
+import type { SentFrame } from "../recovery/SentFrames.ts"
+import type { DatagramQueue } from "../streams/DatagramQueue.ts"
+import type { CryptoStream } from "../streams/CryptoStream.ts"
+import type { StreamTable } from "../streams/StreamTable.ts"
+import { Level } from "../wire/Protocol.ts"
+import type { Role, Violation } from "../wire/Protocol.ts"
+import type { TransportParameters } from "../wire/TransportParameters.ts"
+import type { Handshake } from "./Handshake.ts"
+import type { CloseInfo, ConnectionListener } from "./Machine.ts"
+import type { ConnectionSettings } from "../Settings.ts"
 
 const NO_TOKEN = new Uint8Array(0)
 

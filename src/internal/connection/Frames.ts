@@ -2,15 +2,17 @@
  * What each received frame does (RFC 9000 section 19, RFC 9221, draft-21 section 4): the dispatch from the frame reader to
  * the owners of the state.
  */
-import { type Path, spaceOfLevel } from "../paths/Path.ts"
+import { spaceOfLevel } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
 import { varintLength } from "../wire/Cursor.ts"
-import { type Address } from "../wire/Datagram.ts"
+import type { Address } from "../wire/Datagram.ts"
 import { FrameReader, FRAMES_END, FRAMES_VIOLATION } from "../wire/FrameReader.ts"
 import { FrameType, isAckEliciting, isMultipathFrame, isProbingFrame } from "../wire/FrameType.ts"
-import { Level, RESET_TOKEN, TransportError, type Violation, violation } from "../wire/Protocol.ts"
-import { type ConnectionCore } from "./Core.ts"
-import { type HandshakeFailure } from "./Handshake.ts"
-import { type CloseInfo } from "./Machine.ts"
+import { Level, RESET_TOKEN, TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { HandshakeFailure } from "./Handshake.ts"
+import type { CloseInfo } from "./Machine.ts"
 
 /** What the dispatch needs from the connection beyond its shared state. */
 export interface FrameEvents {

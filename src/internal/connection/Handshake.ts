@@ -2,18 +2,14 @@
  * The handshake of a connection: TLS, the CRYPTO streams that carry it, and the keys of every level that come out of it
  * (RFC 9001 section 4).
  */
-import { type PacketProtection } from "../../PacketProtection.ts"
+import type { PacketProtection } from "../../PacketProtection.ts"
 import { KeyPhases } from "../crypto/KeyPhases.ts"
-import { closeLevelKeys, initialKeys, levelKeys, type LevelKeys } from "../crypto/LevelKeys.ts"
+import { closeLevelKeys, initialKeys, levelKeys } from "../crypto/LevelKeys.ts"
+import type { LevelKeys } from "../crypto/LevelKeys.ts"
 import { CryptoStream } from "../streams/CryptoStream.ts"
-import {
-  type CipherSuite,
-  type HandshakeInfo,
-  type TlsFailure,
-  type TlsOutput,
-  type TlsSession
-} from "../tls/TlsSession.ts"
-import { isViolation, Level, TransportError, type Role, type Violation, violation } from "../wire/Protocol.ts"
+import type { CipherSuite, HandshakeInfo, TlsFailure, TlsOutput, TlsSession } from "../tls/TlsSession.ts"
+import { isViolation, Level, TransportError, violation } from "../wire/Protocol.ts"
+import type { Role, Violation } from "../wire/Protocol.ts"
 
 export interface HandshakeEvents {
   readonly onPeerParameters: (encoded: Uint8Array) => TlsFailure | Violation | undefined

@@ -1,13 +1,16 @@
 /**
  * Sends the Initial and Handshake packets of a connection, on path 0 (RFC 9000 sections 12.2, 14.1; RFC 9002 section 6.2.4).
  */
-import { type Path, spaceOfLevel } from "../paths/Path.ts"
-import { SentFrameKind, type SentFrame } from "../recovery/SentFrames.ts"
+import { spaceOfLevel } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame } from "../recovery/SentFrames.ts"
 import { ByteWriter } from "../wire/Cursor.ts"
-import { Ecn, type TransmitSink } from "../wire/Datagram.ts"
+import { Ecn } from "../wire/Datagram.ts"
+import type { TransmitSink } from "../wire/Datagram.ts"
 import { NO_PATH, writeAck, writePing } from "../wire/FrameWriter.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
-import { type ConnectionCore } from "./Core.ts"
+import type { ConnectionCore } from "./Core.ts"
 import { LongDatagram } from "./LongHeaderPackets.ts"
 
 /** Least room for a packet that is worth starting: header, some payload, tag. */

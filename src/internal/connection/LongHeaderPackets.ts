@@ -3,14 +3,14 @@
  * one by one.
  */
 import { protect } from "../crypto/HeaderProtection.ts"
-import { type LevelKeys } from "../crypto/LevelKeys.ts"
+import type { LevelKeys } from "../crypto/LevelKeys.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
-import { type ByteWriter } from "../wire/Cursor.ts"
+import type { ByteWriter } from "../wire/Cursor.ts"
 import { patchLength, PacketType, writeLongHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level } from "../wire/Protocol.ts"
 import { writePadding } from "../wire/FrameWriter.ts"
-import { type ConnectionCore } from "./Core.ts"
+import type { ConnectionCore } from "./Core.ts"
 
 const MAX_COALESCED = 4
 const NO_TOKEN = new Uint8Array(0)

@@ -1,11 +1,9 @@
 /** Transport parameters of this side, and the checks that authenticate the peer's (RFC 9000 sections 7.3, 7.4, 18.2). */
-import {
-  encodeTransportParameters,
-  defaultTransportParameters,
-  type TransportParameters
-} from "../wire/TransportParameters.ts"
-import { type Role, TransportError, Version, type Violation, violation } from "../wire/Protocol.ts"
-import { type ConnectionSettings } from "../Settings.ts"
+import { encodeTransportParameters, defaultTransportParameters } from "../wire/TransportParameters.ts"
+import type { TransportParameters } from "../wire/TransportParameters.ts"
+import { TransportError, Version, violation } from "../wire/Protocol.ts"
+import type { Role, Violation } from "../wire/Protocol.ts"
+import type { ConnectionSettings } from "../Settings.ts"
 
 /** Connection IDs that the handshake binds to its transcript. */
 export interface HandshakeIds {

@@ -1,15 +1,17 @@
 /**
  * The life of paths beyond their frames: opening, validation, change of address, probe timeouts and silent death.
  */
-import { type PathStatus } from "../../PathScheduler.ts"
-import { type Path, spaceOfLevel } from "../paths/Path.ts"
-import { type OpenPathRefusal } from "../paths/PathEvent.ts"
+import type { PathStatus } from "../../PathScheduler.ts"
+import { spaceOfLevel } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
+import type { OpenPathRefusal } from "../paths/PathEvent.ts"
 import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
 import { Space } from "../recovery/PathRecovery.ts"
-import { type Address, type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
+import { sameAddress } from "../wire/Datagram.ts"
+import type { Address, DatagramBurst } from "../wire/Datagram.ts"
 import { Level, PathError, TransportError, violation } from "../wire/Protocol.ts"
-import { type ConnectionCore } from "./Core.ts"
-import { type HandshakeSender } from "./HandshakeSender.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { HandshakeSender } from "./HandshakeSender.ts"
 
 /** ms: probes of a silent path go on at least this often when there are several, so that it is found again soon. */
 const MULTIPATH_PTO_CAP = 500

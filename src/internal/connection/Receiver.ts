@@ -5,15 +5,17 @@
 import { unprotectHeaders } from "../crypto/HeaderProtection.ts"
 import { OpenResult } from "../crypto/KeyPhases.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
-import { type LocalConnectionId } from "../paths/LocalConnectionIds.ts"
-import { type Path, spaceOfLevel } from "../paths/Path.ts"
+import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import { spaceOfLevel } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
-import { type DatagramBurst, sameAddress } from "../wire/Datagram.ts"
+import { sameAddress } from "../wire/Datagram.ts"
+import type { DatagramBurst } from "../wire/Datagram.ts"
 import { HeaderResult, KEY_PHASE_BIT, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
 import { decodePacketNumber } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, TransportError, violation } from "../wire/Protocol.ts"
-import { type ConnectionCore } from "./Core.ts"
-import { type Frames } from "./Frames.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { Frames } from "./Frames.ts"
 
 /** Packets of one burst that are looked at together. */
 const BATCH = 128

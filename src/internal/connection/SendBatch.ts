@@ -4,8 +4,9 @@
  */
 import { protect } from "../crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
-import { type HeaderKey, type PacketKey } from "../../PacketProtection.ts"
-import { type Address, MAX_SEGMENTS, MAX_TRANSMIT, type Transmit, type TransmitSink } from "../wire/Datagram.ts"
+import type { HeaderKey, PacketKey } from "../../PacketProtection.ts"
+import { MAX_SEGMENTS, MAX_TRANSMIT } from "../wire/Datagram.ts"
+import type { Address, Transmit, TransmitSink } from "../wire/Datagram.ts"
 
 const MAX_PACKETS = 256
 const MAX_REGIONS = 8

@@ -2,13 +2,14 @@
  * The sending half of a connection once there are 1-RTT keys: acknowledgements and probes where the protocol wants them,
  * everything else on the path that the scheduler picks, packet by packet.
  */
-import { type PacketKind, type SelectContext } from "../../PathScheduler.ts"
-import { type Path, type PathProbe } from "../paths/Path.ts"
+import type { PacketKind, SelectContext } from "../../PathScheduler.ts"
+import type { Path, PathProbe } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
-import { type ReceivedPackets } from "../recovery/ReceivedPackets.ts"
+import type { ReceivedPackets } from "../recovery/ReceivedPackets.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
 import { ByteWriter } from "../wire/Cursor.ts"
-import { type Address, Ecn, sameAddress, type TransmitSink } from "../wire/Datagram.ts"
+import { Ecn, sameAddress } from "../wire/Datagram.ts"
+import type { Address, TransmitSink } from "../wire/Datagram.ts"
 import {
   NO_PATH,
   streamHeaderLength,
@@ -23,7 +24,7 @@ import {
 import { shortHeaderLength, writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
-import { type ConnectionCore } from "./Core.ts"
+import type { ConnectionCore } from "./Core.ts"
 import { SendBatch } from "./SendBatch.ts"
 
 /** Packets without anything to acknowledge after which a PING goes along, so that acknowledgements get acknowledged. */

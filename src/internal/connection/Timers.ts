@@ -3,10 +3,10 @@
  */
 import { Space } from "../recovery/PathRecovery.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
-import { type Closing } from "./Closing.ts"
-import { type ConnectionCore } from "./Core.ts"
-import { type PathControl } from "./PathControl.ts"
-import { type Sender } from "./Sender.ts"
+import type { Closing } from "./Closing.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { PathControl } from "./PathControl.ts"
+import type { Sender } from "./Sender.ts"
 
 /** ms between signs of life of a sender that waits for credit. */
 const BLOCKED_REMINDER = 1000

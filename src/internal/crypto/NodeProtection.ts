@@ -5,7 +5,8 @@
  * node reports a forged tag by throwing, so a forged packet costs an exception (about 2 µs) beside its decryption. The
  * exception does not leave this file.
  */
-import { createCipheriv, createDecipheriv, createSecretKey, type Cipheriv, type KeyObject } from "node:crypto"
+import { createCipheriv, createDecipheriv, createSecretKey } from "node:crypto"
+import type { Cipheriv, KeyObject } from "node:crypto"
 import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
 import { AEAD_TAG } from "../wire/Protocol.ts"
 import { chachaKeyWords, chachaMask } from "./ChaChaMask.ts"

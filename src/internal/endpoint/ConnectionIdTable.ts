@@ -3,7 +3,7 @@
  * bytes that serve as a number to look up; the rest is compared. IDs that clients choose for their first packets are
  * strings here: they are few and short-lived.
  */
-import { type LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
 import { hmac } from "../tls/Hmac.ts"
 import { RESET_TOKEN } from "../wire/Protocol.ts"
 

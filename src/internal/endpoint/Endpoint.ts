@@ -3,17 +3,19 @@
  * and keeps their deadlines (RFC 9000 section 5.2).
  */
 import { Connection } from "../connection/Connection.ts"
-import {
-  type ConnectMachineOptions,
-  type EndpointMachine,
-  type EndpointMachineOptions,
-  type EndpointStats
+import type {
+  ConnectMachineOptions,
+  EndpointMachine,
+  EndpointMachineOptions,
+  EndpointStats
 } from "../connection/Machine.ts"
-import { type LocalConnectionId } from "../paths/LocalConnectionIds.ts"
-import { type Address, type DatagramBurst, Ecn, type TransmitSink } from "../wire/Datagram.ts"
+import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import { Ecn } from "../wire/Datagram.ts"
+import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import { encodeVersionNegotiation, HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
 import { AEAD_TAG, MIN_INITIAL_DATAGRAM, RESET_TOKEN, Version } from "../wire/Protocol.ts"
-import { CONNECTION_ID_LENGTH, ConnectionIdTable, type Route } from "./ConnectionIdTable.ts"
+import { CONNECTION_ID_LENGTH, ConnectionIdTable } from "./ConnectionIdTable.ts"
+import type { Route } from "./ConnectionIdTable.ts"
 import { DeadlineHeap } from "./DeadlineHeap.ts"
 import { ResetTokens } from "./ResetTokens.ts"
 

@@ -2,7 +2,8 @@
  * Connection IDs that this endpoint issued for one path (RFC 9000 section 5.1, draft-21 section 3.2): the peer writes
  * them on what it sends, and they route it back here.
  */
-import { TransportError, violation, type Violation } from "../wire/Protocol.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
 
 /** One issued connection ID; also the entry that the endpoint's routing table leads to. */
 export interface LocalConnectionId {

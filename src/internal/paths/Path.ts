@@ -2,15 +2,16 @@
  * One path: its addresses, its packet number space with recovery, its connection IDs and its validation. Path 0 is the one
  * of the handshake; a connection without multipath has no other.
  */
-import { type PathState, type PathStatus, type PathView } from "../../PathScheduler.ts"
-import { type PathStats } from "./PathEvent.ts"
-import { type PathRecovery, Space } from "../recovery/PathRecovery.ts"
-import { type Address } from "../wire/Datagram.ts"
+import type { PathState, PathStatus, PathView } from "../../PathScheduler.ts"
+import type { PathStats } from "./PathEvent.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import type { PathRecovery } from "../recovery/PathRecovery.ts"
+import type { Address } from "../wire/Datagram.ts"
 import { Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
-import { type LocalConnectionIds } from "./LocalConnectionIds.ts"
-import { type MtuDiscovery } from "./MtuDiscovery.ts"
-import { type PathValidation } from "./PathValidation.ts"
-import { type RemoteConnectionIds } from "./RemoteConnectionIds.ts"
+import type { LocalConnectionIds } from "./LocalConnectionIds.ts"
+import type { MtuDiscovery } from "./MtuDiscovery.ts"
+import type { PathValidation } from "./PathValidation.ts"
+import type { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 
 export const spaceOfLevel = (level: Level): number =>
   level === Level.initial ? Space.initial : level === Level.handshake ? Space.handshake : Space.application

@@ -2,8 +2,9 @@
  * What paths have to say to the peer: which of the management frames are to be sent, and again when they were lost
  * (RFC 9000 sections 19.15, 19.16; draft-ietf-quic-multipath-21 section 4).
  */
-import { SentFrameKind, type SentFrame, type SentFrameList } from "../recovery/SentFrames.ts"
-import { type ByteWriter } from "../wire/Cursor.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
+import type { ByteWriter } from "../wire/Cursor.ts"
 import {
   writeMaxPathId,
   writeNewConnectionId,
@@ -16,9 +17,9 @@ import {
   writeRetireConnectionId
 } from "../wire/FrameWriter.ts"
 import { MAX_CONNECTION_ID, RESET_TOKEN } from "../wire/Protocol.ts"
-import { type LocalConnectionIds } from "./LocalConnectionIds.ts"
-import { type Path } from "./Path.ts"
-import { type RemoteConnectionIds } from "./RemoteConnectionIds.ts"
+import type { LocalConnectionIds } from "./LocalConnectionIds.ts"
+import type { Path } from "./Path.ts"
+import type { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 
 /** Room that any management frame fits into. */
 const LARGEST_FRAME = 4 + 8 + 8 + 8 + 1 + MAX_CONNECTION_ID + RESET_TOKEN

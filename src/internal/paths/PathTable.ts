@@ -2,15 +2,18 @@
  * The paths of a connection: limits, connection IDs per path, status, abandonment (draft-ietf-quic-multipath-21 sections 3
  * and 4). Without multipath it holds path 0 alone.
  */
-import { type PathStatus } from "../../PathScheduler.ts"
+import type { PathStatus } from "../../PathScheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
-import { type Address } from "../wire/Datagram.ts"
-import { PathError, TransportError, violation, type Role, type Violation } from "../wire/Protocol.ts"
-import { LocalConnectionIds, type ConnectionIdSource, type LocalConnectionId } from "./LocalConnectionIds.ts"
-import { type Path } from "./Path.ts"
-import { type OpenPathRefusal, type PathEvent } from "./PathEvent.ts"
+import type { Address } from "../wire/Datagram.ts"
+import { PathError, TransportError, violation } from "../wire/Protocol.ts"
+import type { Role, Violation } from "../wire/Protocol.ts"
+import { LocalConnectionIds } from "./LocalConnectionIds.ts"
+import type { ConnectionIdSource, LocalConnectionId } from "./LocalConnectionIds.ts"
+import type { Path } from "./Path.ts"
+import type { OpenPathRefusal, PathEvent } from "./PathEvent.ts"
 import { PathFrames } from "./PathFrames.ts"
-import { RemoteConnectionIds, type ResetTokenObserver } from "./RemoteConnectionIds.ts"
+import { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
+import type { ResetTokenObserver } from "./RemoteConnectionIds.ts"
 
 /** Connection IDs kept with the peer for each path: one in use, one spare (CID-8). */
 const IDS_PER_PATH = 2

@@ -2,7 +2,8 @@
  * Connection IDs that the peer issued for one path: this endpoint writes them on what it sends (RFC 9000 sections 5.1.2,
  * 19.15; per path: draft-21 sections 3.2 and 4.4).
  */
-import { TransportError, violation, type Violation } from "../wire/Protocol.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
 
 export interface RemoteConnectionId {
   readonly sequence: number

@@ -1,5 +1,6 @@
-import { type RttEstimator } from "./RttEstimator.ts"
-import { type SentPackets, Space } from "./SentPackets.ts"
+import type { RttEstimator } from "./RttEstimator.ts"
+import { Space } from "./SentPackets.ts"
+import type { SentPackets } from "./SentPackets.ts"
 
 /** What the probe timeout depends on: the part of a path's recovery state that it reads. */
 export interface ProbeState {

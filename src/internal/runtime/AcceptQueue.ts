@@ -2,7 +2,8 @@
  * Connections that nobody has taken yet. One that ends before it is taken is forgotten, so that peers who come and go
  * cannot fill it beyond the connections that are alive.
  */
-import { Cause, Effect, type Pull } from "effect"
+import { Cause, Effect } from "effect"
+import type { Pull } from "effect"
 import { WaitList } from "./WaitList.ts"
 
 export class AcceptQueue<A> {

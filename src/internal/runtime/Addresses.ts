@@ -4,7 +4,7 @@
 import { Result } from "effect"
 import { NetAddress } from "effect/net"
 import { networkInterfaces } from "node:os"
-import { type Address, type AddressBook } from "../wire/Datagram.ts"
+import type { Address, AddressBook } from "../wire/Datagram.ts"
 
 /** A numeric address: Effect's value, "192.0.2.1:4433", "[2001:db8::1]:4433", or without a port ("192.0.2.1", "::1"). */
 export type AddressInput = NetAddress.InetAddress | string

@@ -1,7 +1,8 @@
 /**
  * Events of the machine as a Stream, for any number of subscribers; without one an event costs nothing.
  */
-import { type Cause, Effect, Queue, Stream } from "effect"
+import { Effect, Queue, Stream } from "effect"
+import type { Cause } from "effect"
 
 /** Events that a slow subscriber may fall behind; then it loses the oldest. */
 const BACKLOG = 256

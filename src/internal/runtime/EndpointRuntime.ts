@@ -8,7 +8,8 @@ import { Cause, Clock, Effect, Exit, Fiber, Latch, Scope } from "effect"
 import type { QuicError } from "../../QuicError.ts"
 import type { BoundSocket } from "../../UdpSocket.ts"
 import type { EndpointMachine } from "../connection/Machine.ts"
-import { type Address, AddressBook, type DatagramBurst } from "../wire/Datagram.ts"
+import { AddressBook } from "../wire/Datagram.ts"
+import type { Address, DatagramBurst } from "../wire/Datagram.ts"
 import { SlabSink } from "./SlabSink.ts"
 
 /** ms that a closing endpoint waits for a full socket to take its last packets. */

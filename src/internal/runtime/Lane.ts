@@ -2,7 +2,8 @@
  * Which code does packet I/O and encryption: native where it is permitted and proves itself, portable elsewhere, and either
  * of them always when somebody says so.
  */
-import { Cause, Config, Effect, Option, type Scope } from "effect"
+import { Cause, Config, Effect, Option } from "effect"
+import type { Scope } from "effect"
 import type { PacketProtection } from "../../PacketProtection.ts"
 import { BadConfig, QuicError } from "../../QuicError.ts"
 import type { BindOptions, BoundSocket } from "../../UdpSocket.ts"

@@ -2,11 +2,14 @@
  * UDP sockets over node:dgram. It has neither ECN nor segmentation offload, so every segment is a call; what is left to
  * do well is to make each call cheap and to know when the bytes have left.
  */
-import { Effect, type Scope, Stream } from "effect"
-import { createSocket, type Socket } from "node:dgram"
-import { type QuicError } from "../../QuicError.ts"
+import { Effect, Stream } from "effect"
+import type { Scope } from "effect"
+import { createSocket } from "node:dgram"
+import type { Socket } from "node:dgram"
+import type { QuicError } from "../../QuicError.ts"
 import type { BindOptions, BoundSocket, SocketStats } from "../../UdpSocket.ts"
-import { type Address, AddressBook, type Transmit } from "../wire/Datagram.ts"
+import { AddressBook } from "../wire/Datagram.ts"
+import type { Address, Transmit } from "../wire/Datagram.ts"
 import { bindError, socketClosed } from "./UdpErrors.ts"
 import { UdpInbox } from "./UdpInbox.ts"
 import { transmitAll } from "./UdpTransmit.ts"

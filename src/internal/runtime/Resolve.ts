@@ -6,8 +6,9 @@ import { Dns, NetAddress } from "effect/net"
 import { lookup } from "node:dns/promises"
 import { createSocket } from "node:dgram"
 import { QuicError, ResolveFailed } from "../../QuicError.ts"
-import { type Address, type AddressBook } from "../wire/Datagram.ts"
-import { addressFromInput, type AddressInput, literalAddress } from "./Addresses.ts"
+import type { Address, AddressBook } from "../wire/Datagram.ts"
+import { addressFromInput, literalAddress } from "./Addresses.ts"
+import type { AddressInput } from "./Addresses.ts"
 import { badConfig } from "./BadConfig.ts"
 
 const systemLookup = (host: string): Effect.Effect<ReadonlyArray<string>, QuicError> =>

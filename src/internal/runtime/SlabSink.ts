@@ -2,7 +2,8 @@
  * Where the machine sends to: picks the socket of a transmit, and keeps slabs for it to build packets in.
  */
 import type { BoundSocket } from "../../UdpSocket.ts"
-import { type Address, sameAddress, type Transmit, type TransmitSink } from "../wire/Datagram.ts"
+import { sameAddress } from "../wire/Datagram.ts"
+import type { Address, Transmit, TransmitSink } from "../wire/Datagram.ts"
 
 /** Room for a full GSO batch and the packets of other paths built beside it. */
 export const SLAB_BYTES = 128 * 1024

@@ -2,7 +2,7 @@
  * What the system says about sockets, as reasons of `QuicError`.
  */
 import { AddressInUse, AddressUnavailable, QuicError, SocketFailed } from "../../QuicError.ts"
-import { type Address } from "../wire/Datagram.ts"
+import type { Address } from "../wire/Datagram.ts"
 
 interface HostAndPort {
   readonly host: string

@@ -3,8 +3,9 @@
  * while the machine works on the other.
  */
 import { Effect, Latch } from "effect"
-import { type QuicError } from "../../QuicError.ts"
-import { type Address, type DatagramBurst, makeDatagramBurst } from "../wire/Datagram.ts"
+import type { QuicError } from "../../QuicError.ts"
+import { makeDatagramBurst } from "../wire/Datagram.ts"
+import type { Address, DatagramBurst } from "../wire/Datagram.ts"
 
 export class UdpInbox {
   received = 0

@@ -1,7 +1,8 @@
-import { type SendStream } from "./SendStream.ts"
-import { type Stream, Wake } from "./Stream.ts"
-import { type StreamSender } from "./StreamSender.ts"
-import { type WakeList } from "./WakeList.ts"
+import type { SendStream } from "./SendStream.ts"
+import { Wake } from "./Stream.ts"
+import type { Stream } from "./Stream.ts"
+import type { StreamSender } from "./StreamSender.ts"
+import type { WakeList } from "./WakeList.ts"
 
 /** All streams together may hold this many times the send buffer of one. */
 const TOTAL_SEND_BUFFERS = 8

@@ -1,8 +1,10 @@
-import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/SentFrames.ts"
-import { type ByteWriter } from "../wire/Cursor.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
+import type { ByteWriter } from "../wire/Cursor.ts"
 import { FrameType } from "../wire/FrameType.ts"
 import { cryptoRoom, writeCryptoHeader } from "../wire/FrameWriter.ts"
-import { type Level, TransportError, type Violation, violation } from "../wire/Protocol.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
+import type { Level, Violation } from "../wire/Protocol.ts"
 import { ReceiveBuffer } from "./ReceiveBuffer.ts"
 import { SendBuffer } from "./SendBuffer.ts"
 

@@ -1,4 +1,4 @@
-import { type Waiter } from "./Stream.ts"
+import type { Waiter } from "./Stream.ts"
 
 const NO_BYTES = new Uint8Array(0)
 /** Received datagrams share chunks, which begin small and grow to this. */

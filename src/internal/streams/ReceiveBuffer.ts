@@ -1,5 +1,6 @@
 import { FrameType } from "../wire/FrameType.ts"
-import { TransportError, type Violation, violation } from "../wire/Protocol.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
 
 const BLOCK = 65536
 /** Bitmaps of 64 KB blocks that are kept for the next out-of-order block. */

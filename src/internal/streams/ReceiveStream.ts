@@ -1,6 +1,8 @@
 import { FrameType } from "../wire/FrameType.ts"
-import { TransportError, type Violation, violation } from "../wire/Protocol.ts"
-import { type Loan, ReceiveBuffer } from "./ReceiveBuffer.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
+import { ReceiveBuffer } from "./ReceiveBuffer.ts"
+import type { Loan } from "./ReceiveBuffer.ts"
 import { ReceiveWindow } from "./ReceiveWindow.ts"
 
 /** States of the receiving part of a stream (RFC 9000 section 3.2). */

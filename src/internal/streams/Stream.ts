@@ -1,7 +1,7 @@
-import { type Loan } from "./ReceiveBuffer.ts"
+import type { Loan } from "./ReceiveBuffer.ts"
 import { QueueNode } from "./SendQueue.ts"
-import { type ReceiveStream } from "./ReceiveStream.ts"
-import { type SendStream } from "./SendStream.ts"
+import type { ReceiveStream } from "./ReceiveStream.ts"
+import type { SendStream } from "./SendStream.ts"
 
 /** Called once when what was waited for may have happened; set again to go on waiting. */
 export type Waiter = () => void

@@ -1,5 +1,6 @@
-import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/SentFrames.ts"
-import { type ByteWriter } from "../wire/Cursor.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
+import type { ByteWriter } from "../wire/Cursor.ts"
 import {
   writeDataBlocked,
   writeMaxData,
@@ -10,10 +11,11 @@ import {
   writeStreamDataBlocked,
   writeStreamsBlocked
 } from "../wire/FrameWriter.ts"
-import { type ReceiveWindow } from "./ReceiveWindow.ts"
-import { type Stream, StreamControlBit } from "./Stream.ts"
-import { type LocalStreams, type RemoteStreams } from "./StreamLimits.ts"
-import { type StreamSender } from "./StreamSender.ts"
+import type { ReceiveWindow } from "./ReceiveWindow.ts"
+import { StreamControlBit } from "./Stream.ts"
+import type { Stream } from "./Stream.ts"
+import type { LocalStreams, RemoteStreams } from "./StreamLimits.ts"
+import type { StreamSender } from "./StreamSender.ts"
 
 /** Control frames of the connection that wait to be sent, as bits. For streams: bidirectional ones, then unidirectional. */
 export const ControlBit = {

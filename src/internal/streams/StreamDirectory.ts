@@ -1,6 +1,7 @@
 import { frameName } from "../wire/FrameType.ts"
-import { TransportError, type Violation, violation } from "../wire/Protocol.ts"
-import { type Stream } from "./Stream.ts"
+import { TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
+import type { Stream } from "./Stream.ts"
 import { LocalStreams, RemoteStreams } from "./StreamLimits.ts"
 
 /** Which part of a stream a frame is about, seen from this end. */

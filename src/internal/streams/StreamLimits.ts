@@ -1,4 +1,4 @@
-import { type Stream, type Waiter } from "./Stream.ts"
+import type { Stream, Waiter } from "./Stream.ts"
 
 /** Limits that the peer declared in its transport parameters, named as the peer sees them (RFC 9000 section 18.2). */
 export interface PeerStreamLimits {

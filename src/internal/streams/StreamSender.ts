@@ -1,9 +1,11 @@
-import { type SentFrame, SentFrameKind, type SentFrameList } from "../recovery/SentFrames.ts"
-import { type ByteWriter, varintLength } from "../wire/Cursor.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
+import { varintLength } from "../wire/Cursor.ts"
+import type { ByteWriter } from "../wire/Cursor.ts"
 import { streamHeaderLength, writePadding, writeStreamHeader } from "../wire/FrameWriter.ts"
 import { SendQueue } from "./SendQueue.ts"
-import { type SendStream } from "./SendStream.ts"
-import { type Stream } from "./Stream.ts"
+import type { SendStream } from "./SendStream.ts"
+import type { Stream } from "./Stream.ts"
 
 /** A frame with less data than this is only written if it is all that the stream has: headers cost room, too. */
 const MIN_FRAME_DATA = 128

@@ -1,4 +1,5 @@
-import { type Stream, type Waiter, Wake } from "./Stream.ts"
+import { Wake } from "./Stream.ts"
+import type { Stream, Waiter } from "./Stream.ts"
 
 /** Somebody who waits on the table: for a stream to open or to accept. */
 export interface WaitingPlace {

@@ -5,7 +5,6 @@ import { Alert, abort, violate } from "./Alerts.ts"
 import { cipherSuite } from "./CipherSuites.ts"
 import {
   ExtensionType,
-  type Extensions,
   checkAnnounced,
   checkAnswered,
   checkCookie,
@@ -21,13 +20,13 @@ import {
   encodeUint16List,
   pskDheKe
 } from "./Extensions.ts"
+import type { Extensions } from "./Extensions.ts"
 import { HandshakeSession } from "./HandshakeSession.ts"
-import { type KeyExchangeGroup, type KeyOffer } from "./KeyExchange.ts"
+import type { KeyExchangeGroup, KeyOffer } from "./KeyExchange.ts"
 import { ticketKey } from "./KeySchedule.ts"
 import {
   HandshakeType,
   RETRY_RANDOM,
-  type ServerHello,
   TLS_1_3,
   decodeCertificateRequest,
   decodeEncryptedExtensions,
@@ -37,7 +36,8 @@ import {
   encodeClientHello,
   messageName
 } from "./Messages.ts"
-import { type ResolvedConfig } from "./OwnTlsConfig.ts"
+import type { ServerHello } from "./Messages.ts"
+import type { ResolvedConfig } from "./OwnTlsConfig.ts"
 import { announcedSchemes, schemesOf } from "./Signatures.ts"
 import { MAX_TICKET_LIFETIME, encodeTicket } from "./Tickets.ts"
 import type { CipherSuite, TlsSessionOptions } from "./TlsSession.ts"

@@ -1,6 +1,7 @@
 /** Extensions (RFC 8446 section 4.2): which may stand where, and what is in them. */
 import { Alert, abort } from "./Alerts.ts"
-import { type TlsReader, type TlsWriter, TlsReader as Reader, encode } from "./Presentation.ts"
+import { TlsReader as Reader, encode } from "./Presentation.ts"
+import type { TlsReader, TlsWriter } from "./Presentation.ts"
 
 export const ExtensionType = {
   serverName: 0,

@@ -1,9 +1,12 @@
 /** What client and server have in common: messages in and out, secrets, authentication, and the edge where failures end. */
-import { hash, type KeyObject, X509Certificate } from "node:crypto"
-import { Level, type Role } from "../wire/Protocol.ts"
+import { hash, X509Certificate } from "node:crypto"
+import type { KeyObject } from "node:crypto"
+import { Level } from "../wire/Protocol.ts"
+import type { Role } from "../wire/Protocol.ts"
 import { Alert, abort, abortWith, failureOf } from "./Alerts.ts"
-import { type Extensions, checkAnswered } from "./Extensions.ts"
-import { type CertificateVerifier, type Identity } from "./Identity.ts"
+import { checkAnswered } from "./Extensions.ts"
+import type { Extensions } from "./Extensions.ts"
+import type { CertificateVerifier, Identity } from "./Identity.ts"
 import { KeySchedule, Transcript, exportKey, finishedData, sameSecret } from "./KeySchedule.ts"
 import { MessageBuffer } from "./MessageBuffer.ts"
 import {
@@ -15,7 +18,7 @@ import {
   encodeFinished,
   messageName
 } from "./Messages.ts"
-import { type ResolvedConfig } from "./OwnTlsConfig.ts"
+import type { ResolvedConfig } from "./OwnTlsConfig.ts"
 import { schemeName, schemesOf, signWith, signedContent, verifyWith } from "./Signatures.ts"
 import type { CipherSuite, HandshakeInfo, TlsFailure, TlsOutput, TlsSession, TlsSessionOptions } from "./TlsSession.ts"
 

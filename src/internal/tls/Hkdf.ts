@@ -2,7 +2,8 @@
  * HKDF (RFC 5869) and the HKDF-Expand-Label of TLS 1.3 (RFC 8446 section 7.1), synchronous. An expansion that fits one
  * block of the hash, as almost all of a handshake do, costs one HMAC.
  */
-import { type HashName, hashLength, hmac } from "./Hmac.ts"
+import { hashLength, hmac } from "./Hmac.ts"
+import type { HashName } from "./Hmac.ts"
 
 /** HKDF-Extract: a pseudorandom key of `hashLength` bytes. An empty salt stands for one of zeros. */
 export const hkdfExtract = (hash: HashName, salt: Uint8Array, ikm: Uint8Array): Uint8Array => hmac(hash, salt, ikm)

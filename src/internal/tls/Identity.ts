@@ -1,6 +1,6 @@
 /** Who an endpoint is, and how it judges who its peer is (RFC 8446 section 4.4). */
-import { type KeyObject } from "node:crypto"
-import { type TlsFailure } from "./TlsSession.ts"
+import type { KeyObject } from "node:crypto"
+import type { TlsFailure } from "./TlsSession.ts"
 
 /** A certificate chain with the private key of its leaf. */
 export interface Identity {

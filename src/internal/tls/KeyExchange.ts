@@ -2,7 +2,8 @@
  * Key exchange groups (RFC 8446 sections 4.2.8.2 and 7.4.2), in the shape of a key encapsulation so that hybrid groups
  * fit beside Diffie-Hellman: the client offers, the server answers, both get the same secret.
  */
-import { type ECDH, type KeyObject, createECDH, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto"
+import { createECDH, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto"
+import type { ECDH, KeyObject } from "node:crypto"
 import { Alert, abort } from "./Alerts.ts"
 
 /** Gives `length` bytes that nobody can guess. */

@@ -1,7 +1,8 @@
 /** The key schedule (RFC 8446 section 7.1) and the transcript hash (section 4.4.1). */
 import { timingSafeEqual } from "node:crypto"
 import { hkdfExpandLabel, hkdfExtract } from "./Hkdf.ts"
-import { type HashName, digest, hashLength, hmac } from "./Hmac.ts"
+import { digest, hashLength, hmac } from "./Hmac.ts"
+import type { HashName } from "./Hmac.ts"
 import { HandshakeType } from "./Messages.ts"
 
 const empty = new Uint8Array(0)

@@ -3,8 +3,10 @@
  * encoders give the whole message.
  */
 import { Alert, abort } from "./Alerts.ts"
-import { type Extensions, ExtensionType, readExtensions, writeExtensions } from "./Extensions.ts"
-import { TlsReader, type TlsWriter, encode } from "./Presentation.ts"
+import { ExtensionType, readExtensions, writeExtensions } from "./Extensions.ts"
+import type { Extensions } from "./Extensions.ts"
+import { TlsReader, encode } from "./Presentation.ts"
+import type { TlsWriter } from "./Presentation.ts"
 
 export const HandshakeType = {
   clientHello: 1,

@@ -1,10 +1,11 @@
 /** The TLS 1.3 engine of this library: portable, synchronous and, with the same random bytes, deterministic. */
 import { ClientSession } from "./ClientSession.ts"
-import { type OwnTlsConfig, resolveConfig } from "./OwnTlsConfig.ts"
+import { resolveConfig } from "./OwnTlsConfig.ts"
+import type { OwnTlsConfig } from "./OwnTlsConfig.ts"
 import { ServerSession } from "./ServerSession.ts"
 import type { TlsEngine } from "./TlsSession.ts"
 
-export { type GroupName, type OwnTlsConfig } from "./OwnTlsConfig.ts"
+export type { GroupName, OwnTlsConfig } from "./OwnTlsConfig.ts"
 
 /** Makes an engine. Throws a TypeError that names the setting when one is wrong. */
 export const makeTlsEngine = (config: OwnTlsConfig): TlsEngine => {

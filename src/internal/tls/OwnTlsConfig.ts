@@ -1,7 +1,8 @@
 /** Settings of the TLS engine. */
 import { cipherSuites } from "./CipherSuites.ts"
-import { type CertificateVerifier, type Identity } from "./Identity.ts"
-import { type KeyExchangeGroup, type Random, keyExchangeGroups } from "./KeyExchange.ts"
+import type { CertificateVerifier, Identity } from "./Identity.ts"
+import { keyExchangeGroups } from "./KeyExchange.ts"
+import type { KeyExchangeGroup, Random } from "./KeyExchange.ts"
 import { schemesOf } from "./Signatures.ts"
 import type { CipherSuite } from "./TlsSession.ts"
 

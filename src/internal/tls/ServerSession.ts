@@ -3,8 +3,6 @@ import { Level } from "../wire/Protocol.ts"
 import { Alert, abort, violate } from "./Alerts.ts"
 import {
   ExtensionType,
-  type Extensions,
-  type KeyShareEntry,
   decodeAlpn,
   decodeClientShares,
   decodeClientVersions,
@@ -15,10 +13,10 @@ import {
   encodeUint16,
   encodeUint16List
 } from "./Extensions.ts"
+import type { Extensions, KeyShareEntry } from "./Extensions.ts"
 import { HandshakeSession } from "./HandshakeSession.ts"
-import { type KeyExchangeGroup } from "./KeyExchange.ts"
+import type { KeyExchangeGroup } from "./KeyExchange.ts"
 import {
-  type ClientHello,
   HandshakeType,
   RETRY_RANDOM,
   TLS_1_3,
@@ -28,7 +26,8 @@ import {
   encodeServerHello,
   messageName
 } from "./Messages.ts"
-import { type ResolvedConfig } from "./OwnTlsConfig.ts"
+import type { ClientHello } from "./Messages.ts"
+import type { ResolvedConfig } from "./OwnTlsConfig.ts"
 import { announcedSchemes, schemesOf } from "./Signatures.ts"
 import type { CipherSuite, TlsSessionOptions } from "./TlsSession.ts"
 

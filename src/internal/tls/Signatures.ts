@@ -1,5 +1,6 @@
 /** Signatures of the handshake (RFC 8446 sections 4.2.3 and 4.4.3). */
-import { type KeyObject, constants, sign, verify } from "node:crypto"
+import { constants, sign, verify } from "node:crypto"
+import type { KeyObject } from "node:crypto"
 import type { Role } from "../wire/Protocol.ts"
 
 interface SignatureScheme {

@@ -2,7 +2,8 @@
  * Writes frames in place (RFC 9000 section 19, RFC 9221 section 4, draft-21 section 4). Callers check the room first with
  * the lengths below; only `writeAck` and the two kinds of CONNECTION_CLOSE shorten themselves to the room there is.
  */
-import { type ByteWriter, varintLength } from "./Cursor.ts"
+import { varintLength } from "./Cursor.ts"
+import type { ByteWriter } from "./Cursor.ts"
 import { FrameType, StreamBit } from "./FrameType.ts"
 import { RESET_TOKEN } from "./Protocol.ts"
 

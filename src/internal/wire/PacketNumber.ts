@@ -1,5 +1,6 @@
 /** Packet numbers on the wire (RFC 9000 section 17.1, appendix A.2 and A.3), as numbers. */
-import { type ByteWriter, MAX_SAFE } from "./Cursor.ts"
+import { MAX_SAFE } from "./Cursor.ts"
+import type { ByteWriter } from "./Cursor.ts"
 
 /**
  * Bytes to send `packetNumber` in, so that a receiver that has everything up to `largestAcked` (-1: nothing) reads it right

@@ -3,7 +3,8 @@
  */
 import { aboveMaxStreams, ByteReader, ByteWriter, MAX_SAFE, varintLength } from "./Cursor.ts"
 import { MAX_PATH_ID } from "./FrameType.ts"
-import { MAX_CONNECTION_ID, RESET_TOKEN, type Role, TransportError, type Violation, violation } from "./Protocol.ts"
+import { MAX_CONNECTION_ID, RESET_TOKEN, TransportError, violation } from "./Protocol.ts"
+import type { Role, Violation } from "./Protocol.ts"
 
 export const TransportParameterId = {
   originalDestinationConnectionId: 0x00,

@@ -2,7 +2,7 @@
  * A network address translator: hosts behind it share its public address. Mapping is endpoint-independent, filtering
  * address- and port-dependent (RFC 4787), which is what most home routers do.
  */
-import { type Address, type AddressBook } from "../../internal/wire/Datagram.ts"
+import type { Address, AddressBook } from "../../internal/wire/Datagram.ts"
 
 /** A translation from an inside address to a public one. */
 export interface NatMapping {

@@ -1,7 +1,7 @@
 /**
  * Datagrams inside a simulated link: pooled records with a reused buffer each, and the ring that queues them.
  */
-import { type Address } from "../../internal/wire/Datagram.ts"
+import type { Address } from "../../internal/wire/Datagram.ts"
 
 const slotSize = 2048
 

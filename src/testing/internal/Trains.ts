@@ -1,5 +1,6 @@
-import { type Address, MAX_SEGMENTS, MAX_TRANSMIT, type Transmit } from "../../internal/wire/Datagram.ts"
-import { type BoundSocket } from "../../UdpSocket.ts"
+import { MAX_SEGMENTS, MAX_TRANSMIT } from "../../internal/wire/Datagram.ts"
+import type { Address, Transmit } from "../../internal/wire/Datagram.ts"
+import type { BoundSocket } from "../../UdpSocket.ts"
 
 /** Joins datagrams that follow each other on the same way into transmits: a system call for each would be most of a relay's work. */
 export class Trains {

@@ -2,21 +2,22 @@
 import { Effect } from "effect"
 import { existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
-import { type Credentials } from "../support/credentials.ts"
+import type { Credentials } from "../support/credentials.ts"
 import * as Ours from "../support/ours.ts"
 import { run, start } from "../support/peer.ts"
 import { linkCases } from "../support/links.ts"
-import { type Case, expect, same, type Suite } from "../support/runner.ts"
+import { expect, same } from "../support/runner.ts"
+import type { Case, Suite } from "../support/runner.ts"
 import {
   clientCases,
   keyCases,
   listening,
-  type Program,
   refusalCases,
   retryCase,
   serverCases,
   streamCases
 } from "../support/standard.ts"
+import type { Program } from "../support/standard.ts"
 
 const PACKAGE = "aioquic==1.7.2"
 

@@ -1,24 +1,27 @@
 /** noq: the multipath peer. It is built from its crates on first use, which takes some minutes. */
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, Schedule } from "effect"
+import type { Scope } from "effect"
 import { copyFileSync, existsSync, mkdirSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { type Connection } from "../../../src/Connection.ts"
+import type { Connection } from "../../../src/Connection.ts"
 import type * as UdpRelay from "../../../src/testing/UdpRelay.ts"
-import { type Credentials } from "../support/credentials.ts"
+import type { Credentials } from "../support/credentials.ts"
 import * as Ours from "../support/ours.ts"
-import { type Peer, run, start } from "../support/peer.ts"
+import { run, start } from "../support/peer.ts"
+import type { Peer } from "../support/peer.ts"
 import { linkCases, relay } from "../support/links.ts"
-import { type Case, expect, same, type Suite } from "../support/runner.ts"
+import { expect, same } from "../support/runner.ts"
+import type { Case, Suite } from "../support/runner.ts"
 import {
   clientCases,
   keyCases,
   listening,
-  type Program,
   refusalCases,
   retryCase,
   serverCases,
   streamCases
 } from "../support/standard.ts"
+import type { Program } from "../support/standard.ts"
 
 const MB = 1024 * 1024
 

@@ -4,7 +4,7 @@
  * the limits of the peer now and then.
  */
 import { createHash } from "node:crypto"
-import { type Duplex } from "node:stream"
+import type { Duplex } from "node:stream"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"

@@ -1,11 +1,12 @@
 import { Effect } from "effect"
 import { existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
-import { type Credentials } from "../support/credentials.ts"
+import type { Credentials } from "../support/credentials.ts"
 import { linkCases } from "../support/links.ts"
 import { run, start } from "../support/peer.ts"
-import { type Suite } from "../support/runner.ts"
-import { clientCases, type Program, refusalCases, retryCase, serverCases } from "../support/standard.ts"
+import type { Suite } from "../support/runner.ts"
+import { clientCases, refusalCases, retryCase, serverCases } from "../support/standard.ts"
+import type { Program } from "../support/standard.ts"
 
 const PACKAGE = "@currentspace/http3@0.9.0"
 

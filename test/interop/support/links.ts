@@ -2,10 +2,12 @@
 import { Effect } from "effect"
 import * as UdpRelay from "../../../src/testing/UdpRelay.ts"
 import { layerNode } from "../../../src/UdpSocket.ts"
-import { type Credentials } from "./credentials.ts"
+import type { Credentials } from "./credentials.ts"
 import * as Ours from "./ours.ts"
-import { type Case, expect, same } from "./runner.ts"
-import { listening, type Program } from "./standard.ts"
+import { expect, same } from "./runner.ts"
+import type { Case } from "./runner.ts"
+import { listening } from "./standard.ts"
+import type { Program } from "./standard.ts"
 
 const MB = 1024 * 1024
 

@@ -8,13 +8,14 @@
  * stream, is answered with n bytes on another one. `PATHS` is answered with what the server sees of its paths, as JSON. Datagrams are sent
  * back.
  */
-import { Effect, Fiber, Layer, Option, Queue, Schedule, type Scope, Stream } from "effect"
+import { Effect, Fiber, Layer, Option, Queue, Schedule, Stream } from "effect"
+import type { Scope } from "effect"
 import { createHash } from "node:crypto"
 import { Endpoint, Tls, UdpSocket } from "../../../src/index.ts"
-import { type Connection } from "../../../src/Connection.ts"
-import { type QuicError } from "../../../src/QuicError.ts"
-import { type QuicStream, type ReceiveStream, type SendStream } from "../../../src/QuicStream.ts"
-import { type Credentials } from "./credentials.ts"
+import type { Connection } from "../../../src/Connection.ts"
+import type { QuicError } from "../../../src/QuicError.ts"
+import type { QuicStream, ReceiveStream, SendStream } from "../../../src/QuicStream.ts"
+import type { Credentials } from "./credentials.ts"
 import { patternHash, pieces } from "./pattern.ts"
 import { expect, same } from "./runner.ts"
 

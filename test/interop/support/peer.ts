@@ -1,6 +1,8 @@
 /** A peer's program as a child process. It says what happens in lines of JSON on its standard output. */
-import { Deferred, Effect, type Scope } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
+import { Deferred, Effect } from "effect"
+import type { Scope } from "effect"
+import { spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { createInterface } from "node:readline"
 
 /** One line of a peer's program. `event` says what it is about; the rest depends on it. */

@@ -1,5 +1,6 @@
 /** Runs cases one after the other, each with a time limit, and says how each went. */
-import { Cause, type Duration, Effect, Exit, type Scope } from "effect"
+import { Cause, Effect, Exit } from "effect"
+import type { Duration, Scope } from "effect"
 
 export interface Case {
   readonly name: string

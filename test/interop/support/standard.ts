@@ -1,11 +1,13 @@
 /** Cases that every peer takes, with it as client and as server. */
-import { Effect, type Scope } from "effect"
-import { type CloseInfo, type Connection } from "../../../src/Connection.ts"
-import { type Credentials } from "./credentials.ts"
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import type { CloseInfo, Connection } from "../../../src/Connection.ts"
+import type { Credentials } from "./credentials.ts"
 import { Tls } from "../../../src/index.ts"
 import * as Ours from "./ours.ts"
-import { type Peer } from "./peer.ts"
-import { type Case, expect, same } from "./runner.ts"
+import type { Peer } from "./peer.ts"
+import { expect, same } from "./runner.ts"
+import type { Case } from "./runner.ts"
 
 /** How a peer's program is started. */
 export interface Program {

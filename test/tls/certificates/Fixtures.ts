@@ -1,14 +1,10 @@
 import { AsnConvert } from "@peculiar/asn1-schema"
 import { Certificate } from "@peculiar/asn1-x509"
 import { sign } from "node:crypto"
-import {
-  ed25519FromSeed,
-  type Issued,
-  issueCertificate,
-  type IssueOptions
-} from "../../../src/internal/tls/certificates/IssueCertificate.ts"
-import { type CertificateInput } from "../../../src/internal/tls/Identity.ts"
-import { type TlsFailure } from "../../../src/internal/tls/TlsSession.ts"
+import { ed25519FromSeed, issueCertificate } from "../../../src/internal/tls/certificates/IssueCertificate.ts"
+import type { Issued, IssueOptions } from "../../../src/internal/tls/certificates/IssueCertificate.ts"
+import type { CertificateInput } from "../../../src/internal/tls/Identity.ts"
+import type { TlsFailure } from "../../../src/internal/tls/TlsSession.ts"
 import { trustRoots } from "../../../src/internal/tls/certificates/Trust.ts"
 
 const DAY = 86_400_000

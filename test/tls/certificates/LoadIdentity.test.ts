@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { generateKey } from "../../../src/internal/tls/certificates/IssueCertificate.ts"
-import { type IdentityProblem, loadIdentity } from "../../../src/internal/tls/certificates/LoadIdentity.ts"
+import { loadIdentity } from "../../../src/internal/tls/certificates/LoadIdentity.ts"
+import type { IdentityProblem } from "../../../src/internal/tls/certificates/LoadIdentity.ts"
 import { writePem } from "../../../src/internal/tls/certificates/Pem.ts"
 import { intermediate, leaf, root } from "./Fixtures.ts"
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Layer, Logger, Predicate, Redacted } from "effect"
+import { Effect, Logger, Predicate, Redacted } from "effect"
+import type { Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { X509Certificate } from "node:crypto"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"

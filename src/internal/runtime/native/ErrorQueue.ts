@@ -4,8 +4,8 @@
  */
 import { errorName, IpOption, Ipv6Option, Level, MessageFlag, recvmsg } from "./Libc.ts"
 import { permanentRegion } from "./Memory.ts"
-import { type AddressMemory } from "./Sockaddr.ts"
-import { type Address } from "../../wire/Datagram.ts"
+import type { AddressMemory } from "./Sockaddr.ts"
+import type { Address } from "../../wire/Datagram.ts"
 
 /** Errors read at a time, at most. */
 const LIMIT = 64

@@ -2,29 +2,26 @@
  * UDP sockets by system calls: trains of datagrams out and in, with ECN and, on a wildcard address, the local address of each
  * datagram. Datagrams stay in the kernel until the reader comes for them.
  */
-import { Effect, type Scope, Stream } from "effect"
-import { type SchedulerDispatcher } from "effect/Scheduler"
-import { type Socket } from "node:dgram"
+import { Effect, Stream } from "effect"
+import type { Scope } from "effect"
+import type { SchedulerDispatcher } from "effect/Scheduler"
+import type { Socket } from "node:dgram"
 import { QuicError, SocketFailed } from "../../../QuicError.ts"
 import type { BindOptions, BoundSocket, SocketStats } from "../../../UdpSocket.ts"
-import {
-  type Address,
-  AddressBook,
-  type DatagramBurst,
-  MAX_SEGMENTS,
-  MAX_TRANSMIT,
-  type Transmit
-} from "../../wire/Datagram.ts"
+import { AddressBook, MAX_SEGMENTS, MAX_TRANSMIT } from "../../wire/Datagram.ts"
+import type { Address, DatagramBurst, Transmit } from "../../wire/Datagram.ts"
 import { bindError, socketClosed } from "../UdpErrors.ts"
 import { transmitAll } from "../UdpTransmit.ts"
 import { drainErrors } from "./ErrorQueue.ts"
 import { unsigned } from "./Ffi.ts"
 import { Errno, errorName } from "./Libc.ts"
 import { Readiness } from "./Readiness.ts"
-import { type ReceiveBatch, type Receiver, returnBatch, takeBatch } from "./ReceiveMessages.ts"
+import { returnBatch, takeBatch } from "./ReceiveMessages.ts"
+import type { ReceiveBatch, Receiver } from "./ReceiveMessages.ts"
 import { aim, MAX_DATAGRAM, sendApart, sendTrain } from "./SendMessages.ts"
 import { AddressMemory } from "./Sockaddr.ts"
-import { type Opened, openSocket } from "./SocketSetup.ts"
+import { openSocket } from "./SocketSetup.ts"
+import type { Opened } from "./SocketSetup.ts"
 
 const defaultBuffer = 4 * 1024 * 1024
 

@@ -2,10 +2,11 @@
  * Datagrams from the kernel: one recvmmsg fills a burst. Each message may be many datagrams that arrived back to back
  * (UDP_GRO), which are cut apart by their offsets alone: the slab of the burst is where the kernel wrote them.
  */
-import { type Address, type DatagramBurst, makeDatagramBurst } from "../../wire/Datagram.ts"
+import { makeDatagramBurst } from "../../wire/Datagram.ts"
+import type { Address, DatagramBurst } from "../../wire/Datagram.ts"
 import { errno, Family, IpOption, Ipv6Option, Level, MessageFlag, recvmmsg, SocketOption, UdpOption } from "./Libc.ts"
 import { makeRegion } from "./Memory.ts"
-import { type AddressMemory } from "./Sockaddr.ts"
+import type { AddressMemory } from "./Sockaddr.ts"
 
 /** Messages of a call. */
 const MESSAGES = 16

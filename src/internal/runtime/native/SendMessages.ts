@@ -5,7 +5,8 @@
  * All sockets of a thread share the structures here: they hold nothing between two calls but what makes the next one
  * cheaper.
  */
-import { type Address, MAX_SEGMENTS } from "../../wire/Datagram.ts"
+import { MAX_SEGMENTS } from "../../wire/Datagram.ts"
+import type { Address } from "../../wire/Datagram.ts"
 import { unsigned } from "./Ffi.ts"
 import { errno, IpOption, Ipv6Option, Level, sendmmsg, sendmsg, UdpOption } from "./Libc.ts"
 import { addressOf, permanentRegion } from "./Memory.ts"

@@ -5,7 +5,7 @@
 import { NetAddress } from "effect/net"
 import { Option, Result } from "effect"
 import { networkInterfaces } from "node:os"
-import { type Address, type AddressBook } from "../../wire/Datagram.ts"
+import type { Address, AddressBook } from "../../wire/Datagram.ts"
 import { Family } from "./Libc.ts"
 
 /** Bytes of the bigger one, sockaddr_in6. */

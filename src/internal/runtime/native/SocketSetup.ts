@@ -2,7 +2,8 @@
  * Makes UDP sockets: descriptors of our own, bound and with all options set before the first datagram can arrive, in the care
  * of a `dgram` socket of Node.
  */
-import { createSocket, type Socket } from "node:dgram"
+import { createSocket } from "node:dgram"
+import type { Socket } from "node:dgram"
 import { unsigned } from "./Ffi.ts"
 import {
   bind,

@@ -1,5 +1,5 @@
 /** Which keys and signatures are strong enough to be believed. */
-import { type KeyObject } from "node:crypto"
+import type { KeyObject } from "node:crypto"
 
 const RSA_PSS = "1.2.840.113549.1.1.10"
 

@@ -33,7 +33,8 @@ import {
   Validity,
   Version
 } from "@peculiar/asn1-x509"
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto"
+import type { KeyObject } from "node:crypto"
 import { domainToASCII } from "node:url"
 import { formatIp, parseIp } from "./Names.ts"
 

@@ -1,9 +1,11 @@
 /** Reads an identity from PEM: the chain, and the private key of its leaf. */
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
-import { type Identity } from "../Identity.ts"
+import { createPrivateKey, X509Certificate } from "node:crypto"
+import type { KeyObject } from "node:crypto"
+import type { Identity } from "../Identity.ts"
 import { schemesOf } from "../Signatures.ts"
 import { weakKey } from "./Algorithms.ts"
-import { isCertificateLabel, type PemBlock, readPem } from "./Pem.ts"
+import { isCertificateLabel, readPem } from "./Pem.ts"
+import type { PemBlock } from "./Pem.ts"
 
 /** Why there is no identity. `source` tells which of the two texts to look at. */
 export interface IdentityProblem {

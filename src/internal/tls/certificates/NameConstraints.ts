@@ -1,8 +1,9 @@
 /** Name constraints (RFC 5280 sections 4.2.1.10 and 6.1.3): a CA speaks for some names only. */
 import { AsnConvert } from "@peculiar/asn1-schema"
 import { Name } from "@peculiar/asn1-x509"
-import { type GeneralName, type NameConstraints, NameKind, textOf } from "./GeneralNames.ts"
-import { type ParsedCertificate } from "./ParsedCertificate.ts"
+import { NameKind, textOf } from "./GeneralNames.ts"
+import type { GeneralName, NameConstraints } from "./GeneralNames.ts"
+import type { ParsedCertificate } from "./ParsedCertificate.ts"
 
 /** Comparisons allowed per chain: a hostile CA could otherwise ask for names times constraints of them. */
 export const MAX_NAME_COMPARISONS = 100_000

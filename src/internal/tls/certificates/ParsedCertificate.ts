@@ -7,7 +7,6 @@ import {
   BasicConstraints,
   Certificate,
   ExtendedKeyUsage,
-  type Extension,
   id_ce_basicConstraints,
   id_ce_certificatePolicies,
   id_ce_extKeyUsage,
@@ -17,19 +16,14 @@ import {
   id_ce_policyMappings,
   id_ce_subjectAltName,
   KeyUsage,
-  type Name,
   Version
 } from "@peculiar/asn1-x509"
-import { type KeyObject, X509Certificate } from "node:crypto"
+import type { Extension, Name } from "@peculiar/asn1-x509"
+import { X509Certificate } from "node:crypto"
+import type { KeyObject } from "node:crypto"
 import { outline } from "./Der.ts"
-import {
-  type GeneralName,
-  type NameConstraints,
-  NameKind,
-  readGeneralNames,
-  readNameConstraints,
-  textOf
-} from "./GeneralNames.ts"
+import { NameKind, readGeneralNames, readNameConstraints, textOf } from "./GeneralNames.ts"
+import type { GeneralName, NameConstraints } from "./GeneralNames.ts"
 import { formatIp } from "./Names.ts"
 
 export interface ParsedCertificate {

@@ -1,6 +1,6 @@
 /** Ways to decide whom to believe: each makes the verifier that a TLS engine asks. */
 import { createHash } from "node:crypto"
-import { type CertificateVerifier } from "../Identity.ts"
+import type { CertificateVerifier } from "../Identity.ts"
 import { outline } from "./Der.ts"
 import { CertificateCache } from "./ParsedCertificate.ts"
 import { readPemCertificates } from "./Pem.ts"

@@ -1,7 +1,8 @@
 /** Trust anchors, found by subject. A root is parsed when a chain first leads to it, and then kept. */
 import { getCACertificates } from "node:tls"
 import { outline } from "./Der.ts"
-import { type ParsedCertificate, parseCertificate } from "./ParsedCertificate.ts"
+import { parseCertificate } from "./ParsedCertificate.ts"
+import type { ParsedCertificate } from "./ParsedCertificate.ts"
 import { readPemCertificates } from "./Pem.ts"
 
 interface Entry {

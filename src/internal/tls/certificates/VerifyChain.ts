@@ -2,13 +2,14 @@
  * Certification path validation (RFC 5280 section 6) as TLS needs it: from the peer's leaf, through whatever it sent along, to an
  * anchor that is trusted here; then usage, dates and name.
  */
-import { type CertificateInput } from "../Identity.ts"
-import { type TlsFailure } from "../TlsSession.ts"
+import type { CertificateInput } from "../Identity.ts"
+import type { TlsFailure } from "../TlsSession.ts"
 import { weakKey, weakSignature } from "./Algorithms.ts"
 import { MAX_NAME_COMPARISONS, violatesConstraints } from "./NameConstraints.ts"
 import { matchesReference, parseReference } from "./Names.ts"
-import { type CertificateCache, describeNames, type ParsedCertificate, type Unreadable } from "./ParsedCertificate.ts"
-import { type TrustStore } from "./TrustStore.ts"
+import { describeNames } from "./ParsedCertificate.ts"
+import type { CertificateCache, ParsedCertificate, Unreadable } from "./ParsedCertificate.ts"
+import type { TrustStore } from "./TrustStore.ts"
 
 /** Certificates in a path, leaf and anchor included. Public ones have three or four. */
 const MAX_PATH = 8
