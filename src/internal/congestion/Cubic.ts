@@ -1,4 +1,4 @@
-import type { ConnectionControllers, Controller, PathInfo } from "../../CongestionControl.ts"
+import type { ConnectionControllers, Controller, PathInfo } from "./Controller.ts"
 import { HyStart } from "./HyStart.ts"
 import { initialWindow, minimumWindow } from "./Window.ts"
 

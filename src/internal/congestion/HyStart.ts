@@ -1,4 +1,4 @@
-import type { PathRttView } from "../../CongestionControl.ts"
+import type { PathRttView } from "./Controller.ts"
 
 /** Constants of RFC 9406 section 4.3; ms where they are times. */
 const MIN_RTT_THRESHOLD = 4

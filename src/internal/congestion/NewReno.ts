@@ -1,4 +1,4 @@
-import type { ConnectionControllers, Controller, PathInfo } from "../../CongestionControl.ts"
+import type { ConnectionControllers, Controller, PathInfo } from "./Controller.ts"
 import { initialWindow, minimumWindow } from "./Window.ts"
 
 /** RFC 9002 section 7.3.2. */

@@ -1,9 +1,9 @@
 /**
  * A QUIC connection: the parts put together, and what the shell calls. Synchronous; time and randomness are handed in.
  */
-import type { ConnectionControllers } from "../../CongestionControl.ts"
-import type { PacketProtection } from "../../PacketProtection.ts"
-import type { PathStatus, Scheduler } from "../../PathScheduler.ts"
+import type { ConnectionControllers } from "../congestion/Controller.ts"
+import type { PacketProtection } from "../crypto/Protection.ts"
+import type { PathStatus, Scheduler } from "../paths/Scheduler.ts"
 import { verifyRetry } from "../crypto/RetryIntegrity.ts"
 import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"

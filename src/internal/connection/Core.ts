@@ -1,7 +1,7 @@
 /**
  * The state that the parts of a connection share. Each piece has one owner among them; this is where they find each other.
  */
-import type { Scheduler } from "../../PathScheduler.ts"
+import type { Scheduler } from "../paths/Scheduler.ts"
 import type { Path } from "../paths/Path.ts"
 import type { PathEvent } from "../paths/PathEvent.ts"
 import type { PathTable } from "../paths/PathTable.ts"

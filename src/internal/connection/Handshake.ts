@@ -2,7 +2,7 @@
  * The handshake of a connection: TLS, the CRYPTO streams that carry it, and the keys of every level that come out of it
  * (RFC 9001 section 4).
  */
-import type { PacketProtection } from "../../PacketProtection.ts"
+import type { PacketProtection } from "../crypto/Protection.ts"
 import { KeyPhases } from "../crypto/KeyPhases.ts"
 import { closeLevelKeys, initialKeys, levelKeys } from "../crypto/LevelKeys.ts"
 import type { LevelKeys } from "../crypto/LevelKeys.ts"

@@ -3,9 +3,9 @@
  * Everything is synchronous. Callers hold no lock and never call the machine from inside one of its listeners; waiters
  * (of streams, see `StreamTable`) and listeners run at the end of a burst, when the machine is consistent.
  */
-import type { PathStatus, PathView, Factory as SchedulerFactory } from "../../PathScheduler.ts"
-import type { Factory as CongestionFactory } from "../../CongestionControl.ts"
-import type { PacketProtection } from "../../PacketProtection.ts"
+import type { PathStatus, PathView, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
+import type { Factory as CongestionFactory } from "../congestion/Controller.ts"
+import type { PacketProtection } from "../crypto/Protection.ts"
 import type { OpenPathRefusal, PathEvent, PathStats } from "../paths/PathEvent.ts"
 import type { DatagramQueue } from "../streams/DatagramQueue.ts"
 import type { StreamTable } from "../streams/StreamTable.ts"

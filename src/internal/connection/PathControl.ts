@@ -1,7 +1,7 @@
 /**
  * The life of paths beyond their frames: opening, validation, change of address, probe timeouts and silent death.
  */
-import type { PathStatus } from "../../PathScheduler.ts"
+import type { PathStatus } from "../paths/Scheduler.ts"
 import { spaceOfLevel } from "../paths/Path.ts"
 import type { Path } from "../paths/Path.ts"
 import type { OpenPathRefusal } from "../paths/PathEvent.ts"

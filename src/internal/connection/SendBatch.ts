@@ -4,7 +4,7 @@
  */
 import { protect } from "../crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
-import type { HeaderKey, PacketKey } from "../../PacketProtection.ts"
+import type { HeaderKey, PacketKey } from "../crypto/Protection.ts"
 import { MAX_SEGMENTS, MAX_TRANSMIT } from "../wire/Datagram.ts"
 import type { Address, Transmit, TransmitSink } from "../wire/Datagram.ts"
 

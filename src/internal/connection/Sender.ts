@@ -2,7 +2,7 @@
  * The sending half of a connection once there are 1-RTT keys: acknowledgements and probes where the protocol wants them,
  * everything else on the path that the scheduler picks, packet by packet.
  */
-import type { PacketKind, SelectContext } from "../../PathScheduler.ts"
+import type { PacketKind, SelectContext } from "../paths/Scheduler.ts"
 import type { Path, PathProbe } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { ReceivedPackets } from "../recovery/ReceivedPackets.ts"

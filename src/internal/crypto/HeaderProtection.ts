@@ -1,7 +1,7 @@
 /**
  * Header protection over bursts (RFC 9001 section 5.4), and the whole of what a packet needs before it leaves.
  */
-import type { HeaderKey, PacketKey } from "../../PacketProtection.ts"
+import type { HeaderKey, PacketKey } from "./Protection.ts"
 import type { PacketBurst } from "./PacketBurst.ts"
 import { SAMPLE } from "./Samples.ts"
 

@@ -5,7 +5,7 @@
  * numbers here does so on one path. Generations count the phases from 0 in both directions; the Key Phase bit is the
  * lowest bit of a packet's generation.
  */
-import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
+import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "./Protection.ts"
 import type { CipherSuite } from "../tls/TlsSession.ts"
 import type { PacketBurst } from "./PacketBurst.ts"
 import { headerKey, nextSecret, packetKey } from "./PacketKeys.ts"

@@ -1,7 +1,7 @@
 /**
  * The keys of one encryption level, both directions. 1-RTT keys change: `KeyPhases.ts` holds those.
  */
-import type { HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
+import type { HeaderKey, PacketKey, PacketProtection } from "./Protection.ts"
 import type { CipherSuite } from "../tls/TlsSession.ts"
 import type { Role } from "../wire/Protocol.ts"
 import { headerKey, initialSecrets, initialSuite, packetKey } from "./PacketKeys.ts"

@@ -5,7 +5,7 @@
  */
 import { ecb, gcm } from "@noble/ciphers/aes.js"
 import { chacha20, chacha20poly1305 } from "@noble/ciphers/chacha.js"
-import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
+import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "./Protection.ts"
 import { AEAD_TAG } from "../wire/Protocol.ts"
 import { chachaKeyWords, chachaMask } from "./ChaChaMask.ts"
 import { writeNonce } from "./Nonce.ts"

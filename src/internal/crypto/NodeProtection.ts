@@ -7,7 +7,7 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey } from "node:crypto"
 import type { Cipheriv, KeyObject } from "node:crypto"
-import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
+import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "./Protection.ts"
 import { AEAD_TAG } from "../wire/Protocol.ts"
 import { chachaKeyWords, chachaMask } from "./ChaChaMask.ts"
 import { writeNonce } from "./Nonce.ts"

@@ -1,7 +1,7 @@
 /**
  * Keys from secrets (RFC 9001 sections 5.1, 5.2 and 6.1; RFC 9369 section 3.3 for version 2).
  */
-import type { HeaderKey, PacketKey, PacketProtection } from "../../PacketProtection.ts"
+import type { HeaderKey, PacketKey, PacketProtection } from "./Protection.ts"
 import { TLS_AES_128_GCM_SHA256 } from "../tls/CipherSuites.ts"
 import { hkdfExpandLabel, hkdfExtract } from "../tls/Hkdf.ts"
 import { hashLength } from "../tls/Hmac.ts"

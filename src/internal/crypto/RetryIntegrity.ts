@@ -2,7 +2,7 @@
  * The Retry Integrity Tag (RFC 9001 section 5.8, RFC 9369 section 3.3.3): an AEAD over no payload with a key that the
  * whole world knows. It guards against corruption and off-path forgers, so its comparison needs no care about time.
  */
-import type { PacketProtection } from "../../PacketProtection.ts"
+import type { PacketProtection } from "./Protection.ts"
 import { AEAD_TAG, Version } from "../wire/Protocol.ts"
 import { makePacketBurst } from "./PacketBurst.ts"
 

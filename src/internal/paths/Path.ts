@@ -2,7 +2,7 @@
  * One path: its addresses, its packet number space with recovery, its connection IDs and its validation. Path 0 is the one
  * of the handshake; a connection without multipath has no other.
  */
-import type { PathState, PathStatus, PathView } from "../../PathScheduler.ts"
+import type { PathState, PathStatus, PathView } from "./Scheduler.ts"
 import type { PathStats } from "./PathEvent.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { PathRecovery } from "../recovery/PathRecovery.ts"

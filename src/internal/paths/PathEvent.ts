@@ -1,5 +1,5 @@
 /** What happens to paths, and their figures. */
-import type { PathStatus } from "../../PathScheduler.ts"
+import type { PathStatus } from "./Scheduler.ts"
 import type { Address } from "../wire/Datagram.ts"
 
 /** Figures of a path at one moment. Times in ms; bytes are UDP payload bytes unless said otherwise. */

@@ -2,7 +2,7 @@
  * The paths of a connection: limits, connection IDs per path, status, abandonment (draft-ietf-quic-multipath-21 sections 3
  * and 4). Without multipath it holds path 0 alone.
  */
-import type { PathStatus } from "../../PathScheduler.ts"
+import type { PathStatus } from "./Scheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { Address } from "../wire/Datagram.ts"
 import { PathError, TransportError, violation } from "../wire/Protocol.ts"

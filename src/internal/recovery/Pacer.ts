@@ -1,4 +1,4 @@
-import type { Controller, PathRttView } from "../../CongestionControl.ts"
+import type { Controller, PathRttView } from "../congestion/Controller.ts"
 
 /** Timers are no finer than this, ms: waits are not shorter, and what gathers meanwhile leaves as one burst. */
 const MIN_WAIT = 1

@@ -1,4 +1,4 @@
-import type { ConnectionControllers, Controller, PathInfo } from "../../CongestionControl.ts"
+import type { ConnectionControllers, Controller, PathInfo } from "../congestion/Controller.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
 import { EcnValidation } from "./EcnValidation.ts"

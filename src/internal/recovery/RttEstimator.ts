@@ -1,4 +1,4 @@
-import type { PathRttView } from "../../CongestionControl.ts"
+import type { PathRttView } from "../congestion/Controller.ts"
 
 /** Timer granularity in ms (RFC 9002 section 6.1.2). */
 export const GRANULARITY = 1

@@ -6,7 +6,7 @@
  */
 import { Cause, Clock, Effect, Exit, Fiber, Latch, Scope } from "effect"
 import type { QuicError } from "../../QuicError.ts"
-import type { BoundSocket } from "../../UdpSocket.ts"
+import type { BoundSocket } from "./Sockets.ts"
 import type { EndpointMachine } from "../connection/Machine.ts"
 import { AddressBook } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../wire/Datagram.ts"

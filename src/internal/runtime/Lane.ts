@@ -4,9 +4,9 @@
  */
 import { Cause, Config, Effect, Option } from "effect"
 import type { Scope } from "effect"
-import type { PacketProtection } from "../../PacketProtection.ts"
+import type { PacketProtection } from "../crypto/Protection.ts"
 import { BadConfig, QuicError } from "../../QuicError.ts"
-import type { BindOptions, BoundSocket } from "../../UdpSocket.ts"
+import type { BindOptions, BoundSocket } from "./Sockets.ts"
 import { obstacle } from "./native/Availability.ts"
 
 /** `auto`: native where it can be. */

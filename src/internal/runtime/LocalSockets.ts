@@ -3,7 +3,7 @@
  */
 import { Effect, Scope } from "effect"
 import { AddressUnreachable, QuicError } from "../../QuicError.ts"
-import type { BindOptions, UdpSocket } from "../../UdpSocket.ts"
+import type { BindOptions, Sockets } from "./Sockets.ts"
 import type { Address } from "../wire/Datagram.ts"
 import type { EndpointRuntime } from "./EndpointRuntime.ts"
 import { sourceHost } from "./Resolve.ts"
@@ -13,14 +13,14 @@ const ROUTE_MEMORY = 5000
 const MAX_ROUTES = 1000
 
 export class LocalSockets {
-  private readonly udp: UdpSocket["Service"]
+  private readonly udp: Sockets
   private readonly runtime: EndpointRuntime
   private readonly scope: Scope.Scope
   private readonly options: BindOptions
   private readonly routes = new Map<string, { readonly host: string; readonly until: number }>()
 
   /** Sockets are closed by `scope`, which must outlive the runtime. */
-  constructor(udp: UdpSocket["Service"], runtime: EndpointRuntime, scope: Scope.Scope, options: BindOptions) {
+  constructor(udp: Sockets, runtime: EndpointRuntime, scope: Scope.Scope, options: BindOptions) {
     this.udp = udp
     this.runtime = runtime
     this.scope = scope

@@ -1,7 +1,7 @@
 /**
  * Where the machine sends to: picks the socket of a transmit, and keeps slabs for it to build packets in.
  */
-import type { BoundSocket } from "../../UdpSocket.ts"
+import type { BoundSocket } from "./Sockets.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, Transmit, TransmitSink } from "../wire/Datagram.ts"
 

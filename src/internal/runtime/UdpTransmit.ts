@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import type { QuicError } from "../../QuicError.ts"
-import type { BoundSocket } from "../../UdpSocket.ts"
+import type { BoundSocket } from "./Sockets.ts"
 
 /** Sends transmits in order and waits whenever the socket is full. `refusal` says why a socket takes nothing any more. */
 export const transmitAll = (

@@ -3,7 +3,14 @@
  * Engines are synchronous and own no I/O, clock or randomness.
  */
 import type { Level } from "../wire/Protocol.ts"
-import type { AeadAlgorithm } from "../../PacketProtection.ts"
+
+/**
+ * The AEADs of QUIC's cipher suites.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AeadAlgorithm = "aes-128-gcm" | "aes-256-gcm" | "chacha20-poly1305"
 
 export interface CipherSuite {
   /** The suite's number in TLS, such as 0x1301. */

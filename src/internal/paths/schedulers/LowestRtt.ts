@@ -2,7 +2,7 @@
  * The path with the lowest smoothed RTT that can send: a packet goes to the next one only while the window of the faster
  * ones is full. What MPTCP calls the default scheduler.
  */
-import type { Scheduler, SelectContext, PathView } from "../../../PathScheduler.ts"
+import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
 import { bestTier, tierOf } from "./tiers.ts"
 
 const select = (context: SelectContext): PathView | undefined => {

@@ -1,7 +1,7 @@
 /**
  * Paths take turns, packet by packet. A path that cannot send is passed over and does not save up turns for later.
  */
-import type { Scheduler, SelectContext, PathView } from "../../../PathScheduler.ts"
+import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
 import { bestTier, tierOf } from "./tiers.ts"
 
 export const roundRobin = (): Scheduler => {

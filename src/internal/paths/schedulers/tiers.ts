@@ -3,7 +3,7 @@
  * failed, carries data only while no better path exists. It is existence that counts, not a free window: when every
  * better path is full the packet waits, otherwise a backup would carry whatever the others cannot.
  */
-import type { PathView } from "../../../PathScheduler.ts"
+import type { PathView } from "../Scheduler.ts"
 
 /** Lower is better: 0 in use, 1 kept as backup, 2 seems to have failed, 3 not validated (the first path, in the handshake). */
 export const tierOf = (path: PathView): number =>

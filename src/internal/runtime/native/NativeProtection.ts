@@ -2,7 +2,7 @@
  * Packet protection by OpenSSL's EVP functions, in place (RFC 9001 sections 5.3 and 5.4): a context for each key and
  * direction, made once, and five calls to seal a packet, four to open one. A forged packet costs no more than a good one.
  */
-import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../../PacketProtection.ts"
+import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../crypto/Protection.ts"
 import { writeNonce } from "../../crypto/Nonce.ts"
 import type { PacketBurst } from "../../crypto/PacketBurst.ts"
 import { SAMPLE } from "../../crypto/Samples.ts"

@@ -3,8 +3,8 @@
  * of datagrams over loopback.
  */
 import { Effect } from "effect"
-import type { AeadAlgorithm } from "../../../PacketProtection.ts"
-import type { BoundSocket } from "../../../UdpSocket.ts"
+import type { AeadAlgorithm } from "../../crypto/Protection.ts"
+import type { BoundSocket } from "../Sockets.ts"
 import { makePacketBurst } from "../../crypto/PacketBurst.ts"
 import { nodeProtection } from "../../crypto/NodeProtection.ts"
 import { Ecn } from "../../wire/Datagram.ts"

@@ -1,0 +1,87 @@
+/**
+ * The shape of congestion control: what recovery calls for every packet and every acknowledgement, and what it shows.
+ */
+
+/**
+ * Facts about the path's round trip that a controller may read at any time. The same object for the path's whole life.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PathRttView {
+  /** ms; the initial RTT until there is a sample. */
+  readonly smoothed: number
+  readonly variance: number
+  readonly latest: number
+  /** ms; Infinity until there is a sample. */
+  readonly min: number
+  readonly hasSample: boolean
+}
+
+/**
+ * The path that a controller is made for. The same object for the path's whole life.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PathInfo {
+  readonly pathId: number
+  /** Bytes of a full packet now. */
+  readonly maxDatagramSize: number
+  readonly rtt: PathRttView
+}
+
+/**
+ * One path's controller: plain synchronous functions, called by the protocol. Bytes and ms throughout.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Controller {
+  readonly name: string
+  /** Bytes that may be in flight. */
+  readonly congestionWindow: number
+  /** Bytes per ms; 0 leaves it to the pacer's default (window over RTT). */
+  readonly pacingRate: number
+  /** Bytes; Infinity until the first congestion event. */
+  readonly slowStartThreshold: number
+  readonly onPacketSent: (now: number, bytes: number, bytesInFlight: number) => void
+  /**
+   * Bytes newly acknowledged by one ACK. `largestSentTime` is when the newest of them was sent; `appLimited` says the
+   * window was not used to the full, and then it must not grow (RFC 9002 section 7.8).
+   */
+  readonly onAcked: (now: number, bytes: number, largestSentTime: number, appLimited: boolean) => void
+  /**
+   * Loss or an ECN mark. Called for each loss event with the time the newest lost packet was sent; the controller reacts
+   * once per round trip (RFC 9002 section 7.3.2).
+   */
+  readonly onCongestion: (now: number, sentTime: number, lostBytes: number, ecn: boolean) => void
+  readonly onPersistentCongestion: (now: number) => void
+  /**
+   * What was declared lost of late has all been acknowledged after all: the reduction may be undone. `sentTime` is when the
+   * newest of those packets was sent.
+   */
+  readonly onSpuriousLoss: (now: number, sentTime: number) => void
+  readonly onMaxDatagramSize: (bytes: number) => void
+  /** The path's address changed and was validated: start over (draft-21 section 5). */
+  readonly reset: (now: number) => void
+  readonly close: () => void
+}
+
+/**
+ * The controllers of one connection: coupled ones share state here.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectionControllers {
+  readonly make: (path: PathInfo) => Controller
+}
+
+/**
+ * Called once per connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Factory = () => ConnectionControllers
