@@ -8,7 +8,7 @@ import { parseArgs } from "node:util"
 import type { Connection } from "../src/internal/connection/Connection.ts"
 import { cubic } from "../src/internal/congestion/Cubic.ts"
 import { Endpoint } from "../src/internal/endpoint/Endpoint.ts"
-import { lowestRtt } from "../src/internal/paths/schedulers/LowestRtt.ts"
+import { lowLatency } from "../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../src/internal/paths/schedulers/RoundRobin.ts"
 import { insecure } from "../src/internal/tls/certificates/Trust.ts"
 import { makeTlsEngine } from "../src/internal/tls/OwnTls.ts"
@@ -43,7 +43,7 @@ const settings = {
   initialConnectionWindow: 24e6,
   maxStreamWindow: 16e6,
   maxConnectionWindow: 24e6,
-  sendBuffer: 4e6,
+  streamSendBuffer: 4e6,
   initialMtu: 1452,
   mtuDiscovery: false,
   ecn: false
@@ -57,7 +57,7 @@ const makeEnd = (server: boolean): Endpoint => {
     tls: makeTlsEngine({ random, verifyServer: insecure(), identity: server ? identity() : undefined }),
     serveAlpn: server ? ["bench"] : [],
     protection: plain,
-    scheduler: paths > 1 ? roundRobin : lowestRtt,
+    scheduler: paths > 1 ? roundRobin : lowLatency,
     congestion: cubic,
     random,
     randomNumber: () => 0.5,

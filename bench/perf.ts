@@ -197,7 +197,7 @@ const client = Effect.suspend(() => {
   }).pipe(Effect.scoped)
 }).pipe(
   Effect.provide(Endpoint.layer({ ...settings, multipath: { maxPaths: locals.length > 1 ? locals.length : 0 } })),
-  Effect.provide(Tls.layerInsecure)
+  Effect.provide(Tls.layerTrustInsecure)
 )
 
 const serve = Effect.scoped(

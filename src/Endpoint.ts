@@ -161,8 +161,8 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   const socketScope = yield* Scope.fork(yield* Effect.scope)
   const runtime = yield* EndpointRuntime.make
   const bindOptions = {
-    receiveBuffer: config.socketReceiveBuffer,
-    sendBuffer: config.socketSendBuffer,
+    socketReceiveBuffer: config.socketReceiveBuffer,
+    socketSendBuffer: config.socketSendBuffer,
     addresses: runtime.book,
     lane: config.lane
   }

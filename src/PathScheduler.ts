@@ -6,7 +6,7 @@
  * made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in.
  */
 import { Context, Layer } from "effect"
-import { lowestRtt } from "./internal/paths/schedulers/LowestRtt.ts"
+import { lowLatency } from "./internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
 import type { Factory } from "./internal/paths/Scheduler.ts"
 
@@ -26,7 +26,7 @@ export type {
  * @category services
  */
 export const PathScheduler: Context.Reference<Factory> = Context.Reference<Factory>("effect-mpquic/PathScheduler", {
-  defaultValue: () => lowestRtt
+  defaultValue: () => lowLatency
 })
 
 /**
@@ -58,4 +58,4 @@ export const layerRoundRobin: Layer.Layer<never> = layer(roundRobin)
  *
  * @category layers
  */
-export const layerLowLatency: Layer.Layer<never> = layer(lowestRtt)
+export const layerLowLatency: Layer.Layer<never> = layer(lowLatency)

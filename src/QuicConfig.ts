@@ -120,7 +120,7 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     /** Unidirectional streams that the peer may have open at a time. Default 100. */
     maxUniStreams: integer(100, 0, 1_000_000, "streams"),
     /** Bytes written but not yet acknowledged above which a write waits. Default 4 MB. */
-    sendBuffer: integer(4 * MB, 1 * KB, 1 * GB, "bytes"),
+    streamSendBuffer: integer(4 * MB, 1 * KB, 1 * GB, "bytes"),
     /** Received datagrams kept for the application; the oldest goes when there are more. Default 128. */
     datagramQueue: integer(128, 1, 65_536, "datagrams"),
     /** Largest DATAGRAM frame accepted (RFC 9221). 0 turns datagrams off. Default 65535: taking them costs nothing. */
@@ -251,7 +251,7 @@ export const config: Config.Config<QuicConfig> = Config.schema(QuicConfig, "QUIC
 
 /** What a connection's machine wants of it. @internal */
 export const toSettings = (self: QuicConfig): ConnectionSettings => ({
-  maxIdleTimeout: Duration.toMillis(self.idleTimeout),
+  idleTimeout: Duration.toMillis(self.idleTimeout),
   handshakeTimeout: Duration.toMillis(self.handshakeTimeout),
   keepAlive: Duration.toMillis(self.keepAlive),
   initialStreamWindow: self.initialStreamWindow,
@@ -260,7 +260,7 @@ export const toSettings = (self: QuicConfig): ConnectionSettings => ({
   maxConnectionWindow: self.maxConnectionWindow,
   maxBidiStreams: self.maxBidiStreams,
   maxUniStreams: self.maxUniStreams,
-  sendBuffer: self.sendBuffer,
+  streamSendBuffer: self.streamSendBuffer,
   datagramQueue: self.datagramQueue,
   maxDatagramFrameSize: self.maxDatagramFrameSize,
   initialMtu: self.initialMtu,

@@ -56,7 +56,7 @@ interface Common {
  */
 export interface SendStream extends Common {
   /**
-   * Takes all of the bytes at once, waiting while the send buffer (`sendBuffer` of the configuration) is full. Success
+   * Takes all of the bytes at once, waiting while the send buffer (`streamSendBuffer` of the configuration) is full. Success
    * says that they will be sent, not that they have arrived: see `flushed`. Fails with `StreamStopped` when the peer
    * wants no more, and with the reason of the connection's end when it is over.
    */

@@ -297,7 +297,7 @@ export const layerTrust = (verifier: CertificateVerifier): Layer.Layer<never> =>
  *
  * @category layers
  */
-export const layerInsecure: Layer.Layer<never> = Layer.sync(Trust, insecure)
+export const layerTrustInsecure: Layer.Layer<never> = Layer.sync(Trust, insecure)
 
 /**
  * Asks clients for certificates that these authorities issued. Roots are given as to `layerTrustRoots`. The certificate

@@ -81,7 +81,7 @@ export const run = ({ handshakes = 50, lane, megabytes = 15 }: Options = {}): Ef
     yield* Effect.all([send, receive], { concurrency: 2, discard: true })
   }).pipe(
     Effect.scoped,
-    Effect.provide([Tls.layerSelfSigned({ names: ["localhost"] }), Tls.layerInsecure]),
+    Effect.provide([Tls.layerSelfSigned({ names: ["localhost"] }), Tls.layerTrustInsecure]),
     // Nobody is served with this certificate.
     Effect.provideService(References.MinimumLogLevel, "None")
   )

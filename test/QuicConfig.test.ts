@@ -23,7 +23,7 @@ describe("QuicConfig", () => {
   it.effect("without input, every default, in the machine's units", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(QuicConfig.toSettings(yield* QuicConfig.make()), {
-        maxIdleTimeout: 30_000,
+        idleTimeout: 30_000,
         handshakeTimeout: 10_000,
         keepAlive: 0,
         initialStreamWindow: 524_288,
@@ -32,7 +32,7 @@ describe("QuicConfig", () => {
         maxConnectionWindow: 25_165_824,
         maxBidiStreams: 100,
         maxUniStreams: 100,
-        sendBuffer: 4_194_304,
+        streamSendBuffer: 4_194_304,
         datagramQueue: 128,
         maxDatagramFrameSize: 65_535,
         initialMtu: 1200,
@@ -52,7 +52,7 @@ describe("QuicConfig", () => {
   it.effect("every setting of the machine comes from its field", () =>
     Effect.gen(function* () {
       const settings = {
-        maxIdleTimeout: 1001,
+        idleTimeout: 1001,
         handshakeTimeout: 1002,
         keepAlive: 1003,
         initialStreamWindow: 2001,
@@ -61,7 +61,7 @@ describe("QuicConfig", () => {
         maxConnectionWindow: 2004,
         maxBidiStreams: 1,
         maxUniStreams: 2,
-        sendBuffer: 2005,
+        streamSendBuffer: 2005,
         datagramQueue: 3,
         maxDatagramFrameSize: 4,
         initialMtu: 1201,
@@ -75,8 +75,8 @@ describe("QuicConfig", () => {
         initialRtt: 9,
         grease: false
       }
-      const { maxIdleTimeout, maxPaths, ...same } = settings
-      const config = yield* QuicConfig.make({ ...same, idleTimeout: maxIdleTimeout, multipath: { maxPaths } })
+      const { maxPaths, ...same } = settings
+      const config = yield* QuicConfig.make({ ...same, multipath: { maxPaths } })
       assert.deepStrictEqual(QuicConfig.toSettings(config), settings)
     })
   )

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { lowestRtt } from "../src/internal/paths/schedulers/LowestRtt.ts"
+import { lowLatency } from "../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../src/internal/paths/schedulers/RoundRobin.ts"
 import { Address } from "../src/internal/wire/Datagram.ts"
 import * as PathScheduler from "../src/PathScheduler.ts"
@@ -92,11 +92,11 @@ describe("roundRobin", () => {
   })
 })
 
-describe("lowestRtt", () => {
+describe("lowLatency", () => {
   it("fills the fastest path first and the next one while its window is full", () => {
     const fast = path(1, { smoothedRtt: 5 })
     const ctx = context(path(0, { smoothedRtt: 30 }), fast, path(2, { smoothedRtt: 20 }))
-    const scheduler = lowestRtt()
+    const scheduler = lowLatency()
     assert.strictEqual(scheduler.select(ctx)!.id, 1)
     fast.canSend = false
     assert.strictEqual(scheduler.select(ctx)!.id, 2)
@@ -105,13 +105,13 @@ describe("lowestRtt", () => {
   })
 
   it("takes the earlier of two equal paths", () => {
-    assert.strictEqual(lowestRtt().select(context(path(3), path(5)))!.id, 3)
+    assert.strictEqual(lowLatency().select(context(path(3), path(5)))!.id, 3)
   })
 })
 
 for (const [name, make] of [
   ["roundRobin", roundRobin],
-  ["lowestRtt", lowestRtt]
+  ["lowLatency", lowLatency]
 ] as const) {
   describe(`${name}: backup paths (STA-1, section 3.3)`, () => {
     it("a backup path carries nothing while an available one exists, even one whose window is full", () => {
@@ -144,12 +144,12 @@ for (const [name, make] of [
 describe("PathScheduler", () => {
   const name = Effect.map(Effect.service(PathScheduler.PathScheduler), (factory) => factory().name)
 
-  it.effect("has a default", () => Effect.map(name, (found) => assert.strictEqual(found, "lowestRtt")))
+  it.effect("has a default", () => Effect.map(name, (found) => assert.strictEqual(found, "lowLatency")))
 
   it.effect("is replaced by one Layer", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Effect.provide(name, PathScheduler.layerRoundRobin), "roundRobin")
-      assert.strictEqual(yield* Effect.provide(name, PathScheduler.layerLowLatency), "lowestRtt")
+      assert.strictEqual(yield* Effect.provide(name, PathScheduler.layerLowLatency), "lowLatency")
       const own = PathScheduler.layer(() => ({ name: "own", select: ({ paths }) => paths[0] }))
       assert.strictEqual(yield* Effect.provide(name, own), "own")
     })

@@ -101,7 +101,7 @@ type Input = Command.Command.Config.Infer<typeof flags>
 const layerTrust = (input: Input): Effect.Effect<Layer.Layer<never, QuicError>, CliFailure> => {
   const ways = [input.insecure, input.pin.length > 0, input.ca.length > 0].filter(Boolean).length
   if (ways > 1) return Effect.fail(fail("usage", "--insecure, --pin and --ca: give one of them"))
-  if (input.insecure) return Effect.succeed(Tls.layerInsecure)
+  if (input.insecure) return Effect.succeed(Tls.layerTrustInsecure)
   if (input.pin.length > 0) return Effect.succeed(Tls.layerTrustPinned(...input.pin))
   return Effect.succeed(input.ca.length > 0 ? Tls.layerTrustRoots(...input.ca) : Tls.layerTrustSystem)
 }

@@ -1,7 +1,7 @@
 /** Settings of a connection as the machine wants them: plain numbers, bytes and ms. Made from `QuicConfig`. */
 export interface ConnectionSettings {
   /** ms; 0 turns it off. */
-  readonly maxIdleTimeout: number
+  readonly idleTimeout: number
   /** ms from the first packet until the handshake must be complete. */
   readonly handshakeTimeout: number
   /** ms between PINGs on a quiet connection; 0 turns it off. */
@@ -15,7 +15,7 @@ export interface ConnectionSettings {
   readonly maxBidiStreams: number
   readonly maxUniStreams: number
   /** Bytes written but not yet acknowledged above which `write` waits. */
-  readonly sendBuffer: number
+  readonly streamSendBuffer: number
   /** Received datagrams kept for the application; the oldest goes when full. */
   readonly datagramQueue: number
   /** Largest DATAGRAM frame accepted; 0 turns datagrams off. */

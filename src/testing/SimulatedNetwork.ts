@@ -21,9 +21,16 @@ import type { Address, Transmit } from "../internal/wire/Datagram.ts"
 import type { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BindOptions, BoundSocket, SocketStats } from "../UdpSocket.ts"
-import type { LinkOptions, LinkStats } from "./Link.ts"
-import { Simulator } from "./SimulatorCore.ts"
-import type { Attachment, DatagramReceiver, DuplexOptions, Hosts, NatOptions, SimLink } from "./SimulatorCore.ts"
+import type { LinkOptions, LinkStats } from "./internal/Link.ts"
+import { Simulator } from "./internal/SimulatorCore.ts"
+import type {
+  Attachment,
+  DatagramReceiver,
+  DuplexOptions,
+  Hosts,
+  NatOptions,
+  SimLink
+} from "./internal/SimulatorCore.ts"
 
 export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
 

@@ -24,11 +24,11 @@ import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
 import type { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BoundSocket } from "../UdpSocket.ts"
-import type { LinkOptions } from "./Link.ts"
+import type { LinkOptions } from "./internal/Link.ts"
 import { Trains } from "./internal/Trains.ts"
-import { makeRelayCore } from "./RelayCore.ts"
-import type { RelayCore, RelayStats } from "./RelayCore.ts"
-import type { DuplexOptions } from "./SimulatorCore.ts"
+import { makeRelayCore } from "./internal/RelayCore.ts"
+import type { RelayCore, RelayStats } from "./internal/RelayCore.ts"
+import type { DuplexOptions } from "./internal/SimulatorCore.ts"
 
 export { makeRelayCore, type RelayCore, type DuplexOptions, type LinkOptions, type RelayStats }
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DeadlineHeap } from "../../src/internal/endpoint/DeadlineHeap.ts"
 import type { Timed } from "../../src/internal/endpoint/DeadlineHeap.ts"
-import { Prng } from "../../src/testing/SimulatorCore.ts"
+import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
 
 class Item implements Timed {
   armed = Infinity

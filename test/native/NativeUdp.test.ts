@@ -358,7 +358,7 @@ describe("native sockets: bad input and faults", () => {
           .flatMap((entries) => entries ?? [])
           .find((entry) => !entry.internal && entry.family === "IPv4" && entry.netmask.startsWith("255.255.255."))
         if (own === undefined) return context.skip("no interface beside loopback to fill the buffer of")
-        const a = yield* bind({ host: own.address, port: 0 }, { sendBuffer: 4096 })
+        const a = yield* bind({ host: own.address, port: 0 }, { socketSendBuffer: 4096 })
         const octets = own.address.split(".")
         octets[3] = octets[3] === "251" ? "250" : "251"
         const nobody = a.addresses.intern(octets.join("."), 9)
@@ -460,7 +460,7 @@ describe("native sockets: readers", () => {
     native(
       Effect.gen(function* () {
         const a = yield* bind()
-        const b = yield* bind(loopback, { receiveBuffer: 65_536 })
+        const b = yield* bind(loopback, { socketReceiveBuffer: 65_536 })
         for (let i = 0; i < 100; i++) a.send(transmit(a, b.local, new Uint8Array(12_000)))
         yield* Effect.sleep(5)
         const more = Effect.map(Effect.timeoutOption(b.pull, 20), Option.isSome)

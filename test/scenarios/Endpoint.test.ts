@@ -1,6 +1,6 @@
 /** An endpoint with many connections, and what strangers can make it do and keep (RFC 9000 sections 8.1, 10.3, 21). */
 import { assert, describe, it } from "@effect/vitest"
-import { Simulator } from "../../src/testing/SimulatorCore.ts"
+import { Simulator } from "../../src/testing/internal/SimulatorCore.ts"
 import { capture, sendRaw } from "../support/Hostile.ts"
 import { Node, Pair, pattern } from "../support/Machines.ts"
 import { Incoming, establish, established, exchange, intact, send } from "../support/Scenario.ts"
@@ -47,7 +47,7 @@ describe("An endpoint with many connections", () => {
   })
 
   it("connections that end by timeouts leave nothing either", () => {
-    const settings = { maxIdleTimeout: 3000, handshakeTimeout: 2000 }
+    const settings = { idleTimeout: 3000, handshakeTimeout: 2000 }
     const pair = new Pair({ client: { settings }, server: { settings } })
     for (let i = 0; i < 50; i++) pair.client.connect(pair.server)
     let n = 0

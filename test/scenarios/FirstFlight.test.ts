@@ -98,7 +98,7 @@ describe("RFC 9000 8.1: address validation of the handshake", () => {
   })
 
   it("the same with every run of lost client packets, and with random loss", () => {
-    const settings = { handshakeTimeout: 60_000, maxIdleTimeout: 60_000 }
+    const settings = { handshakeTimeout: 60_000, idleTimeout: 60_000 }
     for (let from = 0; from < 4; from++) {
       for (let to = from; to < 7; to++) {
         const pair = new Pair({

@@ -4,7 +4,7 @@ import { seeds, establish, established, exchange } from "../support/Scenario.ts"
 import { Pair } from "../support/Machines.ts"
 import type { PairOptions } from "../support/Machines.ts"
 import { Level } from "../../src/internal/wire/Protocol.ts"
-import type { LinkOptions } from "../../src/testing/SimulatorCore.ts"
+import type { LinkOptions } from "../../src/testing/internal/SimulatorCore.ts"
 
 const FLIGHT = 6
 

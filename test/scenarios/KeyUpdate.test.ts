@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { writeAck, NO_PATH, writePing } from "../../src/internal/wire/FrameWriter.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
-import type { DuplexOptions } from "../../src/testing/SimulatorCore.ts"
+import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import { capture, frames, inject, sendRaw } from "../support/Hostile.ts"
 import type { Pair } from "../support/Machines.ts"
 import { established, exchange, intact, seeds, send, transportCode } from "../support/Scenario.ts"

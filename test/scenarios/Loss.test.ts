@@ -1,6 +1,6 @@
 /** Transfers over links that lose, reorder, corrupt and go silent (RFC 9002), and what the sender may hold meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
-import type { DuplexOptions } from "../../src/testing/SimulatorCore.ts"
+import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import { Drain, newReno, pump } from "../support/Machines.ts"
 import { established, exchange, intact, seeds, send } from "../support/Scenario.ts"
 

@@ -1,6 +1,6 @@
 /** Addresses that change under a connection: NAT rebinding, and those who pretend it (RFC 9000 sections 8.2 and 9). */
 import { assert, describe, it } from "@effect/vitest"
-import type { Nat } from "../../src/testing/SimulatorCore.ts"
+import type { Nat } from "../../src/testing/internal/SimulatorCore.ts"
 import { writePing } from "../../src/internal/wire/FrameWriter.ts"
 import { capture, forge, frames, sendRaw } from "../support/Hostile.ts"
 import { Pair } from "../support/Machines.ts"

@@ -505,7 +505,7 @@ describe("KEY: key updates with two paths", () => {
 
 describe("IDL: idle timeout", () => {
   it("IDL-1: what arrives on any path keeps the connection", () => {
-    const pair = withPaths({ settings: { maxIdleTimeout: 3000 } })
+    const pair = withPaths({ settings: { idleTimeout: 3000 } })
     pair.links[0]!.cut()
     for (let i = 0; i < 10; i++) {
       pair.connection.probePath(1, pair.simulator.now)
@@ -522,7 +522,7 @@ describe("IDL: idle timeout", () => {
   })
 
   it("IDL-2: a path may be silent for longer than the connection, and still serve", () => {
-    const pair = withPaths({ settings: { maxIdleTimeout: 3000, keepAlive: 1000 } })
+    const pair = withPaths({ settings: { idleTimeout: 3000, keepAlive: 1000 } })
     pair.run(pair.simulator.now + 15_000)
     assert.strictEqual(pair.connection.path(1)!.state, "active")
     const result = transfer(pair, { bytes: 2_000_000 })

@@ -1,7 +1,7 @@
 /** A path whose address changes while others live on (draft-21 section 3.1; RFC 9000 section 9). */
 import { assert, describe, it } from "@effect/vitest"
 import { writePathChallenge, writePing } from "../../src/internal/wire/FrameWriter.ts"
-import type { Nat } from "../../src/testing/SimulatorCore.ts"
+import type { Nat } from "../../src/testing/internal/SimulatorCore.ts"
 import { forge, frames, sendRaw } from "../support/Hostile.ts"
 import { Drain, Pair, pump } from "../support/Machines.ts"
 import {

@@ -3,9 +3,9 @@
  * and at the end there is silence.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Prng } from "../../src/testing/SimulatorCore.ts"
-import type { Nat } from "../../src/testing/SimulatorCore.ts"
-import { lowestRtt, Pair, roundRobin } from "../support/Machines.ts"
+import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
+import type { Nat } from "../../src/testing/internal/SimulatorCore.ts"
+import { lowLatency, Pair, roundRobin } from "../support/Machines.ts"
 import { pairOptions } from "../support/Multipath.ts"
 import { establish, intact, send } from "../support/Scenario.ts"
 
@@ -28,8 +28,8 @@ const probeAll = (pair: Pair): void => {
 /** One run. What it did is in the message of whatever fails. */
 const run = (seed: number): void => {
   const random = new Prng(seed, "operations")
-  const settings = { maxPaths: 2 + random.int(3), maxIdleTimeout: 60_000, keepAlive: random.int(2) * 500 }
-  const scheduler = random.int(2) === 0 ? lowestRtt : roundRobin
+  const settings = { maxPaths: 2 + random.int(3), idleTimeout: 60_000, keepAlive: random.int(2) * 500 }
+  const scheduler = random.int(2) === 0 ? lowLatency : roundRobin
   const pair = new Pair(pairOptions({ seed, links, settings, node: { scheduler } }))
   const nats: ReadonlyArray<Nat> = pair.client.addresses.map((address, i) =>
     pair.simulator.nat({ outside: `203.0.113.${i + 1}`, inside: [address.host] })

@@ -1,7 +1,7 @@
 /** Which path carries what: schedulers, affinity, status, packet sizes, and what RTTs mean (draft-21 sections 3.3, 5). */
 import { assert, describe, it } from "@effect/vitest"
 import type { PathView, Scheduler } from "../../src/PathScheduler.ts"
-import { cubic, Drain, lowestRtt, newReno, pump, roundRobin } from "../support/Machines.ts"
+import { cubic, Drain, lowLatency, newReno, pump, roundRobin } from "../support/Machines.ts"
 import type { Pair } from "../support/Machines.ts"
 import {
   awaitPath,
@@ -28,7 +28,7 @@ const setStatus = (pair: Pair, side: "client" | "server", pathId: number, status
 }
 
 describe("REC-1: no scheduler sends more than window and pacing of a path allow", () => {
-  for (const scheduler of [lowestRtt, roundRobin]) {
+  for (const scheduler of [lowLatency, roundRobin]) {
     for (const congestion of [cubic, newReno]) {
       it(`${scheduler().name}, ${congestion.name}`, () => {
         const pair = withPaths({ links: unequalLinks, node: { scheduler, congestion } })
@@ -97,7 +97,7 @@ describe("REC-1: no scheduler sends more than window and pacing of a path allow"
 
 describe("affinity of streams", () => {
   it("a stream goes over the paths that it was given and no other, whatever the scheduler prefers", () => {
-    for (const scheduler of [lowestRtt, roundRobin]) {
+    for (const scheduler of [lowLatency, roundRobin]) {
       const pair = withPaths({ links: unequalLinks, node: { scheduler } })
       const { time } = transfer(pair, { bytes: 2 * MB, paths: [1] })
       assert.deepStrictEqual(streamBytes(pair)[0], 0)

@@ -3,14 +3,14 @@
  * REC-1, REC-4, REC-5). Times are simulated; the bounds leave little beyond what the links allow.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { cubic, lowestRtt, newReno, roundRobin } from "../support/Machines.ts"
+import { cubic, lowLatency, newReno, roundRobin } from "../support/Machines.ts"
 import type { Pair } from "../support/Machines.ts"
 import { closePath, equalLinks, eventsOf, transfer, unequalLinks, withPaths } from "../support/Multipath.ts"
 import type { TransferResult } from "../support/Multipath.ts"
 import { exchange } from "../support/Scenario.ts"
 
 const MB = 1_000_000
-const schedulers = [lowestRtt, roundRobin]
+const schedulers = [lowLatency, roundRobin]
 const controllers = [cubic, newReno]
 
 /** 30 MB over the unequal links; `cut` happens when `after` bytes came over path `watched`. */

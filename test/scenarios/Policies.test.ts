@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Scheduler } from "../../src/PathScheduler.ts"
-import { Drain, lowestRtt, Pair, pump } from "../support/Machines.ts"
+import { Drain, lowLatency, Pair, pump } from "../support/Machines.ts"
 
 const stubborn = (): Scheduler => ({ name: "stubborn", select: ({ paths }) => paths[0] })
 
@@ -12,7 +12,7 @@ describe("policies that users give", () => {
       name: "faulty",
       select: (context) => {
         if (throws) throw cause
-        return lowestRtt().select(context)
+        return lowLatency().select(context)
       }
     })
     const pair = new Pair({ client: { scheduler } })
@@ -68,7 +68,7 @@ describe("policies that users give", () => {
       steady,
       select: (context) => {
         asked.times++
-        return lowestRtt().select(context)
+        return lowLatency().select(context)
       },
       onPacketSent: (_path, bytes) => void sent.push(bytes)
     })

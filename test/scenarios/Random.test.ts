@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
 import type { Stream } from "../../src/internal/streams/Stream.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
-import type { Prng } from "../../src/testing/SimulatorCore.ts"
+import type { Prng } from "../../src/testing/internal/SimulatorCore.ts"
 import { byteAt, newReno, Pair, pattern } from "../support/Machines.ts"
 import type { Node } from "../support/Machines.ts"
 import { seeds } from "../support/Scenario.ts"
@@ -96,10 +96,10 @@ describe("Random use of a random network", () => {
     for (const seed of seeds(40)) {
       const windows = { initialStreamWindow: 20_000, initialConnectionWindow: 50_000, maxConnectionWindow: 200_000 }
       const settings = {
-        maxIdleTimeout: 5000 + 1000 * (seed % 3),
+        idleTimeout: 5000 + 1000 * (seed % 3),
         ...(seed % 2 === 0 ? windows : {}),
         ...(seed % 5 === 0 ? { maxBidiStreams: 2, maxUniStreams: 1 } : {}),
-        ...(seed % 7 === 0 ? { sendBuffer: 5000 } : {})
+        ...(seed % 7 === 0 ? { streamSendBuffer: 5000 } : {})
       }
       const congestion = seed % 3 === 0 ? newReno : undefined
       const pair = new Pair({ seed, client: { settings, congestion }, server: { settings } })

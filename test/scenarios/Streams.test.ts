@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
 import type { Stream } from "../../src/internal/streams/Stream.ts"
-import type { DuplexOptions } from "../../src/testing/SimulatorCore.ts"
+import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import { byteAt, Drain, pattern, pump } from "../support/Machines.ts"
 import type { Pair } from "../support/Machines.ts"
 import { established, say, seeds } from "../support/Scenario.ts"

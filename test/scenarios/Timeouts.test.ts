@@ -26,7 +26,7 @@ describe("RFC 9000 10.1: idle timeout", () => {
     [0, 5000],
     [5000, 5000]
   ])("client %d ms, server %d ms: the lower that is not 0 holds, on both sides, exactly", (client, server) => {
-    const pair = pairOf({ ...quiet, maxIdleTimeout: client }, { ...quiet, maxIdleTimeout: server })
+    const pair = pairOf({ ...quiet, idleTimeout: client }, { ...quiet, idleTimeout: server })
     exchange(pair, 1000, 1000, "before")
     // Long enough for delayed acknowledgements to have left.
     pair.run(pair.simulator.now + 500)
@@ -47,13 +47,13 @@ describe("RFC 9000 10.1: idle timeout", () => {
   })
 
   it("0 on both sides: never", () => {
-    const pair = pairOf({ ...quiet, maxIdleTimeout: 0 }, { ...quiet, maxIdleTimeout: 0 })
+    const pair = pairOf({ ...quiet, idleTimeout: 0 }, { ...quiet, idleTimeout: 0 })
     pair.run(86_400_000)
     exchange(pair, 1000, 1000, "a day later")
   })
 
   it("the first ack-eliciting packet after an arrival starts it anew, its repetitions do not", () => {
-    const pair = pairOf({ ...quiet, maxIdleTimeout: 5000 }, { ...quiet, maxIdleTimeout: 5000 })
+    const pair = pairOf({ ...quiet, idleTimeout: 5000 }, { ...quiet, idleTimeout: 5000 })
     pair.run(2000)
     pair.client.tap = () => false
     say(pair.connection, pattern(0, 100))
@@ -65,8 +65,8 @@ describe("RFC 9000 10.1: idle timeout", () => {
   it("it is never shorter than three probe timeouts", () => {
     const pair = established({
       links: [{ delay: 500 }],
-      client: { settings: { ...quiet, maxIdleTimeout: 3500 } },
-      server: { settings: { ...quiet, maxIdleTimeout: 3500 } }
+      client: { settings: { ...quiet, idleTimeout: 3500 } },
+      server: { settings: { ...quiet, idleTimeout: 3500 } }
     })
     pair.run(5000)
     assert.strictEqual(pair.client.closes.length, 0)
@@ -78,7 +78,7 @@ describe("RFC 9000 10.1: idle timeout", () => {
 
   it("keep-alive of either side holds both up, with a PING each interval and no more", () => {
     for (const keepAlive of ["client", "server"]) {
-      const settings = { ...quiet, maxIdleTimeout: 5000 }
+      const settings = { ...quiet, idleTimeout: 5000 }
       const alive = { ...settings, keepAlive: 2000 }
       const pair = pairOf(keepAlive === "client" ? alive : settings, keepAlive === "server" ? alive : settings)
       const sent = capture(keepAlive === "client" ? pair.client : pair.server)
@@ -91,7 +91,7 @@ describe("RFC 9000 10.1: idle timeout", () => {
   })
 
   it("keep-alive does not hold up a connection whose peer is gone", () => {
-    const pair = pairOf({ ...quiet, maxIdleTimeout: 5000, keepAlive: 2000 }, quiet)
+    const pair = pairOf({ ...quiet, idleTimeout: 5000, keepAlive: 2000 }, quiet)
     pair.run(1000)
     pair.server.tap = () => false
     pair.client.tap = () => false
@@ -102,7 +102,7 @@ describe("RFC 9000 10.1: idle timeout", () => {
   })
 
   it("a connection is kept by traffic of one direction alone", () => {
-    const pair = pairOf({ ...quiet, maxIdleTimeout: 2000 }, { ...quiet, maxIdleTimeout: 2000 })
+    const pair = pairOf({ ...quiet, idleTimeout: 2000 }, { ...quiet, idleTimeout: 2000 })
     const stream = say(pair.connection, pattern(0, 1))
     for (let i = 1; i < 20; i++) {
       pair.run(pair.simulator.now + 1500)
@@ -144,7 +144,7 @@ describe("Handshake timeout", () => {
 
 describe("RFC 9002 6.2: probe timeouts", () => {
   it("the first flight goes out again after 3 x 333 ms, then after twice as long each time", () => {
-    const pair = new Pair({ client: { settings: { handshakeTimeout: 40_000, maxIdleTimeout: 40_000 } } })
+    const pair = new Pair({ client: { settings: { handshakeTimeout: 40_000, idleTimeout: 40_000 } } })
     const sent = capture(pair.client)
     const before = pair.client.tap!
     pair.client.tap = (...datagram) => before(...datagram) && false
@@ -159,7 +159,7 @@ describe("RFC 9002 6.2: probe timeouts", () => {
 
   it("1-RTT probes: smoothed RTT, four variances and max_ack_delay, doubling; data at each; reset by an answer", () => {
     for (const seed of seeds(5)) {
-      const pair = pairOf({ ...quiet, maxIdleTimeout: 60_000 }, { ...quiet, maxIdleTimeout: 60_000 }, seed)
+      const pair = pairOf({ ...quiet, idleTimeout: 60_000 }, { ...quiet, idleTimeout: 60_000 }, seed)
       exchange(pair, 100_000, 2000, "to have an RTT")
       pair.run(pair.simulator.now + 100)
       const { recovery } = pair.connection.paths[0]!

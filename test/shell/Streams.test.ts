@@ -51,8 +51,8 @@ describe("streams over a simulated network", () => {
         yield* Fiber.join(echo)
       }),
     {
-      server: { initialStreamWindow: 20_000, maxStreamWindow: 40_000, sendBuffer: 30_000 },
-      client: { sendBuffer: 30_000 }
+      server: { initialStreamWindow: 20_000, maxStreamWindow: 40_000, streamSendBuffer: 30_000 },
+      client: { streamSendBuffer: 30_000 }
     }
   )
 
@@ -120,7 +120,7 @@ describe("streams over a simulated network", () => {
         yield* Fiber.join(third)
       }),
     {
-      client: { sendBuffer: 10_000 },
+      client: { streamSendBuffer: 10_000 },
       server: { initialStreamWindow: 5_000, maxStreamWindow: 5_000 }
     }
   )
@@ -176,7 +176,7 @@ describe("streams over a simulated network", () => {
         assert.strictEqual(reasonOf(yield* Fiber.join(flushed)), "StreamStopped")
       }),
     {
-      client: { sendBuffer: 2_000 },
+      client: { streamSendBuffer: 2_000 },
       server: { initialStreamWindow: 2_000, maxStreamWindow: 2_000 }
     }
   )

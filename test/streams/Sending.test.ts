@@ -11,7 +11,7 @@ const large = {
   initialStreamWindow: 1_000_000,
   initialConnectionWindow: 10_000_000,
   maxUniStreams: 1000,
-  sendBuffer: 500_000
+  streamSendBuffer: 500_000
 }
 
 const open = (end: End, length: number, urgency = 3, incremental = true): Stream => {

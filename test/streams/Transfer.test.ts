@@ -21,7 +21,7 @@ describe("two tables, any loss and order", () => {
       const { client, server } = pair({
         initialStreamWindow: 20_000,
         initialConnectionWindow: 50_000,
-        sendBuffer: 30_000
+        streamSendBuffer: 30_000
       })
       const flows: Array<Flow> = []
       const opened = new Map<number, Stream>()

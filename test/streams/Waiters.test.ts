@@ -45,7 +45,7 @@ describe("waiters", () => {
   })
 
   it("a writer waits at the send buffer's size and is woken below half of it", () => {
-    const { client } = pair({ sendBuffer: 4000 })
+    const { client } = pair({ streamSendBuffer: 4000 })
     const stream = client.table.open(false)!
     assert.strictEqual(stream.writableBytes, 4000)
     stream.write(content(0, 4400))
@@ -66,7 +66,7 @@ describe("waiters", () => {
 
   it("a writer waits while all streams together hold too much, but an empty stream gets its turn", () => {
     const { client } = pair({
-      sendBuffer: 1000,
+      streamSendBuffer: 1000,
       maxUniStreams: 100,
       initialConnectionWindow: 100_000,
       initialStreamWindow: 10_000

@@ -31,7 +31,7 @@ export const firstDifference = (chunks: ReadonlyArray<Uint8Array>, from = 0): nu
 }
 
 export const settings = (overrides: Partial<ConnectionSettings> = {}): ConnectionSettings => ({
-  maxIdleTimeout: 30_000,
+  idleTimeout: 30_000,
   handshakeTimeout: 10_000,
   keepAlive: 0,
   initialStreamWindow: 65_536,
@@ -40,7 +40,7 @@ export const settings = (overrides: Partial<ConnectionSettings> = {}): Connectio
   maxConnectionWindow: 2_097_152,
   maxBidiStreams: 10,
   maxUniStreams: 10,
-  sendBuffer: 65_536,
+  streamSendBuffer: 65_536,
   datagramQueue: 16,
   maxDatagramFrameSize: 1200,
   initialMtu: 1200,

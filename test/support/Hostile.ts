@@ -13,7 +13,7 @@ import type { Address } from "../../src/internal/wire/Datagram.ts"
 import { writePadding } from "../../src/internal/wire/FrameWriter.ts"
 import { writeShortHeader } from "../../src/internal/wire/PacketHeader.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../../src/internal/wire/Protocol.ts"
-import type { Simulator } from "../../src/testing/SimulatorCore.ts"
+import type { Simulator } from "../../src/testing/internal/SimulatorCore.ts"
 import type { Node } from "./Machines.ts"
 
 /** Puts a datagram on the link from `from` to `to`, whoever lives there. */

@@ -12,7 +12,7 @@ import { newReno } from "../../src/internal/congestion/NewReno.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import { Endpoint } from "../../src/internal/endpoint/Endpoint.ts"
-import { lowestRtt } from "../../src/internal/paths/schedulers/LowestRtt.ts"
+import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import type { Stream } from "../../src/internal/streams/Stream.ts"
 import { insecure } from "../../src/internal/tls/certificates/Trust.ts"
@@ -26,13 +26,13 @@ import type { Role } from "../../src/internal/wire/Protocol.ts"
 import { decodeTransportParameters, encodeTransportParameters } from "../../src/internal/wire/TransportParameters.ts"
 import type { TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
-import { Simulator } from "../../src/testing/SimulatorCore.ts"
-import type { SimLink, DuplexOptions, SimTimer } from "../../src/testing/SimulatorCore.ts"
+import { Simulator } from "../../src/testing/internal/SimulatorCore.ts"
+import type { SimLink, DuplexOptions, SimTimer } from "../../src/testing/internal/SimulatorCore.ts"
 
-export { cubic, lowestRtt, newReno, roundRobin }
+export { cubic, lowLatency, newReno, roundRobin }
 
 export const defaultSettings: ConnectionSettings = {
-  maxIdleTimeout: 30_000,
+  idleTimeout: 30_000,
   handshakeTimeout: 10_000,
   keepAlive: 0,
   initialStreamWindow: 512 * 1024,
@@ -41,7 +41,7 @@ export const defaultSettings: ConnectionSettings = {
   maxConnectionWindow: 24 * 1024 * 1024,
   maxBidiStreams: 100,
   maxUniStreams: 100,
-  sendBuffer: 1024 * 1024,
+  streamSendBuffer: 1024 * 1024,
   datagramQueue: 128,
   maxDatagramFrameSize: 65_535,
   initialMtu: 1200,
@@ -149,7 +149,7 @@ export class Node {
       ),
       serveAlpn: server ? ["test"] : [],
       protection: options.protection ?? nodeProtection,
-      scheduler: options.scheduler ?? lowestRtt,
+      scheduler: options.scheduler ?? lowLatency,
       congestion: options.congestion ?? cubic,
       random,
       randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,

@@ -5,13 +5,13 @@ import type { ConnectionStats, PathEvent } from "../../src/internal/connection/M
 import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
 import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
 import type { ConnectionSettings } from "../../src/internal/Settings.ts"
-import type { DuplexOptions } from "../../src/testing/SimulatorCore.ts"
+import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import { pump } from "./Machines.ts"
 import type { Node, NodeOptions, Pair, PairOptions } from "./Machines.ts"
 import { established, Incoming } from "./Scenario.ts"
 
 /** What `QuicConfig` gives by default, with three paths. */
-export const multipathSettings: Partial<ConnectionSettings> = { maxPaths: 3, sendBuffer: 4 * 1024 * 1024 }
+export const multipathSettings: Partial<ConnectionSettings> = { maxPaths: 3, streamSendBuffer: 4 * 1024 * 1024 }
 
 export interface MultipathOptions {
   readonly seed?: number | undefined

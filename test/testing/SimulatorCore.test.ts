@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Ecn } from "../../src/internal/wire/Datagram.ts"
 import type { Address } from "../../src/internal/wire/Datagram.ts"
-import { Simulator } from "../../src/testing/SimulatorCore.ts"
-import type { DuplexOptions, Fate, SimulatorOptions } from "../../src/testing/SimulatorCore.ts"
+import { Simulator } from "../../src/testing/internal/SimulatorCore.ts"
+import type { DuplexOptions, Fate, SimulatorOptions } from "../../src/testing/internal/SimulatorCore.ts"
 
 const send = (sim: Simulator, local: Address, remote: Address, length: number, ecn: number = Ecn.notEct, fill = 7) =>
   sim.send({ local, remote, ecn, segmentSize: Math.max(1, length), bytes: new Uint8Array(length).fill(fill) })

@@ -109,7 +109,10 @@ export class Connection implements ConnectionMachine {
       settings: options.settings,
       rtt: () => this.pathControl.slowestRtt()
     })
-    this.datagrams = core.datagrams = new DatagramQueue(options.settings.datagramQueue, options.settings.sendBuffer)
+    this.datagrams = core.datagrams = new DatagramQueue(
+      options.settings.datagramQueue,
+      options.settings.streamSendBuffer
+    )
     core.paths = new PathTable({
       role: options.role,
       maxPaths: options.settings.maxPaths,

@@ -41,7 +41,7 @@ export const encodeParameters = (options: {
     retrySourceConnectionId: server ? ids.retry : undefined,
     initialSourceConnectionId: ids.local,
     statelessResetToken: options.resetToken,
-    maxIdleTimeout: settings.maxIdleTimeout,
+    maxIdleTimeout: settings.idleTimeout,
     maxUdpPayloadSize: Math.max(settings.maxMtu, settings.initialMtu),
     initialMaxData: settings.initialConnectionWindow,
     initialMaxStreamDataBidiLocal: settings.initialStreamWindow,

@@ -227,7 +227,7 @@ export class PathControl {
 
   /** Nothing came over it for as long as a whole connection may be silent. */
   private abandonIfDead(path: Path, now: number): void {
-    const limit = this.core.settings.maxIdleTimeout
+    const limit = this.core.settings.idleTimeout
     if (limit > 0 && now - path.lastReceived > limit) this.abandon(path, PathError.unstableOrPoor, now)
   }
 }

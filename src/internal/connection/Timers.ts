@@ -34,7 +34,7 @@ export class Timers {
 
   /** ms; 0: none. The lower of both sides' wishes (RFC 9000 section 10.1). */
   private idleTimeout(): number {
-    const own = this.core.settings.maxIdleTimeout
+    const own = this.core.settings.idleTimeout
     const peer = this.core.peer?.maxIdleTimeout ?? 0
     return own === 0 ? peer : peer === 0 ? own : Math.min(own, peer)
   }

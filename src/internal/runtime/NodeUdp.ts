@@ -110,8 +110,8 @@ class NodeUdpSocket implements BoundSocket {
     const { address, port } = socket.address()
     this.local = this.addresses.intern(address, port)
     this.lastSource = this.local
-    setBuffer((bytes) => socket.setRecvBufferSize(bytes), options.receiveBuffer ?? defaultBuffer)
-    setBuffer((bytes) => socket.setSendBufferSize(bytes), options.sendBuffer ?? defaultBuffer)
+    setBuffer((bytes) => socket.setRecvBufferSize(bytes), options.socketReceiveBuffer ?? defaultBuffer)
+    setBuffer((bytes) => socket.setSendBufferSize(bytes), options.socketSendBuffer ?? defaultBuffer)
     socket.on("message", (message, source) => {
       let remote = this.lastSource
       if (source.port !== remote.port || source.address !== remote.host) {

@@ -46,9 +46,9 @@ export interface SocketStats {
  */
 export interface BindOptions {
   /** Kernel receive buffer in bytes. Default 4 MB; when the system grants less, what it grants. */
-  readonly receiveBuffer?: number | undefined
+  readonly socketReceiveBuffer?: number | undefined
   /** Kernel send buffer in bytes. Default 4 MB. */
-  readonly sendBuffer?: number | undefined
+  readonly socketSendBuffer?: number | undefined
   /** Interns the addresses of this socket: share one book between the sockets of an endpoint. Default: a book of its own. */
   readonly addresses?: AddressBook | undefined
   /** Called when the system refuses a datagram. */

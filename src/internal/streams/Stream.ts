@@ -21,7 +21,7 @@ export interface StreamHost {
   /** Bytes of all streams that are written and not acknowledged. */
   readonly bufferedBytes: number
   /** Setting: bytes of one stream above which `write` waits. */
-  readonly sendBuffer: number
+  readonly streamSendBuffer: number
   /** Bytes of all streams above which `write` waits. */
   readonly totalSendBuffer: number
   /** There is something new to send, or nothing any more. */
@@ -106,7 +106,7 @@ export class Stream {
     if (send === undefined || !send.writable || this.closed) return 0
     const buffered = send.buffer.bufferedBytes
     if (buffered > 0 && this.host.bufferedBytes >= this.host.totalSendBuffer) return 0
-    return Math.max(0, this.host.sendBuffer - buffered)
+    return Math.max(0, this.host.streamSendBuffer - buffered)
   }
 
   /** The sending part takes bytes: not finished, reset or stopped. */

@@ -78,7 +78,7 @@ export class StreamTable implements StreamHost {
       local: this.directory.local,
       remote: this.directory.remote
     })
-    this.backpressure = new Backpressure(settings.sendBuffer, this.sender, this.directory.streams, this.wakes)
+    this.backpressure = new Backpressure(settings.streamSendBuffer, this.sender, this.directory.streams, this.wakes)
   }
 
   // What the connection asks
@@ -93,7 +93,7 @@ export class StreamTable implements StreamHost {
     return this.sender.bufferedBytes
   }
 
-  get sendBuffer(): number {
+  get streamSendBuffer(): number {
     return this.backpressure.limit
   }
 

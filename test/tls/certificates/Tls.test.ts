@@ -109,7 +109,7 @@ describe("Tls layers", () => {
       assert.include(yield* failureOf(Tls.layerTrustPinned(pin, "abc")), '"abc"; allowed: SHA-256')
       const mine = Tls.layerTrust(() => ({ alert: 46, message: "no" }))
       assert.strictEqual((yield* judged(mine, [end.certificate], "a.example"))?.message, "no")
-      assert.isUndefined(yield* judged(Tls.layerInsecure, [end.certificate], "whatever"))
+      assert.isUndefined(yield* judged(Tls.layerTrustInsecure, [end.certificate], "whatever"))
     })
   )
 

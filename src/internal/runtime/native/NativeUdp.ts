@@ -48,8 +48,8 @@ export const bindNativeUdp = (
   Effect.acquireRelease(
     Effect.try({
       try: () => {
-        const receive = options?.receiveBuffer ?? defaultBuffer
-        const send = options?.sendBuffer ?? defaultBuffer
+        const receive = options?.socketReceiveBuffer ?? defaultBuffer
+        const send = options?.socketSendBuffer ?? defaultBuffer
         return new NativeUdpSocket(openSocket(address.host, address.port, { receive, send }), address.host, options)
       },
       catch: (cause) => bindError(address, cause)

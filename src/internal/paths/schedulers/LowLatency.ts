@@ -19,4 +19,4 @@ const select = (context: SelectContext): PathView | undefined => {
 }
 
 /** Stateless, but still one object per connection, as the factory's contract says. */
-export const lowestRtt = (): Scheduler => ({ name: "lowestRtt", steady: true, select })
+export const lowLatency = (): Scheduler => ({ name: "lowLatency", steady: true, select })

@@ -2,10 +2,10 @@
  * The relay without sockets and fibers: two shaped links, one to the target and one back, and the sessions of those who
  * use them. Whoever owns the sockets hands in datagrams and the time, and gets them back when they are due.
  */
-import type { Address } from "../internal/wire/Datagram.ts"
-import { PacketPool } from "./internal/Packets.ts"
-import type { LinkPacket } from "./internal/Packets.ts"
-import { Prng } from "./internal/Prng.ts"
+import type { Address } from "../../internal/wire/Datagram.ts"
+import { PacketPool } from "./Packets.ts"
+import type { LinkPacket } from "./Packets.ts"
+import { Prng } from "./Prng.ts"
 import { Link } from "./Link.ts"
 import type { LinkEvents, LinkOptions, LinkStats } from "./Link.ts"
 import type { DuplexOptions } from "./SimulatorCore.ts"

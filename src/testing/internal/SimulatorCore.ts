@@ -5,14 +5,14 @@
  * Links join pairs of hosts. What no link was made for travels over a link of its own with the default options. The same
  * seed and the same calls give the same trace, byte for byte.
  */
-import { AddressBook, makeDatagramBurst } from "../internal/wire/Datagram.ts"
-import type { Address, DatagramBurst, Transmit } from "../internal/wire/Datagram.ts"
-import { EventHeap, SimTimer } from "./internal/EventHeap.ts"
-import { matchesHost, Nat } from "./internal/Nat.ts"
-import type { NatMapping, NatOptions } from "./internal/Nat.ts"
-import { PacketPool } from "./internal/Packets.ts"
-import type { LinkPacket } from "./internal/Packets.ts"
-import { Prng } from "./internal/Prng.ts"
+import { AddressBook, makeDatagramBurst } from "../../internal/wire/Datagram.ts"
+import type { Address, DatagramBurst, Transmit } from "../../internal/wire/Datagram.ts"
+import { EventHeap, SimTimer } from "./EventHeap.ts"
+import { matchesHost, Nat } from "./Nat.ts"
+import type { NatMapping, NatOptions } from "./Nat.ts"
+import { PacketPool } from "./Packets.ts"
+import type { LinkPacket } from "./Packets.ts"
+import { Prng } from "./Prng.ts"
 import { checkLinkOptions, Link } from "./Link.ts"
 import type { Fate, LinkEvents, LinkOptions, LinkStats } from "./Link.ts"
 

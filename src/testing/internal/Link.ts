@@ -3,9 +3,9 @@
  * accidents of real networks. Passive: the owner hands in the time and asks when to come back, so the same model serves
  * simulated networks and the real relay. Given the same calls and seed, it does the same thing.
  */
-import type { Prng } from "./internal/Prng.ts"
-import { PacketRing } from "./internal/Packets.ts"
-import type { LinkPacket, PacketPool } from "./internal/Packets.ts"
+import type { Prng } from "./Prng.ts"
+import { PacketRing } from "./Packets.ts"
+import type { LinkPacket, PacketPool } from "./Packets.ts"
 
 /** Runs of losses by the Gilbert model: two states, and a packet that finds the link in the bad one may be lost. */
 export interface BurstLoss {
