@@ -253,7 +253,7 @@ const request = Effect.gen(function* () {
   const end = measureTransfer(IMPL, options.mode, options.bytes)
   sendRequest(socket, remote, job)
   yield* (job.upload ? sendAll : receiveAll)(socket, side, job)
-  end({ stats: socket.stats(), packets: job.packets, packetBytes: job.packetBytes, ackEvery: job.ackEvery })
+  end({ stats: socket.stats, packets: job.packets, packetBytes: job.packetBytes, ackEvery: job.ackEvery })
 }).pipe(Effect.scoped)
 
 if (options.mode !== "download" && options.mode !== "upload") fail("--mode is download or upload here.")

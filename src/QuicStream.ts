@@ -32,7 +32,7 @@ export type Input = Uint8Array | string
  *
  * @category models
  */
-export interface StreamStats {
+export interface Stats {
   readonly bytesWritten: number
   readonly bytesAcknowledged: number
   /** Handed to the application. */
@@ -46,7 +46,7 @@ interface Common {
   /** The stream ID (RFC 9000 section 2.1). */
   readonly id: number
   /** Counters now. */
-  readonly stats: StreamStats
+  readonly stats: Stats
 }
 
 /**
@@ -170,7 +170,7 @@ export class QuicStreamImpl implements QuicStream {
     return this.stream.urgency
   }
 
-  get stats(): StreamStats {
+  get stats(): Stats {
     const send = this.stream.send?.buffer
     const receive = this.stream.receive?.buffer
     return {

@@ -14,7 +14,7 @@ import type { QuicError } from "./QuicError.ts"
 
 export type { Address, AddressBook, DatagramBurst, Transmit }
 
-export type { BindOptions, BoundSocket, SendError, SocketStats } from "./internal/runtime/Sockets.ts"
+export type { BindOptions, BoundSocket, SendError, SocketStats as Stats } from "./internal/runtime/Sockets.ts"
 
 /**
  * Binds UDP sockets.
@@ -53,10 +53,10 @@ export const bindAll = (
     const service = yield* UdpSocket
     if (isWildcard(address.host) && (yield* service.wildcards?.(options) ?? Effect.succeed(false))) {
       // A host without IPv6 has IPv4 alone behind `::`.
-      const host = service.hosts().some((candidate) => candidate.includes(":")) ? address.host : "0.0.0.0"
+      const host = service.hosts.some((candidate) => candidate.includes(":")) ? address.host : "0.0.0.0"
       return [yield* service.bind({ host, port: address.port }, options)]
     }
-    const hosts = expandWildcard(address.host, service.hosts())
+    const hosts = expandWildcard(address.host, service.hosts)
     if (hosts.length === 0) return [yield* service.bind(address, options)]
     const parent = yield* Effect.scope
     const attempt = (left: number): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError> =>
@@ -118,7 +118,9 @@ const unless =
  */
 export const layerNode: Layer.Layer<UdpSocket> = Layer.succeed(UdpSocket, {
   bind: unless("native", "portable", bindNodeUdp),
-  hosts: interfaceHosts,
+  get hosts() {
+    return interfaceHosts()
+  },
   lane: "portable"
 })
 
@@ -135,7 +137,9 @@ export const layerNative: Layer.Layer<UdpSocket, QuicError> = Layer.effect(
   Effect.map(requireNative("UdpSocket"), (native) =>
     UdpSocket.of({
       bind: unless("portable", "native", native.bind),
-      hosts: interfaceHosts,
+      get hosts() {
+        return interfaceHosts()
+      },
       wildcards: () => Effect.succeed(true),
       lane: "native"
     })
@@ -163,7 +167,9 @@ export const layer: Layer.Layer<UdpSocket> = Layer.effect(
     return UdpSocket.of({
       bind: (address, options) =>
         Effect.flatMap(choose(options), ({ native }) => (native?.bind ?? bindNodeUdp)(address, options)),
-      hosts: interfaceHosts,
+      get hosts() {
+        return interfaceHosts()
+      },
       wildcards: (options) => Effect.map(choose(options), ({ native }) => native !== undefined),
       lane
     })

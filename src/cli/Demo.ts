@@ -100,7 +100,7 @@ const describeLinks = (display: Display, hosts: ReadonlyArray<string | undefined
 
 /** Bytes that the networks have brought to the client. */
 const delivered = (relays: ReadonlyArray<UdpRelay.UdpRelay>): number =>
-  relays.reduce((sum, relay) => sum + relay.stats().backward.deliveredBytes, 0)
+  relays.reduce((sum, relay) => sum + relay.stats.backward.deliveredBytes, 0)
 
 /** Waits until half of the file is across, and cuts the faster network. */
 const cutHalfway = Effect.fnUntraced(function* (
@@ -112,7 +112,7 @@ const cutHalfway = Effect.fnUntraced(function* (
   while (delivered(relays) < size / 2) yield* Effect.sleep(WATCH)
   relays[CUT_PATH]!.cut()
   yield* client.tell({ type: "Cut" })
-  const across = relays[CUT_PATH]!.stats().backward.deliveredBytes
+  const across = relays[CUT_PATH]!.stats.backward.deliveredBytes
   yield* display.note(
     `  path ${CUT_PATH} is cut now, both ways: it carried ${formatBytes(across)} of ${formatBytes(delivered(relays))} so far`
   )

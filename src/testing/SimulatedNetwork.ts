@@ -20,7 +20,7 @@ import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
 import type { Address, Transmit } from "../internal/wire/Datagram.ts"
 import type { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
-import type { BindOptions, BoundSocket, SocketStats } from "../UdpSocket.ts"
+import type { BindOptions, BoundSocket, Stats as SocketStats } from "../UdpSocket.ts"
 import type { LinkOptions, LinkStats } from "./internal/Link.ts"
 import { Simulator } from "./internal/SimulatorCore.ts"
 import type {
@@ -73,7 +73,8 @@ export interface NetworkLink {
   readonly restore: () => void
   /** An outage of some ms. */
   readonly outage: (ms: number) => void
-  readonly stats: () => { readonly forward: LinkStats; readonly backward: LinkStats }
+  /** Counters now. */
+  readonly stats: { readonly forward: LinkStats; readonly backward: LinkStats }
 }
 
 /**
@@ -84,7 +85,7 @@ export interface NetworkLink {
 export interface NetworkNat {
   /** Gives every mapping another public port, and another public address when one is named. */
   readonly rebind: (outside?: string) => void
-  readonly mappings: () => ReadonlyArray<readonly [inside: Address, outside: Address]>
+  readonly mappings: ReadonlyArray<readonly [inside: Address, outside: Address]>
 }
 
 /**
@@ -112,7 +113,7 @@ export class SimulatedNetwork extends Context.Service<
     /** With the option `trace`: a line for each datagram that arrived or was dropped. Times are in ms since `make`. */
     readonly trace: ReadonlyArray<string>
     /** Datagrams that reached nobody: no such address, nobody bound to it, or kept out by a translator. */
-    readonly unreachable: () => number
+    readonly unreachable: number
   }
 >()("effect-mpquic/testing/SimulatedNetwork") {}
 
@@ -145,7 +146,9 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
           link.cut()
           simulator.at(simulator.now + ms, () => link.restore())
         }),
-      stats: () => ({ forward: { ...link.stats.forward }, backward: { ...link.stats.backward } })
+      get stats() {
+        return { forward: { ...link.stats.forward }, backward: { ...link.stats.backward } }
+      }
     }
     links.set(networkLink, link)
     return networkLink
@@ -157,7 +160,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       addresses,
       udpSocket: Layer.succeed(UdpSocket, {
         bind: makeBind(driver, addresses),
-        hosts: () => addresses,
+        hosts: addresses,
         lane: "simulated"
       })
     }),
@@ -171,10 +174,17 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       ),
     nat: (natOptions) => {
       const nat = simulator.nat(natOptions)
-      return { rebind: (outside) => driver.act(() => nat.rebind(outside)), mappings: () => nat.mappings }
+      return {
+        rebind: (outside) => driver.act(() => nat.rebind(outside)),
+        get mappings() {
+          return nat.mappings
+        }
+      }
     },
     trace,
-    unreachable: () => simulator.unreachable
+    get unreachable() {
+      return simulator.unreachable
+    }
   })
 })
 
@@ -356,20 +366,24 @@ class SimulatedSocket implements BoundSocket, DatagramReceiver {
     return true
   }
 
-  retained = (): boolean => false
+  get retained(): boolean {
+    return false
+  }
 
-  stats = (): SocketStats => ({
-    received: this.inbox.received,
-    receivedBytes: this.inbox.receivedBytes,
-    sent: this.sent,
-    sentBytes: this.sentBytes,
-    dropped: this.inbox.dropped,
-    sendErrors: this.refused === 0 ? {} : { ERR_SOCKET_DGRAM_NOT_RUNNING: this.refused }
-  })
+  get stats(): SocketStats {
+    return {
+      datagramsReceived: this.inbox.received,
+      bytesReceived: this.inbox.receivedBytes,
+      datagramsSent: this.sent,
+      bytesSent: this.sentBytes,
+      datagramsDropped: this.inbox.dropped,
+      sendErrors: this.refused === 0 ? {} : { ERR_SOCKET_DGRAM_NOT_RUNNING: this.refused }
+    }
+  }
 
   /** For logs: not the memory of the socket. */
   toJSON(): unknown {
-    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats() }
+    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats }
   }
 
   /** For the simulator: a datagram has arrived. */

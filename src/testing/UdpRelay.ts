@@ -27,10 +27,17 @@ import type { BoundSocket } from "../UdpSocket.ts"
 import type { LinkOptions } from "./internal/Link.ts"
 import { Trains } from "./internal/Trains.ts"
 import { makeRelayCore } from "./internal/RelayCore.ts"
-import type { RelayCore, RelayStats } from "./internal/RelayCore.ts"
+import type { RelayStats } from "./internal/RelayCore.ts"
 import type { DuplexOptions } from "./internal/SimulatorCore.ts"
 
-export { makeRelayCore, type RelayCore, type DuplexOptions, type LinkOptions, type RelayStats }
+export type { DuplexOptions, LinkOptions }
+
+/**
+ * Counters of a relay; `forward` is from clients to the target. Bytes are UDP payload.
+ *
+ * @category models
+ */
+export type Stats = RelayStats
 
 /**
  * Settings of a relay. Link options hold for each direction, except where `forward` (to the target) or `backward` has its
@@ -63,9 +70,10 @@ export interface UdpRelay {
   readonly restore: () => void
   /** Changes link options; what is not named stays. Throws a `RangeError` for options out of range. */
   readonly set: (options: DuplexOptions) => void
-  readonly stats: () => RelayStats
+  /** Counters now. */
+  readonly stats: Stats
   /** Clients with an open session. */
-  readonly clients: () => ReadonlyArray<Address>
+  readonly clients: ReadonlyArray<Address>
   /**
    * Gives every session a new socket towards the target, so that the target sees its peers move to other ports: a NAT
    * rebinding (RFC 9000 section 9.3).
@@ -193,8 +201,12 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
       cut: () => set({ up: false }),
       restore: () => set({ up: true }),
       set,
-      stats: core.stats,
-      clients: () => Array.from(sessions.values(), ({ client }) => client),
+      get stats() {
+        return core.stats()
+      },
+      get clients() {
+        return Array.from(sessions.values(), ({ client }) => client)
+      },
       rebind: Effect.suspend(() => Effect.forEach(Array.from(sessions.values()), renew, { discard: true }))
     }
   })

@@ -93,7 +93,7 @@ describe("the lane", () => {
     Effect.gen(function* () {
       const service = UdpSocket.UdpSocket.of({
         bind: bindNodeUdp,
-        hosts: () => ["127.0.0.1", "127.0.0.2"],
+        hosts: ["127.0.0.1", "127.0.0.2"],
         wildcards: () => Effect.succeed(false),
         lane: "portable"
       })

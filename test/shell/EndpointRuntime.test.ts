@@ -74,10 +74,19 @@ class FakeSocket implements BoundSocket {
     this.sent.push({ ...transmit })
     return this.room.isOpen()
   }
-  readonly retained = (): boolean => this.holding
+  get retained(): boolean {
+    return this.holding
+  }
   readonly writable = Effect.suspend(() => this.room.await)
   readonly transmit = () => Effect.void
-  readonly stats = () => ({ received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, sendErrors: {} })
+  readonly stats = {
+    datagramsReceived: 0,
+    bytesReceived: 0,
+    datagramsSent: 0,
+    bytesSent: 0,
+    datagramsDropped: 0,
+    sendErrors: {}
+  }
 
   deliver(count: number): void {
     const burst = makeDatagramBurst(count, new Uint8Array(0))

@@ -17,7 +17,7 @@ const counted = () => {
           return Effect.addFinalizer(() =>
             Effect.sync(() => {
               sockets.open--
-              sockets.sent += socket.stats().sentBytes
+              sockets.sent += socket.stats.bytesSent
             })
           )
         })

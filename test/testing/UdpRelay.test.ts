@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import { AddressBook } from "../../src/internal/wire/Datagram.ts"
 import { AddressInUse } from "../../src/QuicError.ts"
 import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
+import { makeRelayCore } from "../../src/testing/internal/RelayCore.ts"
 import * as UdpRelay from "../../src/testing/UdpRelay.ts"
 import * as UdpSocket from "../../src/UdpSocket.ts"
 
@@ -52,10 +53,10 @@ describe("UdpRelay on real sockets", () => {
         assert.strictEqual(answer!.remote.key, relay.address.key)
       }
       assert.deepStrictEqual(
-        relay.clients().map(({ key }) => key),
+        relay.clients.map(({ key }) => key),
         clients.map(({ local }) => local.key)
       )
-      const { forward, backward } = relay.stats()
+      const { forward, backward } = relay.stats
       assert.deepInclude(forward, { delivered: 2, deliveredBytes: 6 })
       assert.deepInclude(backward, { delivered: 2, deliveredBytes: 6 })
     }).pipe(Effect.provide(UdpSocket.layerNode))
@@ -92,7 +93,7 @@ describe("UdpRelay on real sockets", () => {
       relay.restore()
       send(client, relay.address, Uint8Array.of(3))
       assert.strictEqual((yield* receive(target, 1))[0]!.first, 3)
-      assert.strictEqual(relay.stats().forward.down, 1)
+      assert.strictEqual(relay.stats.forward.down, 1)
     }).pipe(Effect.provide(UdpSocket.layerNode))
   )
 
@@ -111,7 +112,7 @@ describe("UdpRelay on real sockets", () => {
       send(target, before!.remote, Uint8Array.of(3))
       send(target, after!.remote, Uint8Array.of(4))
       assert.strictEqual((yield* receive(client, 1))[0]!.first, 4)
-      assert.lengthOf(relay.clients(), 1)
+      assert.lengthOf(relay.clients, 1)
     }).pipe(Effect.provide(UdpSocket.layerNode))
   )
 
@@ -147,7 +148,7 @@ describe("UdpRelay under TestClock", () => {
       // 100 packets of 1250 bytes at once: one on the wire, 50 wait. 1 ms each forward, 10 ms each backward.
       for (let i = 0; i < 10; i++) send(a, relay.address, new Uint8Array(12_500))
       yield* TestClock.adjust(2000)
-      const { forward, backward } = relay.stats()
+      const { forward, backward } = relay.stats
       assert.deepInclude(forward, { offered: 100, delivered: 51, queueFull: 49, longestQueue: 50 })
       // Answers come every ms for 51 ms; 10 ms each: 5 go out meanwhile, 6 are left inside at the end.
       assert.strictEqual(backward.offered, 51)
@@ -171,7 +172,7 @@ describe("UdpRelay under TestClock", () => {
         yield* TestClock.adjust(10)
       }
       assert.deepStrictEqual(
-        relay.clients().map(({ port }) => port),
+        relay.clients.map(({ port }) => port),
         [101, 102]
       )
       const received = yield* receive(target, 3)
@@ -186,10 +187,7 @@ describe("makeRelayCore", () => {
   for (const mbps of [40, 200]) {
     it(`keeps ${mbps} Mbit/s within 2 %, however late it is called`, () => {
       let sent = 0
-      const core = UdpRelay.makeRelayCore(
-        { mbps, queue: 400 },
-        { send: (_, __, bytes) => ((sent += bytes.length), false) }
-      )
+      const core = makeRelayCore({ mbps, queue: 400 }, { send: (_, __, bytes) => ((sent += bytes.length), false) })
       const bytes = new Uint8Array(1452)
       let now = 0
       // Ticks of 1 to 4 ms in turn; offered: 1.2 times the rate.
@@ -206,6 +204,6 @@ describe("makeRelayCore", () => {
   }
 
   it("refuses options out of range", () => {
-    assert.throws(() => UdpRelay.makeRelayCore({ loss: 2 }, { send: () => {} }), "loss: 2")
+    assert.throws(() => makeRelayCore({ loss: 2 }, { send: () => {} }), "loss: 2")
   })
 })

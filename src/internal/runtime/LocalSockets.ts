@@ -80,7 +80,7 @@ export class LocalSockets {
   /** A simulated host has no routes: its first address of the family is the one. */
   private askSystem(remote: Address): Effect.Effect<string | undefined> {
     return this.udp.lane === "simulated"
-      ? Effect.sync(() => this.udp.hosts().find((host) => host.includes(":") === (remote.family === 6)))
+      ? Effect.sync(() => this.udp.hosts.find((host) => host.includes(":") === (remote.family === 6)))
       : sourceHost(remote)
   }
 }

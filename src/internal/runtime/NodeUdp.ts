@@ -124,7 +124,7 @@ class NodeUdpSocket implements BoundSocket {
     this.pull = this.inbox.pull
     this.incoming = Stream.fromEffectRepeat(this.inbox.pull)
     const poll: Effect.Effect<void> = Effect.suspend(() =>
-      this.retained() ? Effect.andThen(Effect.sleep(1), poll) : Effect.void
+      this.retained ? Effect.andThen(Effect.sleep(1), poll) : Effect.void
     )
     this.writable = poll
     this.transmit = transmitAll(this, () => (this.closed ? socketClosed("send", this.local) : undefined))
@@ -166,20 +166,24 @@ class NodeUdpSocket implements BoundSocket {
     return this.socket.getSendQueueCount() === 0
   }
 
-  retained = (): boolean => !this.closed && this.socket.getSendQueueCount() > 0
+  get retained(): boolean {
+    return !this.closed && this.socket.getSendQueueCount() > 0
+  }
 
-  stats = (): SocketStats => ({
-    received: this.inbox.received,
-    receivedBytes: this.inbox.receivedBytes,
-    sent: this.sent,
-    sentBytes: this.sentBytes,
-    dropped: this.inbox.dropped,
-    sendErrors: { ...this.sendErrors }
-  })
+  get stats(): SocketStats {
+    return {
+      datagramsReceived: this.inbox.received,
+      bytesReceived: this.inbox.receivedBytes,
+      datagramsSent: this.sent,
+      bytesSent: this.sentBytes,
+      datagramsDropped: this.inbox.dropped,
+      sendErrors: { ...this.sendErrors }
+    }
+  }
 
   /** For logs: not the memory of the socket. */
   toJSON(): unknown {
-    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats() }
+    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats }
   }
 
   /** The result of a send, after the call. */

@@ -53,7 +53,7 @@ export class SlabSink implements TransmitSink {
       return true
     }
     const more = socket.send(transmit)
-    if (socket.retained()) this.hold(transmit.bytes, socket)
+    if (socket.retained) this.hold(transmit.bytes, socket)
     if (!more) this.full = socket
     return more
   }
@@ -80,7 +80,7 @@ export class SlabSink implements TransmitSink {
   private recycle(): void {
     const still: Array<HeldSlab> = []
     for (const held of this.held) {
-      if (held.sockets.some((socket) => socket.retained())) still.push(held)
+      if (held.sockets.some((socket) => socket.retained)) still.push(held)
       else if (this.spare.length < SPARE_SLABS) this.spare.push(held.slab)
     }
     this.held = still

@@ -23,15 +23,15 @@ export interface SendError {
  * @category models
  */
 export interface SocketStats {
-  readonly received: number
-  readonly receivedBytes: number
-  readonly sent: number
-  readonly sentBytes: number
+  readonly datagramsReceived: number
+  readonly bytesReceived: number
+  readonly datagramsSent: number
+  readonly bytesSent: number
   /**
    * Datagrams that arrived and were dropped because the reader was too slow. What the kernel drops is counted in the native
    * lane (when the next datagram arrives), and not seen in the portable one.
    */
-  readonly dropped: number
+  readonly datagramsDropped: number
   /**
    * Refused sends by system code. The portable lane asks for the result of one transmit in 32 only (and of every one
    * that goes to another place or is bigger than before), so there the numbers are lower bounds.
@@ -83,16 +83,17 @@ export interface BoundSocket {
   readonly incoming: Stream.Stream<DatagramBurst, QuicError>
   /**
    * Takes a transmit now and sends each of its segments as a datagram. `false`: it was taken, but the socket is full:
-   * send no more until `writable`. The transmit object may be reused at once, its bytes unless `retained()`.
+   * send no more until `writable`. The transmit object may be reused at once, its bytes unless `retained`.
    */
   readonly send: (transmit: Transmit) => boolean
   /** Whether bytes of earlier transmits still wait in the process, so that their memory must not be reused yet. */
-  readonly retained: () => boolean
+  readonly retained: boolean
   /** Waits until nothing waits in the process any more. */
   readonly writable: Effect.Effect<void>
   /** Sends transmits, waiting while the socket is full. Their bytes may be reused when it is done. */
   readonly transmit: (transmits: ReadonlyArray<Transmit>) => Effect.Effect<void, QuicError>
-  readonly stats: () => SocketStats
+  /** Counters now. */
+  readonly stats: SocketStats
 }
 
 /**
@@ -113,7 +114,7 @@ export interface Sockets {
     options?: BindOptions
   ) => Effect.Effect<BoundSocket, QuicError, Scope.Scope>
   /** The IP addresses of this host now, loopback included. */
-  readonly hosts: () => ReadonlyArray<string>
+  readonly hosts: ReadonlyArray<string>
   /** Whether sockets bound with these options to a wildcard have `covers`. Without it they do not. */
   readonly wildcards?: ((options?: BindOptions) => Effect.Effect<boolean, QuicError>) | undefined
   readonly lane: "portable" | "native" | "simulated"

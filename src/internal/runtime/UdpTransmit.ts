@@ -16,5 +16,5 @@ export const transmitAll = (
       if (error !== undefined) return yield* Effect.fail(error)
       if (!socket.send(transmit)) yield* socket.writable
     }
-    if (socket.retained()) yield* socket.writable
+    if (socket.retained) yield* socket.writable
   })

@@ -51,6 +51,6 @@ export class Trains {
     transmit.bytes = this.slab.subarray(0, this.used)
     this.used = this.count = 0
     socket.send(transmit)
-    if (socket.retained()) this.slab = new Uint8Array(MAX_TRANSMIT)
+    if (socket.retained) this.slab = new Uint8Array(MAX_TRANSMIT)
   }
 }

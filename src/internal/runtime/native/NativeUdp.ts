@@ -158,20 +158,24 @@ class NativeUdpSocket implements BoundSocket, Receiver {
   }
 
   /** What waits was copied. */
-  retained = (): boolean => false
+  get retained(): boolean {
+    return false
+  }
 
-  stats = (): SocketStats => ({
-    received: this.received,
-    receivedBytes: this.receivedBytes,
-    sent: this.sent,
-    sentBytes: this.sentBytes,
-    dropped: this.dropped + this.overflow,
-    sendErrors: { ...this.sendErrors }
-  })
+  get stats(): SocketStats {
+    return {
+      datagramsReceived: this.received,
+      bytesReceived: this.receivedBytes,
+      datagramsSent: this.sent,
+      bytesSent: this.sentBytes,
+      datagramsDropped: this.dropped + this.overflow,
+      sendErrors: { ...this.sendErrors }
+    }
+  }
 
   /** For logs: not the memory of the socket. */
   toJSON(): unknown {
-    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats() }
+    return { _id: "BoundSocket", local: this.local.toString(), ...this.stats }
   }
 
   /** The source address that must be named: only a wildcard socket has a choice. */
