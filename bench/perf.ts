@@ -5,7 +5,7 @@
  * More than the contract: `--lane`, `--scheduler`, `--congestion`; with `--local` repeated a path from each address (which
  * goes to the `--via` at the same position, if there is one), and then a report of the paths.
  */
-import { Effect, Fiber, Layer, Option, References, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Option, References, Stream } from "effect"
 import type { Scope } from "effect"
 import { NodeRuntime } from "@effect/platform-node"
 import { CongestionControl, Endpoint, PathScheduler, Tls, WarmUp } from "../src/index.ts"
@@ -150,12 +150,12 @@ const pathReport = ({ stats }: Connection.Connection): Record<string, unknown> =
       received: stats.paths.reduce((sum, path) => sum + path.packetsReceived, 0)
     },
     paths: stats.paths.map((path) => ({
-      id: path.id,
+      id: path.pathId,
       local: String(path.local),
       bytesSent: path.bytesSent,
       bytesReceived: path.bytesReceived,
       packetsLost: path.packetsLost,
-      smoothedRttMs: path.smoothedRtt,
+      smoothedRttMs: Duration.toMillis(path.smoothedRtt),
       share: total === 0 ? 0 : (path.streamBytesSent + path.streamBytesReceived) / total
     }))
   }

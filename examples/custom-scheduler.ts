@@ -44,7 +44,7 @@ const client = Effect.fn("client")(function* (port: number) {
   yield* stream.end(new Uint8Array(5_000_000))
   yield* stream.flushed
   for (const path of connection.stats.paths) {
-    yield* Console.log(`path ${path.id} carried ${Math.round((100 * path.streamBytesSent) / 5_000_000)} %`)
+    yield* Console.log(`path ${path.pathId} carried ${Math.round((100 * path.streamBytesSent) / 5_000_000)} %`)
   }
 }, Effect.scoped)
 

@@ -16,7 +16,7 @@ import type {
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
-import { closeError, isCleanClose } from "./internal/runtime/CloseError.ts"
+import { closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
@@ -24,10 +24,11 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import { DatagramsUnavailable, DatagramTooLarge, PathFailed, PathUnavailable, QuicError } from "./QuicError.ts"
+import type { CloseReason } from "./QuicError.ts"
 import { QuicStreamImpl } from "./QuicStream.ts"
 import type { Input, QuicStream, ReceiveStream, SendStream } from "./QuicStream.ts"
 
-export type { AddressInput, CloseInfo }
+export type { AddressInput, CloseReason }
 
 /**
  * @category type IDs
@@ -111,12 +112,12 @@ export interface Connection {
   /** The unidirectional streams of the peer. */
   readonly uniStreams: Stream.Stream<ReceiveStream, QuicError>
   /**
-   * Sends an unreliable datagram (RFC 9221), waiting while too many wait to be sent. With `path` it leaves on that path or
+   * Sends an unreliable datagram (RFC 9221), waiting while too many wait to be sent. With `pathId` it leaves on that path or
    * not at all. Fails with `DatagramTooLarge` above `maxDatagramSize` and with `DatagramsUnavailable`.
    */
   readonly sendDatagram: (
     data: Input,
-    options?: { readonly path?: number | undefined }
+    options?: { readonly pathId?: number | undefined }
   ) => Effect.Effect<void, QuicError>
   /** Received datagrams. While nobody reads, the newest ones are kept (`datagramQueue`). Ends as `streams` does. */
   readonly datagrams: Stream.Stream<Uint8Array, QuicError>
@@ -142,7 +143,13 @@ export interface Connection {
     readonly reason?: string | undefined
   }) => Effect.Effect<void>
   /** Waits for the end of the connection and tells why it ended. Never fails. */
-  readonly closed: Effect.Effect<CloseInfo>
+  readonly closed: Effect.Effect<CloseReason>
+  /**
+   * Whether it has ended.
+   *
+   * @since 0.2.0
+   */
+  readonly isClosed: boolean
 }
 
 /**
@@ -297,11 +304,11 @@ export class ConnectionImpl implements Connection {
 
   readonly sendDatagram = (
     data: Input,
-    options?: { readonly path?: number | undefined }
+    options?: { readonly pathId?: number | undefined }
   ): Effect.Effect<void, QuicError> =>
     Effect.suspend(() => {
       const bytes = typeof data === "string" ? encoder.encode(data) : data
-      const path = options?.path
+      const pathId = options?.pathId
       const attempt: Effect.Effect<void, QuicError> = Effect.suspend(() => {
         const closed = this.machine.closeInfo
         if (closed !== undefined) return Effect.fail(closeError(closed))
@@ -309,9 +316,9 @@ export class ConnectionImpl implements Connection {
         if (limit === 0) return Effect.fail(new QuicError({ reason: new DatagramsUnavailable({}) }))
         if (bytes.length > limit)
           return Effect.fail(new QuicError({ reason: new DatagramTooLarge({ size: bytes.length, limit }) }))
-        if (path !== undefined && this.machine.path(path) === undefined)
-          return Effect.fail(new QuicError({ reason: new PathFailed({ pathId: path, why: "unknown" }) }))
-        if (!this.machine.datagrams.push(bytes, path)) return Effect.flatMap(this.datagramWriters.wait, () => attempt)
+        if (pathId !== undefined && this.machine.path(pathId) === undefined)
+          return Effect.fail(new QuicError({ reason: new PathFailed({ pathId, why: "unknown" }) }))
+        if (!this.machine.datagrams.push(bytes, pathId)) return Effect.flatMap(this.datagramWriters.wait, () => attempt)
         this.machine.wake()
         return Effect.void
       })
@@ -361,8 +368,12 @@ export class ConnectionImpl implements Connection {
       this.machine.wake()
     })
 
-  get closed(): Effect.Effect<CloseInfo> {
-    return Deferred.await(this.end)
+  get closed(): Effect.Effect<CloseReason> {
+    return Effect.map(Deferred.await(this.end), closeReason)
+  }
+
+  get isClosed(): boolean {
+    return this.machine.closeInfo !== undefined
   }
 
   /** Waits until the handshake is done. */

@@ -5,7 +5,7 @@
  * The fields of a `Path` are live: they say how things are when they are read. After the path is gone they keep the last
  * values.
  */
-import { Effect, Stream } from "effect"
+import { Duration, Effect, Stream } from "effect"
 import type { NetAddress } from "effect/net"
 import type { ConnectionMachine, PathEvent, PathStats } from "./internal/connection/Machine.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
@@ -22,26 +22,41 @@ export type { PathState, PathStatus }
  */
 export const TypeId = "~effect-mpquic/Path"
 
+type RttFields = "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
+
 /**
- * Counters and measurements of one path. Bytes are UDP payload, times ms.
+ * Counters and measurements of one path at one moment. Bytes are UDP payload. Before the first sample `latestRtt` is zero,
+ * `smoothedRtt` what is assumed (`initialRtt`), and `minRtt` infinite.
  *
  * @category models
  */
-export interface Stats extends Omit<PathStats, "local" | "remote"> {
+export interface Stats
+  extends Omit<PathStats, "id" | "local" | "remote" | RttFields>, Readonly<Record<RttFields, Duration.Duration>> {
+  readonly pathId: number
   readonly local: NetAddress.InetAddress
   readonly remote: NetAddress.InetAddress
 }
 
 /**
- * What happened to a path. `potentiallyFailed`: nothing was acknowledged for a while, the scheduler avoids it until it
- * `recovered`. `abandoned`: a side gave it up, with the code of its PATH_ABANDON; `closed`: nothing is left of it.
+ * What happened to a path. `PotentiallyFailed`: nothing was acknowledged for a while, the scheduler avoids it until it
+ * `Recovered`. `Abandoned`: a side gave it up, with the code of its PATH_ABANDON; `Closed`: nothing is left of it.
  *
  * @category models
  */
 export type Event =
-  | Exclude<PathEvent, { readonly kind: "migrated" } | { readonly kind: "closed" }>
-  | { readonly kind: "migrated"; readonly pathId: number; readonly remote: NetAddress.InetAddress }
-  | { readonly kind: "closed"; readonly pathId: number; readonly stats: Stats }
+  | { readonly _tag: "Opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
+  | { readonly _tag: "Validated"; readonly pathId: number }
+  | { readonly _tag: "Migrated"; readonly pathId: number; readonly remote: NetAddress.InetAddress }
+  | { readonly _tag: "PotentiallyFailed"; readonly pathId: number }
+  | { readonly _tag: "Recovered"; readonly pathId: number }
+  | { readonly _tag: "RemoteStatus"; readonly pathId: number; readonly status: PathStatus }
+  | {
+      readonly _tag: "Abandoned"
+      readonly pathId: number
+      readonly initiator: "local" | "peer"
+      readonly code: number
+    }
+  | { readonly _tag: "Closed"; readonly pathId: number; readonly stats: Stats }
 
 /**
  * A path of a connection.
@@ -64,7 +79,7 @@ export interface Path {
   readonly validated: Effect.Effect<void, QuicError>
   /** Tells the peer (PATH_STATUS_AVAILABLE, PATH_STATUS_BACKUP) and schedules accordingly. */
   readonly setStatus: (status: PathStatus) => Effect.Effect<void, QuicError>
-  /** Sends a PATH_CHALLENGE, to see whether the path still works: its answer is a `validated` or a `recovered` event. */
+  /** Sends a PATH_CHALLENGE, to see whether the path still works: its answer is a `Validated` or a `Recovered` event. */
   readonly probe: Effect.Effect<void, QuicError>
   /**
    * Gives the path up (PATH_ABANDON); what it had under way is sent on the others. Does nothing if it is closed. Fails
@@ -76,10 +91,15 @@ export interface Path {
 }
 
 /** @internal */
-export const toStats = (stats: PathStats): Stats => ({
+export const toStats = ({ id, ...stats }: PathStats): Stats => ({
+  pathId: id,
   ...stats,
   local: toInetAddress(stats.local),
-  remote: toInetAddress(stats.remote)
+  remote: toInetAddress(stats.remote),
+  latestRtt: Duration.millis(stats.latestRtt),
+  smoothedRtt: Duration.millis(stats.smoothedRtt),
+  rttVariance: Duration.millis(stats.rttVariance),
+  minRtt: Duration.millis(stats.minRtt)
 })
 
 const statsOf = (connection: ConnectionMachine, view: PathView): Stats | undefined => {
@@ -88,12 +108,27 @@ const statsOf = (connection: ConnectionMachine, view: PathView): Stats | undefin
 }
 
 /** @internal */
-export const toEvent = (event: PathEvent): Event =>
-  event.kind === "migrated"
-    ? { ...event, remote: toInetAddress(event.remote) }
-    : event.kind === "closed"
-      ? { ...event, stats: toStats(event.stats) }
-      : event
+export const toEvent = (event: PathEvent): Event => {
+  const { pathId } = event
+  switch (event.kind) {
+    case "opened":
+      return { _tag: "Opened", pathId, initiator: event.initiator }
+    case "validated":
+      return { _tag: "Validated", pathId }
+    case "migrated":
+      return { _tag: "Migrated", pathId, remote: toInetAddress(event.remote) }
+    case "potentiallyFailed":
+      return { _tag: "PotentiallyFailed", pathId }
+    case "recovered":
+      return { _tag: "Recovered", pathId }
+    case "remoteStatus":
+      return { _tag: "RemoteStatus", pathId, status: event.status }
+    case "abandoned":
+      return { _tag: "Abandoned", pathId, initiator: event.initiator, code: event.code }
+    case "closed":
+      return { _tag: "Closed", pathId, stats: toStats(event.stats) }
+  }
+}
 
 /** @internal */
 export class PathImpl implements Path {
@@ -165,7 +200,7 @@ export class PathImpl implements Path {
     this.last === undefined
       ? this.events.stream.pipe(
           Stream.filter((event) => event.pathId === this.view.id),
-          Stream.takeUntil((event) => event.kind === "closed")
+          Stream.takeUntil((event) => event._tag === "Closed")
         )
       : Stream.empty
   )
@@ -216,26 +251,27 @@ export class PathImpl implements Path {
 }
 
 /** Of a path that the connection gave up before anybody asked for it. */
-const unused = (view: PathView): Stats => ({
-  id: view.id,
-  local: toInetAddress(view.local),
-  remote: toInetAddress(view.remote),
-  packetsSent: view.packetsSent,
-  packetsReceived: 0,
-  packetsLost: view.packetsLost,
-  spuriousLosses: 0,
-  bytesSent: 0,
-  bytesReceived: 0,
-  bytesLost: 0,
-  streamBytesSent: 0,
-  streamBytesReceived: 0,
-  latestRtt: view.latestRtt,
-  smoothedRtt: view.smoothedRtt,
-  rttVariance: view.rttVariance,
-  minRtt: view.minRtt,
-  congestionWindow: view.congestionWindow,
-  bytesInFlight: 0,
-  ptoCount: view.ptoCount,
-  mtu: view.mtu,
-  controller: ""
-})
+const unused = (view: PathView): Stats =>
+  toStats({
+    id: view.id,
+    local: view.local,
+    remote: view.remote,
+    packetsSent: view.packetsSent,
+    packetsReceived: 0,
+    packetsLost: view.packetsLost,
+    spuriousLosses: 0,
+    bytesSent: 0,
+    bytesReceived: 0,
+    bytesLost: 0,
+    streamBytesSent: 0,
+    streamBytesReceived: 0,
+    latestRtt: view.latestRtt,
+    smoothedRtt: view.smoothedRtt,
+    rttVariance: view.rttVariance,
+    minRtt: view.minRtt,
+    congestionWindow: view.congestionWindow,
+    bytesInFlight: 0,
+    ptoCount: view.ptoCount,
+    mtu: view.mtu,
+    controller: ""
+  })

@@ -438,6 +438,25 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 /**
+ * Why a connection ended: what `Connection.closed` tells, and what operations on it fail with. An end that both sides wanted
+ * is `ApplicationClosed` with code 0.
+ *
+ * @category reasons
+ * @since 0.2.0
+ */
+export type CloseReason =
+  | ApplicationClosed
+  | TransportClosed
+  | IdleTimeout
+  | StatelessReset
+  | HandshakeTimeout
+  | HandshakeFailed
+  | CertificateRefused
+  | ConnectionRefused
+  | VersionNegotiationFailed
+  | Internal
+
+/**
  * @category type IDs
  */
 export const TypeId = "~effect-mpquic/QuicError"

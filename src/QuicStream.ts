@@ -67,8 +67,8 @@ export interface SendStream extends Common {
   readonly flushed: Effect.Effect<void, QuicError>
   /** Writes what it is given and ends the stream after it. */
   readonly sink: Sink.Sink<void, Input, never, QuicError>
-  /** Gives up on what is not delivered yet (RESET_STREAM): the peer's reads fail with `StreamReset` and this code. */
-  readonly reset: (code: number) => Effect.Effect<void>
+  /** Gives up on what is not delivered yet (RESET_STREAM): the peer's reads fail with `StreamReset` and the code, 0 unless given. */
+  readonly reset: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
   /** 0 (first) to 7 (last), 3 unless set (RFC 9218 section 4.1). */
   readonly priority: number
   /** `incremental` streams of the same priority take turns; others are sent one after the other. */
@@ -102,8 +102,9 @@ export interface ReceiveStream extends Common {
   readonly bytes: Effect.Effect<Uint8Array, QuicError>
   /** `bytes` as UTF-8 text. */
   readonly text: Effect.Effect<string, QuicError>
-  /** Wants no more (STOP_SENDING): what has arrived is dropped, and the peer's writes fail with `StreamStopped` and this code. */
-  readonly stop: (code: number) => Effect.Effect<void>
+  /** Wants no more (STOP_SENDING): what has arrived is dropped, and the peer's writes fail with `StreamStopped` and the
+   * code, 0 unless given. */
+  readonly stop: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
 }
 
 /**
@@ -238,9 +239,9 @@ export class QuicStreamImpl implements QuicStream {
     )
   }
 
-  readonly reset = (code: number): Effect.Effect<void> =>
+  readonly reset = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
     Effect.sync(() => {
-      if (this.stream.reset(code)) this.changed()
+      if (this.stream.reset(options?.code ?? 0)) this.changed()
     })
 
   readonly setPriority = (
@@ -325,9 +326,9 @@ export class QuicStreamImpl implements QuicStream {
     return Effect.map(this.bytes, (bytes) => decoder.decode(bytes))
   }
 
-  readonly stop = (code: number): Effect.Effect<void> =>
+  readonly stop = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
     Effect.sync(() => {
-      if (this.stream.stopSending(code)) this.changed()
+      if (this.stream.stopSending(options?.code ?? 0)) this.changed()
     })
 
   /** Leaves the stream as a scope's end asks. */

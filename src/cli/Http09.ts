@@ -115,14 +115,14 @@ export const answer = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Answer, QuicError, FileSystem.FileSystem | Path.Path> {
   const files = yield* FileSystem.FileSystem
   const refuse = (path: string, status: number, bytes = 0) =>
-    Effect.as(Effect.andThen(stream.stop(status), stream.reset(status)), { path, bytes, status })
+    Effect.as(Effect.andThen(stream.stop({ code: status }), stream.reset({ code: status })), { path, bytes, status })
 
   const request = yield* Effect.timeoutOption(readRequest(stream), REQUEST_TIMEOUT)
   const line = Option.getOrUndefined(request)
   const path = line === undefined ? undefined : parseRequest(line)
   if (path === undefined) return yield* refuse("", ResetCode.badRequest)
   // What follows the line means nothing.
-  yield* stream.stop(0)
+  yield* stream.stop()
   const found = yield* Effect.orElseSucceed(findFile(root, path), () => Option.none<Served>())
   if (Option.isNone(found)) return yield* refuse(path, ResetCode.notFound)
 

@@ -1,7 +1,7 @@
 /**
  * Watching a download: how many bytes came when, and over which paths.
  */
-import { Clock, Effect, Stream } from "effect"
+import { Clock, Duration, Effect, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import type { Connection } from "../Connection.ts"
 import type { Stats as PathStats } from "../Path.ts"
@@ -66,7 +66,7 @@ export class PathLedger {
   get watch(): Effect.Effect<void> {
     return Stream.runForEach(this.connection.events, (event) =>
       Effect.sync(() => {
-        if (event.kind === "closed") this.record(event.stats, "closed")
+        if (event._tag === "Closed") this.record(event.stats, "closed")
       })
     )
   }
@@ -74,7 +74,7 @@ export class PathLedger {
   /** Figures now, lowest ID first. */
   read(): ReadonlyArray<PathReport> {
     for (const path of this.connection.stats.paths) {
-      this.record(path, this.connection.path(path.id)?.state ?? "closed")
+      this.record(path, this.connection.path(path.pathId)?.state ?? "closed")
     }
     let total = 0
     for (const row of this.rows.values()) total += row.bytesReceived
@@ -85,15 +85,15 @@ export class PathLedger {
   }
 
   private record(path: PathStats, state: string): void {
-    this.rows.set(path.id, {
-      id: path.id,
+    this.rows.set(path.pathId, {
+      id: path.pathId,
       local: NetAddress.formatInet(path.local),
       remote: NetAddress.formatInet(path.remote),
       bytesReceived: path.bytesReceived,
       bytesSent: path.bytesSent,
       packetsSent: path.packetsSent,
       packetsLost: path.packetsLost,
-      smoothedRttMs: path.smoothedRtt,
+      smoothedRttMs: Duration.toMillis(path.smoothedRtt),
       state
     })
   }

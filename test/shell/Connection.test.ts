@@ -20,7 +20,7 @@ describe("the scope of a connection", () => {
       }).pipe(Effect.scoped)
       const [length, info] = yield* Fiber.join(received)
       assert.strictEqual(length, 500_000)
-      assert.deepInclude(info, { kind: "application", initiator: "peer", code: 0 })
+      assert.deepInclude(info, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
     })
   )
 
@@ -53,8 +53,18 @@ describe("the scope of a connection", () => {
       const theirs = yield* server.acceptStream
       yield* Effect.sleep("100 millis")
       yield* client.close({ code: 42, reason: "enough" })
-      assert.deepInclude(yield* client.closed, { kind: "application", initiator: "local", code: 42, reason: "enough" })
-      assert.deepInclude(yield* server.closed, { kind: "application", initiator: "peer", code: 42, reason: "enough" })
+      assert.deepInclude(yield* client.closed, {
+        _tag: "ApplicationClosed",
+        initiator: "local",
+        code: 42,
+        reason: "enough"
+      })
+      assert.deepInclude(yield* server.closed, {
+        _tag: "ApplicationClosed",
+        initiator: "peer",
+        code: 42,
+        reason: "enough"
+      })
       // What had arrived can still be read.
       assert.strictEqual(Buffer.from(Option.getOrThrow(yield* theirs.read)).toString(), "last words")
       for (const operation of [
@@ -101,7 +111,7 @@ describe("the scope of a connection", () => {
     (world) =>
       Effect.gen(function* () {
         const { client } = yield* world.pair()
-        assert.strictEqual((yield* client.closed).kind, "idleTimeout")
+        assert.strictEqual((yield* client.closed)._tag, "IdleTimeout")
         assert.strictEqual(reasonOf(yield* Effect.exit(client.openStream())), "IdleTimeout")
       }),
     { client: { idleTimeout: "5 seconds" } }
@@ -116,11 +126,11 @@ describe("datagrams (RFC 9221)", () => {
       yield* client.sendDatagram("ping")
       const got = Option.getOrThrow(yield* Stream.runHead(server.datagrams))
       assert.strictEqual(Buffer.from(got).toString(), "ping")
-      yield* server.sendDatagram(new Uint8Array([1, 2, 3]), { path: 0 })
+      yield* server.sendDatagram(new Uint8Array([1, 2, 3]), { pathId: 0 })
       assert.deepStrictEqual(Option.getOrThrow(yield* Stream.runHead(client.datagrams)), new Uint8Array([1, 2, 3]))
       const large = yield* Effect.exit(client.sendDatagram(new Uint8Array(client.maxDatagramSize + 1)))
       assert.strictEqual(reasonOf(large), "DatagramTooLarge")
-      assert.strictEqual(reasonOf(yield* Effect.exit(client.sendDatagram("x", { path: 9 }))), "PathFailed")
+      assert.strictEqual(reasonOf(yield* Effect.exit(client.sendDatagram("x", { pathId: 9 }))), "PathFailed")
       const size = client.maxDatagramSize
       yield* client.sendDatagram(new Uint8Array(size))
       assert.strictEqual(Option.getOrThrow(yield* Stream.runHead(server.datagrams)).length, size)
@@ -165,7 +175,7 @@ describe("paths (draft-ietf-quic-multipath-21)", () => {
       const { client, server } = yield* world.pair()
       const seen: Array<string> = []
       yield* Effect.forkScoped(
-        Stream.runForEach(server.events, (event) => Effect.sync(() => seen.push(`${event.kind} ${event.pathId}`))),
+        Stream.runForEach(server.events, (event) => Effect.sync(() => seen.push(`${event._tag} ${event.pathId}`))),
         { startImmediately: true }
       )
       const path = yield* client.openPath({ local: "10.0.1.1" })
@@ -184,8 +194,8 @@ describe("paths (draft-ietf-quic-multipath-21)", () => {
       yield* (yield* server.acceptStream).bytes
       assert.isAbove(path.stats.streamBytesSent, 99_999)
       assert.isAbove(client.stats.paths[1]!.bytesSent, 100_000)
-      assert.include(seen, "opened 1")
-      assert.include(seen, "validated 1")
+      assert.include(seen, "Opened 1")
+      assert.include(seen, "Validated 1")
       const again = yield* Effect.exit(client.openPath({ local: path.local }))
       assert.strictEqual(reasonOf(again), "PathUnavailable")
     })
@@ -198,7 +208,7 @@ describe("paths (draft-ietf-quic-multipath-21)", () => {
       const path = yield* client.openPath({ local: "10.0.1.1" })
       const exit = yield* Effect.exit(path.validated)
       assert.strictEqual(reasonOf(exit), "PathFailed")
-      assert.strictEqual(client.closed === undefined, false)
+      assert.strictEqual(client.isClosed, false)
       const stream = yield* client.openStream()
       yield* stream.end("the connection lives on")
       yield* stream.flushed
@@ -220,9 +230,9 @@ describe("paths (draft-ietf-quic-multipath-21)", () => {
       const changes = yield* Effect.forkChild(Stream.runCollect(theirs.changes), { startImmediately: true })
       yield* path.close()
       yield* path.close()
-      const kinds = (yield* Fiber.join(changes)).map((event) => event.kind)
-      assert.include(kinds, "abandoned")
-      assert.strictEqual(kinds.at(-1), "closed")
+      const kinds = (yield* Fiber.join(changes)).map((event) => event._tag)
+      assert.include(kinds, "Abandoned")
+      assert.strictEqual(kinds.at(-1), "Closed")
       assert.strictEqual(theirs.state, "closed")
       assert.strictEqual(reasonOf(yield* Effect.exit(theirs.setStatus("backup"))), "PathFailed")
       assert.isAbove(theirs.stats.packetsReceived, 0)

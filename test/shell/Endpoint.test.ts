@@ -215,7 +215,7 @@ describe("Endpoint.serve", () => {
           for (const connection of connections) {
             const stream = Option.getOrThrow(yield* Stream.runHead(connection.uniStreams))
             assert.strictEqual((yield* stream.bytes).length, 300_000)
-            assert.deepInclude(yield* connection.closed, { kind: "application", initiator: "peer", code: 0 })
+            assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
             assert.deepStrictEqual(yield* Stream.runCollect(connection.streams), [])
           }
         })
@@ -236,7 +236,7 @@ describe("Endpoint.serve", () => {
             const connection = yield* connect
             const stream = yield* connection.openStream()
             yield* stream.end(word)
-            assert.deepInclude(yield* connection.closed, { kind: "application", initiator: "peer", code: 1 })
+            assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 1 })
             const after = yield* Effect.exit(connection.openStream())
             assert.strictEqual(reasonOf(after), "ApplicationClosed")
           }
@@ -265,7 +265,7 @@ describe("Endpoint.serve", () => {
           })
         ).pipe(Effect.forkChild, Effect.flatMap(Fiber.join))
         assert.isTrue(exit !== undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
-        assert.deepInclude(yield* connection.closed, { kind: "application", code: 0 })
+        assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", code: 0 })
       })
     )
   )
@@ -294,7 +294,7 @@ describe("the end of an endpoint", () => {
           yield* Fiber.join(serving)
           return yield* connection.closed
         }).pipe(Effect.provide(client), Effect.scoped)
-        assert.deepInclude(info, { kind: "application", initiator: "peer", code: 0 })
+        assert.deepInclude(info, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
       })
     )
   )
@@ -303,7 +303,7 @@ describe("the end of an endpoint", () => {
     Effect.gen(function* () {
       const { client } = yield* world.pair()
       yield* world.server.close({ code: 5, reason: "bye" })
-      assert.deepInclude(yield* client.closed, { kind: "application", initiator: "peer", code: 5, reason: "bye" })
+      assert.deepInclude(yield* client.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 5, reason: "bye" })
       assert.deepStrictEqual(yield* Stream.runCollect(world.server.connections), [])
     })
   )

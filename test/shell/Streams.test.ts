@@ -96,7 +96,7 @@ describe("streams over a simulated network", () => {
       yield* mine.write("abc")
       const theirs = yield* server.acceptStream
       assert.strictEqual(yield* Effect.flip(theirs.consume(() => Effect.fail("enough" as const))), "enough")
-      yield* mine.reset(7)
+      yield* mine.reset({ code: 7 })
       assert.strictEqual(reasonOf(yield* Effect.exit(theirs.consume(() => Effect.void))), "StreamReset")
     })
   )
@@ -150,10 +150,10 @@ describe("streams over a simulated network", () => {
       const mine = yield* client.openStream()
       yield* mine.write("x")
       const theirs = yield* server.acceptStream
-      yield* mine.reset(7)
+      yield* mine.reset({ code: 7 })
       const read = yield* Effect.exit(Effect.andThen(theirs.read, theirs.read))
       assert.strictEqual(reasonOf(read), "StreamReset")
-      yield* mine.stop(9)
+      yield* mine.stop({ code: 9 })
       yield* Effect.sleep("100 millis")
       const write = yield* Effect.exit(theirs.write("y"))
       assert.strictEqual(reasonOf(write), "StreamStopped")
@@ -171,7 +171,7 @@ describe("streams over a simulated network", () => {
         const theirs = yield* server.acceptStream
         const waiting = yield* Effect.forkChild(Effect.exit(mine.write("more")), { startImmediately: true })
         const flushed = yield* Effect.forkChild(Effect.exit(mine.flushed), { startImmediately: true })
-        yield* theirs.stop(3)
+        yield* theirs.stop({ code: 3 })
         assert.strictEqual(reasonOf(yield* Fiber.join(waiting)), "StreamStopped")
         assert.strictEqual(reasonOf(yield* Fiber.join(flushed)), "StreamStopped")
       }),

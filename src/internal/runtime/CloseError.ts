@@ -6,7 +6,8 @@ import * as QuicError from "../../QuicError.ts"
 import type { CloseInfo } from "../connection/Machine.ts"
 import { TransportError } from "../wire/Protocol.ts"
 
-const reasonOf = (info: CloseInfo): QuicError.Reason => {
+/** The same facts in the words of the public face. */
+export const closeReason = (info: CloseInfo): QuicError.CloseReason => {
   switch (info.kind) {
     case "transport": {
       const { code, initiator, reason, tls } = info
@@ -38,7 +39,8 @@ const reasonOf = (info: CloseInfo): QuicError.Reason => {
   }
 }
 
-export const closeError = (info: CloseInfo): QuicError.QuicError => new QuicError.QuicError({ reason: reasonOf(info) })
+export const closeError = (info: CloseInfo): QuicError.QuicError =>
+  new QuicError.QuicError({ reason: closeReason(info) })
 
 /** Ended as it should: nobody had anything to complain about. */
 export const isCleanClose = (info: CloseInfo): boolean =>

@@ -78,7 +78,7 @@ const shared = (paths: ReadonlyArray<PathFigures>, field: "sent" | "received", l
   })
 
 const ourFigures = (connection: Connection): ReadonlyArray<PathFigures> =>
-  connection.stats.paths.map((path) => ({ id: path.id, sent: path.bytesSent, received: path.bytesReceived }))
+  connection.stats.paths.map((path) => ({ id: path.pathId, sent: path.bytesSent, received: path.bytesReceived }))
 
 /** noq acknowledges all paths on the lowest one: of its death it must notice by itself. */
 const NOTICES_DEATH = { PATH_IDLE: "500" }
@@ -355,7 +355,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
     withServer("datagrams on a path of our choice", ({ connection, peer }) =>
       Effect.gen(function* () {
         const before = connection.path(1)!.stats.packetsSent
-        for (let i = 0; i < 20; i++) yield* connection.sendDatagram(new Uint8Array(500), { path: 1 })
+        for (let i = 0; i < 20; i++) yield* connection.sendDatagram(new Uint8Array(500), { pathId: 1 })
         yield* Ours.get(connection, 1000)
         const sent = connection.path(1)!.stats.packetsSent - before
         yield* expect(sent >= 10, `${sent} packets left on path 1`)

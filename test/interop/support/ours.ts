@@ -68,14 +68,14 @@ const answer = (connection: Connection, stream: QuicStream): Effect.Effect<void,
       case "KEYS":
         return yield* stream.end(String(yield* connection.updateKeys))
       case "RESET":
-        return yield* stream.reset(Number(first))
+        return yield* stream.reset({ code: Number(first) })
       case "STOP":
-        yield* stream.stop(Number(first))
+        yield* stream.stop({ code: Number(first) })
         return yield* stream.end()
       case "PATHS":
         return yield* stream.end(JSON.stringify(connection.stats.paths.map(pathFigures)))
       default:
-        return yield* stream.reset(1)
+        return yield* stream.reset({ code: 1 })
     }
   })
 
@@ -91,7 +91,7 @@ const answerUni = (connection: Connection, stream: ReceiveStream): Effect.Effect
 
 /** What a side says of a path: data frames do not count, packets do. */
 const pathFigures = (path: Connection["stats"]["paths"][number]) => ({
-  id: path.id,
+  id: path.pathId,
   sent: path.bytesSent,
   received: path.bytesReceived
 })

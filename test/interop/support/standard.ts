@@ -1,7 +1,7 @@
 /** Cases that every peer takes, with it as client and as server. */
 import { Effect } from "effect"
 import type { Scope } from "effect"
-import type { CloseInfo, Connection } from "../../../src/Connection.ts"
+import type { CloseReason, Connection } from "../../../src/Connection.ts"
 import type { Credentials } from "./credentials.ts"
 import { Tls } from "../../../src/index.ts"
 import * as Ours from "./ours.ts"
@@ -33,8 +33,8 @@ export const listening = (peer: Effect.Effect<Peer, never, Scope.Scope>) =>
     return { peer: started, port: Number((yield* started.event("listening"))["port"]) }
   })
 
-const applicationClose = (info: CloseInfo) =>
-  info.kind === "application" ? [info.initiator, info.code, info.reason] : info
+const applicationClose = (info: CloseReason) =>
+  info._tag === "ApplicationClosed" ? [info.initiator, info.code, info.reason] : info
 
 /** Why a connection of ours ended, when the case did not end it itself. */
 const unexpectedEnd = (connection: Connection): Effect.Effect<never, Error> =>
@@ -91,7 +91,7 @@ const idleAfter = (connection: Connection, least: number) =>
     const start = performance.now()
     const info = yield* connection.closed
     const took = Math.round(performance.now() - start)
-    yield* same(info.kind, "idleTimeout", "why it ended")
+    yield* same(info._tag, "IdleTimeout", "why it ended")
     yield* expect(took > least * 0.7 && took < least * 3, `ended after ${took} ms`)
     return `after ${took} ms`
   })
