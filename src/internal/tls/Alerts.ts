@@ -1,6 +1,10 @@
 /** Alerts (RFC 8446 section 6.2) and how the handshake code stops on one. */
 import { TransportError } from "../wire/Protocol.ts"
+import { printable } from "../wire/Text.ts"
 import type { TlsFailure } from "./TlsSession.ts"
+
+/** Longest message of a failure, in characters: it goes into errors, logs and CONNECTION_CLOSE, and may quote the peer. */
+const MAX_MESSAGE = 500
 
 export const Alert = {
   unexpectedMessage: 10,
@@ -22,8 +26,9 @@ export const Alert = {
 class TlsAbort extends Error {
   readonly failure: TlsFailure
   constructor(failure: TlsFailure) {
-    super(failure.message)
-    this.failure = failure
+    const message = printable(failure.message, MAX_MESSAGE)
+    super(message)
+    this.failure = message === failure.message ? failure : { ...failure, message }
   }
 }
 
@@ -43,7 +48,8 @@ export const abortWith = (failure: TlsFailure): never => {
 }
 
 /** What was caught at the edge of the session, as a failure. */
-export const failureOf = (error: unknown): TlsFailure =>
-  error instanceof TlsAbort
-    ? error.failure
-    : { alert: Alert.internalError, message: `TLS failed: ${error instanceof Error ? error.message : String(error)}` }
+export const failureOf = (error: unknown): TlsFailure => {
+  if (error instanceof TlsAbort) return error.failure
+  const why = error instanceof Error ? error.message : String(error)
+  return { alert: Alert.internalError, message: printable(`TLS failed: ${why}`, MAX_MESSAGE) }
+}

@@ -2,6 +2,7 @@
 import { domainToASCII } from "node:url"
 import { Level } from "../wire/Protocol.ts"
 import { Alert, abort, violate } from "./Alerts.ts"
+import { normalizeDns, parseIp } from "./certificates/Names.ts"
 import { cipherSuite } from "./CipherSuites.ts"
 import {
   ExtensionType,
@@ -9,6 +10,7 @@ import {
   checkAnswered,
   checkCookie,
   checkEmpty,
+  checkForms,
   decodeAlpn,
   decodeServerShare,
   decodeUint16,
@@ -49,6 +51,9 @@ export interface ClientOptions extends TlsSessionOptions {
   readonly alpn: ReadonlyArray<string>
 }
 
+/** Tickets taken of one server; what comes after them is passed over. */
+const MAX_TICKETS = 16
+
 /** What the next message has to be. */
 type State =
   | "start"
@@ -76,6 +81,7 @@ export class ClientSession extends HandshakeSession {
   /** The signature schemes of a CertificateRequest. */
   #requestedSchemes: ReadonlyArray<number> | undefined
   #resumptionSecret: Uint8Array = new Uint8Array(0)
+  #tickets = 0
 
   constructor(config: ResolvedConfig, options: ClientOptions) {
     super("client", config, options)
@@ -121,37 +127,59 @@ export class ClientSession extends HandshakeSession {
     this.output.send(Level.initial, message)
   }
 
-  protected override handle(type: number, body: Uint8Array, message: Uint8Array): void {
+  protected override check(type: number): void {
     switch (this.#state) {
       case "start":
         return abort(Alert.unexpectedMessage, `${messageName(type)} before our ClientHello`)
+      case "serverHello":
+        return this.expect(type, HandshakeType.serverHello)
+      case "encryptedExtensions":
+        return this.expect(type, HandshakeType.encryptedExtensions)
+      case "certificateOrRequest":
+        return this.expect(type, HandshakeType.certificate, HandshakeType.certificateRequest)
+      case "certificate":
+        return this.expect(type, HandshakeType.certificate)
+      case "certificateVerify":
+        return this.expect(type, HandshakeType.certificateVerify)
+      case "finished":
+        return this.expect(type, HandshakeType.finished)
+      case "connected":
+        if (type === HandshakeType.certificateRequest) {
+          return violate(
+            Alert.unexpectedMessage,
+            "QUIC has no authentication after the handshake (RFC 9001 section 4.4)"
+          )
+        }
+        if (type === HandshakeType.keyUpdate) {
+          return abort(Alert.unexpectedMessage, "QUIC updates keys without KeyUpdate (RFC 9001 section 6)")
+        }
+        return this.expect(type, HandshakeType.newSessionTicket)
+    }
+  }
+
+  protected override handle(type: number, body: Uint8Array, message: Uint8Array): void {
+    switch (this.#state) {
       case "serverHello": {
-        this.expect(type, HandshakeType.serverHello)
         const hello = decodeServerHello(body)
         return Buffer.compare(hello.random, RETRY_RANDOM) === 0
           ? this.#helloRetryRequest(hello, message)
           : this.#serverHello(hello, message)
       }
       case "encryptedExtensions":
-        this.expect(type, HandshakeType.encryptedExtensions)
         return this.#encryptedExtensions(body, message)
       case "certificateOrRequest":
-        this.expect(type, HandshakeType.certificate, HandshakeType.certificateRequest)
         if (type === HandshakeType.certificateRequest) return this.#certificateRequest(body, message)
         return this.#certificate(body, message)
       case "certificate":
-        this.expect(type, HandshakeType.certificate)
         return this.#certificate(body, message)
       case "certificateVerify":
-        this.expect(type, HandshakeType.certificateVerify)
         this.receiveCertificateVerify(body, message)
         this.#state = "finished"
         return
       case "finished":
-        this.expect(type, HandshakeType.finished)
         return this.#finished(body, message)
       case "connected":
-        return this.#afterHandshake(type, body)
+        return this.#newSessionTicket(body)
     }
   }
 
@@ -169,6 +197,7 @@ export class ClientSession extends HandshakeSession {
   /** Section 4.1.4. */
   #helloRetryRequest(hello: ServerHello, message: Uint8Array): void {
     if (this.#retrySuite !== undefined) return abort(Alert.unexpectedMessage, "a second HelloRetryRequest")
+    this.endOfFlight()
     checkAnswered(hello.extensions, "HelloRetryRequest", this.#offered)
     this.#retrySuite = this.#agreedSuite(hello)
     const selected = hello.extensions.get(ExtensionType.keyShare)
@@ -243,6 +272,7 @@ export class ClientSession extends HandshakeSession {
   #certificateRequest(body: Uint8Array, message: Uint8Array): void {
     const extensions = decodeCertificateRequest(body)
     checkAnnounced(extensions, "CertificateRequest")
+    checkForms(extensions)
     const schemes = extensions.get(ExtensionType.signatureAlgorithms)
     if (schemes === undefined) {
       return abort(Alert.missingExtension, "CertificateRequest has no signature_algorithms")
@@ -290,21 +320,15 @@ export class ClientSession extends HandshakeSession {
     else this.sendIdentity(identity, scheme)
   }
 
-  #afterHandshake(type: number, body: Uint8Array): void {
-    if (type === HandshakeType.certificateRequest) {
-      return violate(Alert.unexpectedMessage, "QUIC has no authentication after the handshake (RFC 9001 section 4.4)")
-    }
-    if (type === HandshakeType.keyUpdate) {
-      return abort(Alert.unexpectedMessage, "QUIC updates keys without KeyUpdate (RFC 9001 section 6)")
-    }
-    this.expect(type, HandshakeType.newSessionTicket)
+  #newSessionTicket(body: Uint8Array): void {
     const { ageAdd, extensions, lifetime, nonce, ticket } = decodeNewSessionTicket(body)
     checkAnnounced(extensions, "NewSessionTicket")
     const earlyData = extensions.get(ExtensionType.earlyData)
     if (earlyData !== undefined && !(earlyData.length === 4 && earlyData.every((byte) => byte === 0xff))) {
       return violate(Alert.illegalParameter, "QUIC does not limit early data by tickets (RFC 9001 section 4.6.1)")
     }
-    if (lifetime === 0) return
+    if (lifetime === 0 || this.#tickets >= MAX_TICKETS) return
+    this.#tickets++
     this.output.ticket(
       encodeTicket({
         cipherSuite: this.suite.id,
@@ -326,5 +350,5 @@ const asciiName = (name: string): string => {
   return ascii.endsWith(".") ? ascii.slice(0, -1) : ascii
 }
 
-/** SNI is for host names alone, not for IP addresses (RFC 6066 section 3). */
-const namesHost = (name: string): boolean => name !== "" && !name.includes(":") && !/^[0-9]+(\.[0-9]+){3}$/.test(name)
+/** SNI is for host names alone: not for IP addresses, nor for what cannot be a name (RFC 6066 section 3). */
+const namesHost = (name: string): boolean => parseIp(name) === undefined && normalizeDns(name) !== undefined

@@ -119,6 +119,42 @@ const decode = <A>(data: Uint8Array, what: string, read: (reader: TlsReader) => 
   return value
 }
 
+/** Reads a list to its end. */
+const readAll = (list: TlsReader, readOne: (list: TlsReader) => void): void => {
+  while (list.remaining > 0) readOne(list)
+}
+
+const nothing = (): void => {}
+
+/** What offers and requests may hold that nothing is done with here (RFC 8446 section 4.2). */
+const forms: ReadonlyMap<number, (reader: TlsReader) => void> = new Map<number, (reader: TlsReader) => void>([
+  [ExtensionType.earlyData, nothing],
+  [ExtensionType.cookie, (reader) => reader.vector(2, 1)],
+  [ExtensionType.pskKeyExchangeModes, (reader) => reader.vector(1, 1)],
+  [ExtensionType.certificateAuthorities, (reader) => readAll(reader.nested(2, 3), (list) => list.vector(2, 1))],
+  [
+    ExtensionType.oidFilters,
+    (reader) =>
+      readAll(reader.nested(2), (list) => {
+        list.vector(1, 1)
+        list.vector(2)
+      })
+  ],
+  [ExtensionType.postHandshakeAuth, nothing],
+  [ExtensionType.signatureAlgorithmsCert, (reader) => reader.uint16List(2)]
+])
+
+/** Checks the form of what is passed over in a ClientHello or CertificateRequest: malformed is refused all the same. */
+export const checkForms = (extensions: Extensions): void => {
+  for (const [type, read] of forms) {
+    const data = extensions.get(type)
+    if (data !== undefined) decode(data, `extension ${type}`, read)
+  }
+}
+
+/** The longest host name of a client, in bytes (RFC 1035 section 2.3.4). */
+const MAX_HOST_NAME = 255
+
 /** server_name (RFC 6066 section 3) of a client; undefined when no host name is in it. */
 export const decodeServerName = (data: Uint8Array): string | undefined =>
   decode(data, "server_name", (reader) => {
@@ -129,10 +165,10 @@ export const decodeServerName = (data: Uint8Array): string | undefined =>
       const name = list.vector(2, 1)
       if (type !== 0) continue
       if (host !== undefined) abort(Alert.illegalParameter, "two host names in server_name")
-      // Host names are ASCII without a dot at the end; 0 would end the name early elsewhere.
-      if (name.some((byte) => byte <= 0x20 || byte >= 0x7f))
-        abort(Alert.illegalParameter, "no host name in server_name")
-      host = Buffer.from(name).toString("latin1").toLowerCase()
+      const text = name.length > MAX_HOST_NAME ? "" : Buffer.from(name).toString("latin1").toLowerCase()
+      // It selects identities, by the name of a file maybe. Addresses do not belong here, but some clients send them.
+      if (!/^[a-z0-9_.:-]+$/.test(text)) abort(Alert.illegalParameter, "no host name in server_name")
+      host = text
     }
     return host
   })

@@ -3,13 +3,14 @@ import { hash, X509Certificate } from "node:crypto"
 import type { KeyObject } from "node:crypto"
 import { Level } from "../wire/Protocol.ts"
 import type { Role } from "../wire/Protocol.ts"
-import { Alert, abort, abortWith, failureOf } from "./Alerts.ts"
+import { Alert, abort, abortWith, failureOf, violate } from "./Alerts.ts"
 import { checkAnswered } from "./Extensions.ts"
 import type { Extensions } from "./Extensions.ts"
 import type { CertificateVerifier, Identity } from "./Identity.ts"
 import { KeySchedule, Transcript, exportKey, finishedData, sameSecret } from "./KeySchedule.ts"
 import { MessageBuffer } from "./MessageBuffer.ts"
 import {
+  HandshakeType,
   MESSAGE_HEADER,
   decodeCertificate,
   decodeCertificateVerify,
@@ -28,6 +29,9 @@ interface TrafficSecrets {
 }
 
 const NO_BYTES = new Uint8Array(0)
+
+/** The most bytes that the body of a message without certificates may have: what a TLS record holds. */
+const MAX_PLAIN_MESSAGE = 16_384
 
 export abstract class HandshakeSession implements TlsSession {
   protected readonly config: ResolvedConfig
@@ -53,12 +57,14 @@ export abstract class HandshakeSession implements TlsSession {
     this.config = config
     this.output = options.output
     this.#options = options
-    this.#buffer = new MessageBuffer(config.maxMessage)
+    this.#buffer = new MessageBuffer((type, length) => this.#admit(type, length))
   }
 
   /** Sends what comes before anything is received. */
   protected abstract begin(): void
-  /** Takes one whole message: its type, its body, and all of it, which goes into the transcript. */
+  /** Refuses a message that may not come now. */
+  protected abstract check(type: number): void
+  /** Takes one whole message that was checked: its type, its body, and all of it, which goes into the transcript. */
   protected abstract handle(type: number, body: Uint8Array, message: Uint8Array): void
 
   start(): TlsFailure | undefined {
@@ -68,12 +74,27 @@ export abstract class HandshakeSession implements TlsSession {
   receive(level: Level, bytes: Uint8Array): TlsFailure | undefined {
     if (bytes.length === 0) return this.#failure
     return this.#guard(() => {
-      if (level !== this.#readLevel) abort(Alert.unexpectedMessage, "handshake data at the wrong encryption level")
+      if (level !== this.#readLevel) this.#wrongLevel(level)
       this.#buffer.push(bytes)
       for (let message = this.#buffer.next(); message !== undefined; message = this.#buffer.next()) {
         this.handle(message[0]!, message.subarray(MESSAGE_HEADER), message)
       }
     })
+  }
+
+  #wrongLevel(level: Level): never {
+    // RFC 9001 section 4.1.3.
+    if (level < this.#readLevel) violate(Alert.unexpectedMessage, "handshake data at an encryption level that is over")
+    return abort(Alert.unexpectedMessage, "handshake data at an encryption level that has not begun")
+  }
+
+  #admit(type: number, length: number): void {
+    this.check(type)
+    const { maxMessage } = this.config
+    const limit = type === HandshakeType.certificate ? maxMessage : Math.min(maxMessage, MAX_PLAIN_MESSAGE)
+    if (length > limit) {
+      abort(Alert.illegalParameter, `${messageName(type)} has ${length} bytes, above the limit of ${limit}`)
+    }
   }
 
   exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array | undefined {
@@ -133,10 +154,18 @@ export abstract class HandshakeSession implements TlsSession {
     this.output.send(level, message)
   }
 
-  /** From here on messages come at another level; none may cross the change of keys (RFC 8446 section 5.1). */
+  /**
+   * From here on messages come at another level; none may cross the change of keys (RFC 8446 section 5.1), which in QUIC is
+   * a PROTOCOL_VIOLATION (RFC 9001 section 4.1.3).
+   */
   protected readAt(level: Level): void {
-    if (this.#buffer.pending) abort(Alert.unexpectedMessage, "handshake data goes on where the keys change")
+    if (this.#buffer.pending) violate(Alert.unexpectedMessage, "handshake data goes on where the keys change")
     this.#readLevel = level
+  }
+
+  /** The peer has to hear from us before it can say more. */
+  protected endOfFlight(): void {
+    if (this.#buffer.pending) abort(Alert.unexpectedMessage, "handshake data behind a message that ends a flight")
   }
 
   /** The handshake is over, and what only it needed goes: there may be thousands of quiet connections, and it is secret. */

@@ -101,7 +101,7 @@ export const ticketKey = (hash: HashName, resumptionSecret: Uint8Array, nonce: U
   hkdfExpandLabel(hash, resumptionSecret, "resumption", nonce, hashLength(hash))
 
 /**
- * Exported keying material (section 7.5). The label is ASCII of at most 249 characters, the length at most 255 digests;
+ * Exported keying material (section 7.5). The label is ASCII of at most 249 characters, the length a whole number up to 255 digests;
  * undefined otherwise.
  */
 export const exportKey = (
@@ -111,7 +111,8 @@ export const exportKey = (
   context: Uint8Array,
   length: number
 ): Uint8Array | undefined => {
-  if (!/^[\x20-\x7e]{1,249}$/.test(label) || !(length >= 1 && length <= 255 * hashLength(hash))) return undefined
+  if (!/^[\x20-\x7e]{1,249}$/.test(label) || !(length >= 1 && length <= 255 * hashLength(hash)) || length % 1 !== 0)
+    return undefined
   const secret = hkdfExpandLabel(hash, exporterSecret, label, beginnings[hash].nothing, hashLength(hash))
   return hkdfExpandLabel(hash, secret, "exporter", digest(hash, context), length)
 }

@@ -1,18 +1,17 @@
 /** Cuts the handshake bytes of one encryption level into messages, however they were split on the way. */
-import { Alert, abort } from "./Alerts.ts"
-import { MESSAGE_HEADER, messageName } from "./Messages.ts"
+import { MESSAGE_HEADER } from "./Messages.ts"
 
 const NO_BYTES = new Uint8Array(0)
 
 export class MessageBuffer {
-  readonly #maxMessage: number
+  readonly #admit: (type: number, length: number) => void
   #bytes = NO_BYTES
   #from = 0
   #to = 0
 
-  /** `maxMessage`: the most bytes that the body of a message may have. */
-  constructor(maxMessage: number) {
-    this.#maxMessage = maxMessage
+  /** `admit` throws for a message that is not wanted or too long, as soon as its header is here: nothing of it is kept. */
+  constructor(admit: (type: number, length: number) => void) {
+    this.#admit = admit
   }
 
   /** Whether a message has begun and not ended. */
@@ -41,12 +40,7 @@ export class MessageBuffer {
     if (this.#to - from < MESSAGE_HEADER) return undefined
     const bytes = this.#bytes
     const length = (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!
-    if (length > this.#maxMessage) {
-      abort(
-        Alert.illegalParameter,
-        `${messageName(bytes[from]!)} has ${length} bytes, above the limit of ${this.#maxMessage}`
-      )
-    }
+    this.#admit(bytes[from]!, length)
     const end = from + MESSAGE_HEADER + length
     if (end > this.#to) return undefined
     this.#from = end

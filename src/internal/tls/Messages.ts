@@ -2,8 +2,8 @@
  * The messages of the handshake (RFC 8446 section 4). Decoders take the body, without the header of type and length;
  * encoders give the whole message.
  */
-import { Alert, abort } from "./Alerts.ts"
-import { ExtensionType, readExtensions, writeExtensions } from "./Extensions.ts"
+import { Alert, abort, abortWith } from "./Alerts.ts"
+import { ExtensionType, checkForms, readExtensions, writeExtensions } from "./Extensions.ts"
 import type { Extensions } from "./Extensions.ts"
 import { TlsReader, encode } from "./Presentation.ts"
 import type { TlsWriter } from "./Presentation.ts"
@@ -83,6 +83,7 @@ export const decodeClientHello = (body: Uint8Array): ClientHello => {
   if (extensions.has(ExtensionType.supportedVersions) && (compression.length !== 1 || compression[0] !== 0)) {
     abort(Alert.illegalParameter, "TLS 1.3 has no compression")
   }
+  checkForms(extensions)
   // Section 4.2.11: its binders cover all that stands before it.
   if (extensions.has(ExtensionType.preSharedKey) && [...extensions.keys()].at(-1) !== ExtensionType.preSharedKey) {
     abort(Alert.illegalParameter, "pre_shared_key is not the last extension of ClientHello")
@@ -160,6 +161,9 @@ export const decodeCertificateRequest = (body: Uint8Array): Extensions => {
   return extensions
 }
 
+/** Certificates that one message may have. Public chains have three or four. */
+export const MAX_CERTIFICATES = 32
+
 export interface CertificateEntry {
   /** DER. */
   readonly certificate: Uint8Array
@@ -181,6 +185,13 @@ export const decodeCertificate = (body: Uint8Array): Array<CertificateEntry> => 
   reader.end()
   const entries: Array<CertificateEntry> = []
   while (list.remaining > 0) {
+    if (entries.length === MAX_CERTIFICATES) {
+      abortWith({
+        alert: Alert.badCertificate,
+        message: `the peer sent more than ${MAX_CERTIFICATES} certificates; it should send its own and those of its issuers`,
+        certificate: "malformed"
+      })
+    }
     entries.push({ certificate: list.vector(3, 1), extensions: readExtensions(list, "Certificate") })
   }
   return entries

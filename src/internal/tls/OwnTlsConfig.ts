@@ -24,7 +24,7 @@ export interface OwnTlsConfig {
   readonly verifyServer: CertificateVerifier
   /** Must be there when `clientAuth` is "request" or "require". */
   readonly verifyClient?: CertificateVerifier | undefined
-  /** The most bytes that the body of a handshake message may have. Default: 65536. */
+  /** The most bytes that the body of a Certificate may have. Default: 65536. All other messages have at most 16384. */
   readonly maxMessage?: number | undefined
   /** Takes lines of an SSLKEYLOGFILE, without the line end: they open all traffic, so only for debugging. */
   readonly keyLog?: ((line: string) => void) | undefined

@@ -1,5 +1,6 @@
 /** The server's side of the handshake (RFC 8446 appendix A.2). */
 import { Level } from "../wire/Protocol.ts"
+import { printableList } from "../wire/Text.ts"
 import { Alert, abort, violate } from "./Alerts.ts"
 import {
   ExtensionType,
@@ -74,25 +75,35 @@ export class ServerSession extends HandshakeSession {
     // A server waits for the client.
   }
 
-  protected override handle(type: number, body: Uint8Array, message: Uint8Array): void {
+  protected override check(type: number): void {
     switch (this.#state) {
       case "clientHello":
       case "retriedClientHello":
-        this.expect(type, HandshakeType.clientHello)
+        return this.expect(type, HandshakeType.clientHello)
+      case "certificate":
+        return this.expect(type, HandshakeType.certificate)
+      case "certificateVerify":
+        return this.expect(type, HandshakeType.certificateVerify)
+      case "finished":
+        return this.expect(type, HandshakeType.finished)
+      case "connected":
+        return abort(Alert.unexpectedMessage, `${messageName(type)} after the handshake`)
+    }
+  }
+
+  protected override handle(_type: number, body: Uint8Array, message: Uint8Array): void {
+    switch (this.#state) {
+      case "clientHello":
+      case "retriedClientHello":
         return this.#clientHello(decodeClientHello(body), message)
       case "certificate":
-        this.expect(type, HandshakeType.certificate)
         return this.#certificate(body, message)
       case "certificateVerify":
-        this.expect(type, HandshakeType.certificateVerify)
         this.receiveCertificateVerify(body, message)
         this.#state = "finished"
         return
       case "finished":
-        this.expect(type, HandshakeType.finished)
         return this.#finished(body, message)
-      case "connected":
-        return abort(Alert.unexpectedMessage, `${messageName(type)} after the handshake`)
     }
   }
 
@@ -144,7 +155,7 @@ export class ServerSession extends HandshakeSession {
     if (alpn === undefined) {
       return abort(
         Alert.noApplicationProtocol,
-        `no ALPN protocol in common: the client offers ${names.join(", ") || "none"}, we have ${this.#alpn.join(", ")}`
+        `no ALPN protocol in common: the client offers ${printableList(names) || "none"}, we have ${this.#alpn.join(", ")}`
       )
     }
     const sni = extensions.get(ExtensionType.serverName)
@@ -160,6 +171,7 @@ export class ServerSession extends HandshakeSession {
 
   /** Section 4.1.4. No cookie: QUIC validates addresses by itself. */
   #sendRetry(hello: ClientHello, choice: Choice): void {
+    this.endOfFlight()
     this.#retried = { hello, choice }
     this.transcript.retry()
     this.send(
@@ -250,12 +262,12 @@ export class ServerSession extends HandshakeSession {
 
 /** Shares are for groups that the client supports, and one each (section 4.2.8). */
 const checkShares = (groups: ReadonlyArray<number>, shares: ReadonlyArray<KeyShareEntry>): void => {
-  const seen = new Set<number>()
+  // Each is struck off once: sets, since a client may name thousands of both.
+  const open = new Set(groups)
   for (const { group } of shares) {
-    if (!groups.includes(group) || seen.has(group)) {
+    if (!open.delete(group)) {
       abort(Alert.illegalParameter, "key_share has a group twice, or one that supported_groups has not")
     }
-    seen.add(group)
   }
 }
 
