@@ -18,12 +18,13 @@ import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
 import { closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
+import { pathGone } from "./internal/runtime/PathGone.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
-import { DatagramsUnavailable, DatagramTooLarge, PathFailed, PathUnavailable, QuicError } from "./QuicError.ts"
+import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
 import { QuicStreamImpl } from "./QuicStream.ts"
 import type { Input, QuicStream, ReceiveStream, SendStream } from "./QuicStream.ts"
@@ -316,8 +317,8 @@ export class ConnectionImpl implements Connection {
         if (limit === 0) return Effect.fail(new QuicError({ reason: new DatagramsUnavailable({}) }))
         if (bytes.length > limit)
           return Effect.fail(new QuicError({ reason: new DatagramTooLarge({ size: bytes.length, limit }) }))
-        if (pathId !== undefined && this.machine.path(pathId) === undefined)
-          return Effect.fail(new QuicError({ reason: new PathFailed({ pathId, why: "unknown" }) }))
+        const gone = pathId === undefined ? undefined : pathGone(this.machine, pathId)
+        if (gone !== undefined) return Effect.fail(gone)
         if (!this.machine.datagrams.push(bytes, pathId)) return Effect.flatMap(this.datagramWriters.wait, () => attempt)
         this.machine.wake()
         return Effect.void

@@ -10,6 +10,7 @@
  */
 import { Cause, Effect, Exit, Option, Pull, Sink, Stream } from "effect"
 import { closeError } from "./internal/runtime/CloseError.ts"
+import { pathGone } from "./internal/runtime/PathGone.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { CloseInfo, ConnectionMachine } from "./internal/connection/Machine.ts"
 import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
@@ -76,8 +77,12 @@ export interface SendStream extends Common {
     priority: number,
     options?: { readonly incremental?: boolean | undefined }
   ) => Effect.Effect<void>
-  /** Binds the stream's data to paths by ID, or frees it. A path that closes is taken off; after the last one any will do. */
-  readonly setPaths: (paths: ReadonlyArray<number> | "any") => Effect.Effect<void>
+  /**
+   * Binds the stream's data to paths by ID, or frees it. Bound data uses its paths whatever their status. A path that closes
+   * later is taken off; after the last one any will do. Fails with `PathFailed` for a path that is unknown or closed, and
+   * then changes nothing.
+   */
+  readonly setPaths: (paths: ReadonlyArray<number> | "any") => Effect.Effect<void, QuicError>
 }
 
 /**
@@ -253,10 +258,17 @@ export class QuicStreamImpl implements QuicStream {
       this.connection.wake()
     })
 
-  readonly setPaths = (paths: ReadonlyArray<number> | "any"): Effect.Effect<void> =>
-    Effect.sync(() => {
+  readonly setPaths = (paths: ReadonlyArray<number> | "any"): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => {
+      const closed = this.connection.closeInfo
+      if (closed !== undefined) return Effect.fail(closeError(closed))
+      for (const id of paths === "any" ? [] : paths) {
+        const gone = pathGone(this.connection, id)
+        if (gone !== undefined) return Effect.fail(gone)
+      }
       this.stream.setPaths(paths === "any" ? undefined : paths)
       this.connection.wake()
+      return Effect.void
     })
 
   get read(): Effect.Effect<Option.Option<Uint8Array>, QuicError> {

@@ -41,6 +41,28 @@ describe("RFC 9221: datagrams", () => {
     }
   })
 
+  it("C13: above 16,383 bytes, where the Length field is longer, up to the largest size", () => {
+    const settings = { initialMtu: 20_000, maxMtu: 20_000 }
+    for (const maxDatagramFrameSize of [65_535, 16_385, 16_386, 16_387, 16_390]) {
+      const pair = established({
+        client: { settings },
+        server: { settings: { ...settings, maxDatagramFrameSize } }
+      })
+      const largest = pair.connection.maxDatagramSize()
+      assert.isAbove(largest, 16_381)
+      const sizes = [16_382, largest - 1, largest]
+      for (const [i, size] of sizes.entries()) pair.connection.datagrams.push(numbered(i, size))
+      pair.connection.wake()
+      pair.run(pair.simulator.now + 500)
+      assert.deepStrictEqual(
+        readAll(pair.accepted),
+        sizes.map((size, i) => numbered(i, size)),
+        `${maxDatagramFrameSize}`
+      )
+      assert.deepStrictEqual(pair.client.closes, [])
+    }
+  })
+
   it("an empty datagram is one", () => {
     const pair = established()
     pair.connection.datagrams.push(new Uint8Array(0))

@@ -239,13 +239,33 @@ describe("streams over a simulated network", () => {
       const mine = yield* client.openStream()
       yield* mine.setPriority(0, { incremental: false })
       assert.strictEqual(mine.priority, 0)
-      yield* mine.setPaths([1])
-      yield* mine.write("bound to a path that is not there")
-      yield* Effect.sleep("1 second")
-      assert.strictEqual(mine.stats.bytesAcknowledged, 0)
+      yield* mine.setPaths([0])
+      yield* mine.write("bound to the only path")
       yield* mine.setPaths("any")
       const theirs = yield* server.acceptStream
-      assert.strictEqual(text(Option.getOrThrow(yield* theirs.read)).length, 33)
+      assert.strictEqual(text(Option.getOrThrow(yield* theirs.read)), "bound to the only path")
     })
+  )
+
+  scenario(
+    "A8: binding a stream or a datagram to a path that is unknown or closed fails, and changes nothing",
+    (world) =>
+      Effect.gen(function* () {
+        const { client, server } = yield* world.pair()
+        const mine = yield* client.openStream()
+        assert.strictEqual(reasonOf(yield* Effect.exit(mine.setPaths([1]))), "PathFailed")
+        assert.strictEqual(reasonOf(yield* Effect.exit(client.sendDatagram("x", { pathId: 1 }))), "PathFailed")
+        const path = yield* client.openPath({ local: "10.0.1.1" })
+        yield* path.validated
+        yield* mine.setPaths([1])
+        yield* path.close()
+        assert.strictEqual(reasonOf(yield* Effect.exit(mine.setPaths([0, 1]))), "PathFailed")
+        assert.strictEqual(reasonOf(yield* Effect.exit(client.sendDatagram("x", { pathId: 1 }))), "PathFailed")
+        yield* mine.write("its path is gone, so any will do")
+        const theirs = yield* server.acceptStream
+        assert.strictEqual(text(Option.getOrThrow(yield* theirs.read)).length, 32)
+        yield* client.close()
+        assert.strictEqual(reasonOf(yield* Effect.exit(mine.setPaths([0]))), "ApplicationClosed")
+      })
   )
 })

@@ -225,6 +225,63 @@ describe("path affinity", () => {
     )
   })
 
+  it("A8: a path can be asked for what is bound to it alone", () => {
+    const { client } = pair(large)
+    const bound = open(client, 3000)
+    bound.setPaths([1, 2])
+    const free = open(client, 10_000, 0)
+    assert.deepStrictEqual(
+      [0, 1, 2].map((id) => client.table.hasBound(id)),
+      [false, true, true]
+    )
+    const list = new SentFrameList(new SentFramePool())
+    const seen = new Set<unknown>()
+    for (let written = true; written;) {
+      const w = new ByteWriter(new Uint8Array(1200))
+      written = client.table.writeData(w, list, 2, true)
+      for (let frame = list.detach(); frame !== undefined; frame = frame.next) seen.add(frame.owner)
+    }
+    assert.deepStrictEqual([...seen], [bound])
+    assert.isFalse(client.table.hasBound(1))
+    assert.strictEqual(free.bufferedBytes, free.send!.buffer.pendingNew)
+    bound.finish()
+    assert.isTrue(client.table.hasBound(1))
+    bound.setPaths(undefined)
+    assert.isFalse(client.table.hasBound(1))
+    assert.isTrue(client.table.hasData(0))
+  })
+
+  it("A8: bound and free streams of one urgency take turns, and a more urgent one comes first", () => {
+    const { client } = pair(large)
+    const streams = [open(client, 60_000), open(client, 60_000), open(client, 60_000), open(client, 20_000, 1)]
+    streams[1]!.setPaths([0])
+    streams[2]!.setPaths([0, 1])
+    streams[3]!.setPaths([0])
+    const turns = order(client, 8 * PACKETS)
+    const runs = turns.filter((id, at) => id !== turns[at - 1])
+    assert.strictEqual(runs[0], streams[3]!.id)
+    assert.sameMembers(
+      runs.slice(2, 5),
+      streams.slice(0, 3).map((stream) => stream.id)
+    )
+    assert.deepStrictEqual(runs.slice(2, 5).slice(0, 2), runs.slice(5, 7))
+  })
+
+  it("A8: streams that are bound elsewhere cost a path nothing, however many there are", () => {
+    const { client } = pair({ ...large, maxUniStreams: 10_001 })
+    for (let count = 0; count < 10_000; count++) open(client, 10).setPaths([1, 2 + (count % 3)])
+    const free = open(client, 10_000)
+    const before = client.table.laneSteps
+    for (let count = 0; count < 8; count++) assert.strictEqual(order(client, 1)[0], free.id)
+    assert.isAtMost(client.table.laneSteps - before, 8 * 3 * 6)
+    client.table.onPathClosed(1)
+    assert.isFalse(client.table.hasBound(1))
+    assert.isTrue(client.table.hasBound(3))
+    for (const id of [2, 3, 4]) client.table.onPathClosed(id)
+    assert.isTrue(client.table.hasData(0))
+    assert.isFalse([0, 1, 2, 3, 4].some((id) => client.table.hasBound(id)))
+  })
+
   it("ends with its last path, so that nothing is stuck", () => {
     const { client } = pair(large)
     const bound = open(client, 1000)

@@ -17,6 +17,7 @@ import { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsOutput, TlsSession } from "../tls/TlsSession.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import type { PacketHeader } from "../wire/PacketHeader.ts"
+import { datagramRoom } from "../wire/FrameWriter.ts"
 import { AEAD_TAG, isViolation, Level } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import { decodeTransportParameters } from "../wire/TransportParameters.ts"
@@ -36,11 +37,14 @@ import { Sender } from "./Sender.ts"
 import type { ConnectionSettings } from "../Settings.ts"
 import { Timers } from "./Timers.ts"
 
-/** Overhead of a 1-RTT packet around a DATAGRAM frame: first byte, packet number, tag, frame type and length. */
-const DATAGRAM_OVERHEAD = 1 + 4 + AEAD_TAG + 3
+/** Overhead of a 1-RTT packet around its frames, beside the connection ID: first byte, packet number and tag. */
+const PACKET_OVERHEAD = 1 + 4 + AEAD_TAG
 
 /** Longest token of a Retry: it goes into every Initial, and must leave room there for what the packet is for. */
 const MAX_RETRY_TOKEN = 1000
+
+/** Bytes of frames in an otherwise empty packet of the path. */
+const frameRoom = (path: Path): number => path.mtu - PACKET_OVERHEAD - (path.remoteIds.active?.bytes.length ?? 0)
 
 export interface ConnectionOptions {
   readonly role: Role
@@ -109,10 +113,12 @@ export class Connection implements ConnectionMachine {
       settings: options.settings,
       rtt: () => this.pathControl.slowestRtt()
     })
-    this.datagrams = core.datagrams = new DatagramQueue(
-      options.settings.datagramQueue,
-      options.settings.streamSendBuffer
-    )
+    this.datagrams = core.datagrams = new DatagramQueue({
+      capacity: options.settings.datagramQueue,
+      maxOutgoingBytes: options.settings.streamSendBuffer,
+      largestFrame: () => this.largestFrame(),
+      isOpen: (pathId) => core.paths.get(pathId)?.open === true
+    })
     core.paths = new PathTable({
       role: options.role,
       maxPaths: options.settings.maxPaths,
@@ -322,14 +328,9 @@ export class Connection implements ConnectionMachine {
   maxDatagramSize(): number {
     const limit = this.core.peer?.maxDatagramFrameSize ?? 0
     if (limit === 0) return 0
-    let mtu = Infinity
-    let overhead = DATAGRAM_OVERHEAD
-    for (const path of this.core.paths.all) {
-      if (!path.open) continue
-      mtu = Math.min(mtu, path.mtu)
-      overhead = Math.max(overhead, DATAGRAM_OVERHEAD + (path.remoteIds.active?.bytes.length ?? 0))
-    }
-    return Math.max(0, Math.min(mtu - overhead, limit - 3))
+    let room = limit
+    for (const path of this.core.paths.all) if (path.open) room = Math.min(room, frameRoom(path))
+    return Math.max(0, datagramRoom(room))
   }
 
   updateKeys(now: number): boolean {
@@ -364,6 +365,13 @@ export class Connection implements ConnectionMachine {
       schedulerMistakes: this.core.schedulerMistakes,
       paths
     }
+  }
+
+  /** Bytes of the largest frame that some open path carries. */
+  private largestFrame(): number {
+    let largest = 0
+    for (const path of this.core.paths.all) if (path.open) largest = Math.max(largest, frameRoom(path))
+    return largest
   }
 
   private makePath(

@@ -35,9 +35,6 @@ const MAX_UNELICITING_TIME = 250
 const MIN_ROOM = 16
 /** A larger ACK frame than this leaves too little of the packet for data. */
 const MAX_ACK_ROOM = 400
-
-/** Type and length of a DATAGRAM frame. */
-const DATAGRAM_HEADER = 3
 /** ms: pacing is no finer than this. */
 const MIN_WAIT = 0.01
 
@@ -479,9 +476,9 @@ export class Sender {
   private writeDatagrams(path: Path): void {
     const { core } = this
     // What an otherwise empty packet holds: a longer one can never leave, since the path shrank.
-    const largest = path.mtu - shortHeaderLength(path.remoteIds.active!.bytes.length, 4) - AEAD_TAG - DATAGRAM_HEADER
+    const largest = path.mtu - shortHeaderLength(path.remoteIds.active!.bytes.length, 4) - AEAD_TAG
     while (core.datagrams.hasOutgoing) {
-      const bytes = core.datagrams.next(w.remaining - DATAGRAM_HEADER, path.id, largest)
+      const bytes = core.datagrams.next(w.remaining, path.id, largest)
       if (bytes === undefined) return
       writeDatagramHeader(w, bytes.length, true)
       w.copy(bytes)

@@ -1,3 +1,4 @@
+import { datagramHeaderLength } from "../wire/FrameWriter.ts"
 import type { Waiter } from "./Stream.ts"
 
 const NO_BYTES = new Uint8Array(0)
@@ -5,26 +6,70 @@ const NO_BYTES = new Uint8Array(0)
 const FIRST_CHUNK = 2048
 const LARGEST_CHUNK = 65536
 
+/** A datagram that waits to be sent. */
 class Outgoing {
   readonly bytes: Uint8Array
   readonly pathId: number
+  /** Bytes of its frame. */
+  readonly size: number
+  /** How many were queued before it. */
+  readonly order: number
   next: Outgoing | undefined = undefined
 
-  constructor(bytes: Uint8Array, pathId: number) {
+  constructor(bytes: Uint8Array, pathId: number, order: number) {
     this.bytes = bytes
     this.pathId = pathId
+    this.size = datagramHeaderLength(bytes.length) + bytes.length
+    this.order = order
+  }
+}
+
+/** Datagrams that wait for the same, in the order in which they were queued. */
+class Waiting {
+  head: Outgoing | undefined = undefined
+  private tail: Outgoing | undefined = undefined
+
+  push(entry: Outgoing): void {
+    if (this.tail === undefined) this.head = entry
+    else this.tail.next = entry
+    this.tail = entry
+  }
+
+  shift(): void {
+    const head = this.head!
+    this.head = head.next
+    head.next = undefined
+    if (this.head === undefined) this.tail = undefined
+  }
+
+  clear(): void {
+    this.head = this.tail = undefined
   }
 }
 
 /** A datagram may leave on any path. */
 export const ANY_PATH = -1
 
+export interface DatagramQueueOptions {
+  /** Datagrams in each direction. */
+  readonly capacity: number
+  /** Bytes of those that wait to be sent. */
+  readonly maxOutgoingBytes: number
+  /** The largest frame that a packet of any open path holds now. Default: that of the path that is asked for one. */
+  readonly largestFrame?: (() => number) | undefined
+  /** The path exists and is not about to close. Default: yes. */
+  readonly isOpen?: ((pathId: number) => boolean) | undefined
+}
+
 /**
  * Datagrams on their way out and in (RFC 9221). Unreliable: what is lost stays lost, and both queues have bounds. A full
  * outgoing queue refuses, so that the writer can wait; a full incoming queue drops its oldest, which is worth the least.
+ *
+ * Those bound to a path wait in a list of that path, so that they hold up nobody else, and every question takes the same
+ * time however many wait.
  */
 export class DatagramQueue {
-  /** Called once when a full outgoing queue is half empty again. */
+  /** Called once when a full outgoing queue is half empty again, or a path is gone that datagrams could be bound to. */
   writeWaiter: Waiter | undefined = undefined
   /** Called once when a datagram is there to read. */
   readWaiter: Waiter | undefined = undefined
@@ -38,10 +83,16 @@ export class DatagramQueue {
   outgoingCount = 0
   outgoingBytes = 0
 
-  private head: Outgoing | undefined = undefined
-  private tail: Outgoing | undefined = undefined
+  private readonly free = new Waiting()
+  /** By path, for those that only this one may carry; made by the first of them. */
+  private bound: Map<number, Waiting> | undefined = undefined
+  /** Free ones that were too large for a path that was asked, but not for all: queued before that path shrank. */
+  private readonly large = new Waiting()
+  private queued = 0
   private readonly capacity: number
   private readonly maxOutgoingBytes: number
+  private readonly largestFrame: (() => number) | undefined
+  private readonly isOpen: ((pathId: number) => boolean) | undefined
   /** Made by the first datagram received: many connections never see one. */
   private ring: Array<Uint8Array | undefined> | undefined = undefined
   private first = 0
@@ -53,78 +104,89 @@ export class DatagramQueue {
   private writeWake = false
   private closed = false
 
-  /** `capacity`: datagrams in each direction; `maxOutgoingBytes`: bytes of those that wait to be sent. */
-  constructor(capacity: number, maxOutgoingBytes: number) {
-    this.capacity = Math.max(1, capacity)
-    this.maxOutgoingBytes = maxOutgoingBytes
+  constructor(options: DatagramQueueOptions) {
+    this.capacity = Math.max(1, options.capacity)
+    this.maxOutgoingBytes = options.maxOutgoingBytes
+    this.largestFrame = options.largestFrame
+    this.isOpen = options.isOpen
   }
 
   get hasOutgoing(): boolean {
-    return this.head !== undefined
+    return this.outgoingCount > 0
   }
 
   get incomingCount(): number {
     return this.count
   }
 
-  /** A datagram waits that this path may carry. */
-  hasOutgoingFor(pathId: number): boolean {
-    for (let entry = this.head; entry !== undefined; entry = entry.next) {
-      if (entry.pathId === ANY_PATH || entry.pathId === pathId) return true
-    }
-    return false
+  /** A datagram waits that this path, whose packets hold frames of `largest` bytes, may carry or must drop. */
+  hasOutgoingFor(pathId: number, largest = Number.POSITIVE_INFINITY): boolean {
+    return this.outgoingCount > 0 && this.nextList(pathId, largest, false) !== undefined
+  }
+
+  /** A datagram waits that only this path may carry. */
+  hasBound(pathId: number): boolean {
+    return this.bound?.get(pathId)?.head !== undefined
   }
 
   /**
    * Queues a datagram; do not modify the bytes until it has left. False when the queue is full: wait with `writeWaiter`.
-   * One datagram always fits into an empty queue. With `pathId` only that path may carry it.
+   * One datagram always fits into an empty queue. With `pathId` only that path may carry it; if it is not there, the
+   * datagram is dropped and counted.
    */
   push(bytes: Uint8Array, pathId = ANY_PATH): boolean {
     if (this.closed || this.outgoingCount >= this.capacity) return false
     if (this.outgoingCount > 0 && this.outgoingBytes + bytes.length > this.maxOutgoingBytes) return false
-    const entry = new Outgoing(bytes, pathId)
-    if (this.tail === undefined) this.head = entry
-    else this.tail.next = entry
-    this.tail = entry
+    if (pathId !== ANY_PATH && this.isOpen?.(pathId) === false) {
+      this.droppedOutgoing++
+      return true
+    }
+    const entry = new Outgoing(bytes, pathId, this.queued++)
+    if (pathId === ANY_PATH) this.free.push(entry)
+    else this.boundList(pathId).push(entry)
     this.outgoingCount++
     this.outgoingBytes += bytes.length
     return true
   }
 
   /**
-   * Takes the next datagram for the path if it has at most `room` bytes. Those above `largest`, which is what an empty
-   * packet of the path holds, can never leave on it: they are dropped and counted.
+   * Takes the next datagram for the path if its frame, with a Length field, has at most `room` bytes; with `boundOnly` one
+   * that no other path may carry. Those whose frame is above `largest`, which is what an empty packet of the path holds,
+   * wait for a path that is larger; if there is none, they can never leave: they are dropped and counted.
    */
-  next(room: number, pathId: number, largest = Number.POSITIVE_INFINITY): Uint8Array | undefined {
-    let previous: Outgoing | undefined
-    let entry = this.head
-    while (entry !== undefined) {
-      const next: Outgoing | undefined = entry.next
-      if (entry.pathId !== ANY_PATH && entry.pathId !== pathId) {
-        previous = entry
-      } else if (entry.bytes.length > largest) {
-        this.unlink(previous, entry)
-        this.droppedOutgoing++
-      } else {
-        if (entry.bytes.length > room) return undefined
-        this.unlink(previous, entry)
+  next(room: number, pathId: number, largest = Number.POSITIVE_INFINITY, boundOnly = false): Uint8Array | undefined {
+    if (this.outgoingCount === 0) return undefined
+    for (;;) {
+      const list = this.nextList(pathId, largest, boundOnly)
+      if (list === undefined) return undefined
+      const entry = list.head!
+      if (entry.size <= largest) {
+        if (entry.size > room) return undefined
+        list.shift()
+        this.left(entry)
         this.sent++
         return entry.bytes
       }
-      entry = next
+      list.shift()
+      if (entry.pathId === ANY_PATH && this.fitsSomewhere(entry, largest)) this.large.push(entry)
+      else {
+        this.left(entry)
+        this.droppedOutgoing++
+      }
     }
-    return undefined
   }
 
-  /** Drops what only this path could have carried. */
+  /** Drops what only this path could have carried; who waits for room may have waited for this path. */
   onPathClosed(pathId: number): void {
-    let previous: Outgoing | undefined
-    for (let entry = this.head; entry !== undefined; entry = entry.next) {
-      if (entry.pathId === pathId) {
-        this.unlink(previous, entry)
+    const list = this.bound?.get(pathId)
+    if (list !== undefined) {
+      this.bound!.delete(pathId)
+      for (let entry = list.head; entry !== undefined; entry = entry.next) {
+        this.left(entry)
         this.droppedOutgoing++
-      } else previous = entry
+      }
     }
+    if (this.writeWaiter !== undefined) this.writeWake = true
   }
 
   /** Takes a DATAGRAM frame: `length` bytes of `bytes` from `start`. They are copied. */
@@ -173,7 +235,9 @@ export class DatagramQueue {
   /** The connection is over: nothing is sent any more, what was received can be read, `flushWakes` wakes everybody. */
   close(): void {
     this.closed = true
-    this.head = this.tail = undefined
+    this.free.clear()
+    this.large.clear()
+    this.bound = undefined
     this.droppedOutgoing += this.outgoingCount
     this.outgoingCount = this.outgoingBytes = 0
     this.readWake = this.writeWake = true
@@ -188,10 +252,32 @@ export class DatagramQueue {
     return bytes
   }
 
-  private unlink(previous: Outgoing | undefined, entry: Outgoing): void {
-    if (previous === undefined) this.head = entry.next
-    else previous.next = entry.next
-    if (this.tail === entry) this.tail = previous
+  private boundList(pathId: number): Waiting {
+    const bound = (this.bound ??= new Map<number, Waiting>())
+    let list = bound.get(pathId)
+    if (list === undefined) bound.set(pathId, (list = new Waiting()))
+    return list
+  }
+
+  /** The list whose head was queued first of those that the path may carry. */
+  private nextList(pathId: number, largest: number, boundOnly: boolean): Waiting | undefined {
+    const bound = this.bound?.get(pathId)
+    let best = bound?.head === undefined ? undefined : bound
+    if (boundOnly) return best
+    const { free, large } = this
+    if (free.head !== undefined && (best === undefined || free.head.order < best.head!.order)) best = free
+    const head = large.head
+    if (head !== undefined && (best === undefined || head.order < best.head!.order)) {
+      if (head.size <= largest || !this.fitsSomewhere(head, largest)) best = large
+    }
+    return best
+  }
+
+  private fitsSomewhere(entry: Outgoing, largest: number): boolean {
+    return entry.size <= Math.max(largest, this.largestFrame?.() ?? 0)
+  }
+
+  private left(entry: Outgoing): void {
     this.outgoingCount--
     this.outgoingBytes -= entry.bytes.length
     if (

@@ -1,8 +1,6 @@
 /** What a queue needs to know of a member. */
 export interface Queueable {
   readonly incremental: boolean
-  readonly allows: (pathId: number) => boolean
-  readonly paths: ReadonlyArray<number> | undefined
 }
 
 /** A member's link in one queue. */
@@ -18,9 +16,12 @@ export class QueueNode<T> {
   }
 }
 
+/** What `SendQueue.level` gives for an empty queue: later than any urgency. */
+export const NO_LEVEL = 32
+
 /**
  * Streams that have something to send: a ring for each urgency, the most urgent first, taking turns within a ring.
- * Everything is O(1), except that streams bound to other paths are stepped over.
+ * Everything is O(1).
  */
 export class SendQueue<T extends Queueable> {
   /** By urgency; grows when somebody comes. */
@@ -30,6 +31,16 @@ export class SendQueue<T extends Queueable> {
 
   get isEmpty(): boolean {
     return this.filled === 0
+  }
+
+  /** The most urgent urgency that has members. */
+  get level(): number {
+    return this.filled === 0 ? NO_LEVEL : 31 - Math.clz32(this.filled & -this.filled)
+  }
+
+  /** The member whose turn it is. */
+  get first(): T | undefined {
+    return this.filled === 0 ? undefined : this.heads[this.level]!.member
   }
 
   /** Puts `node` last at `urgency`; one that stands at another urgency moves. */
@@ -62,20 +73,6 @@ export class SendQueue<T extends Queueable> {
     node.next.previous = node.previous
     if (this.heads[level] === node) this.heads[level] = node.next
     node.previous = node.next = node
-  }
-
-  /** The member whose turn it is among those that may use the path. */
-  first(pathId: number): T | undefined {
-    for (let rest = this.filled; rest !== 0; rest &= rest - 1) {
-      const head = this.heads[31 - Math.clz32(rest & -rest)]!
-      let node = head
-      do {
-        const member = node.member
-        if (member.paths === undefined || member.allows(pathId)) return member
-        node = node.next
-      } while (node !== head)
-    }
-    return undefined
   }
 
   /** Nobody else stands at the urgency of this member, or it is to be sent to its end. */

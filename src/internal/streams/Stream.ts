@@ -1,4 +1,5 @@
 import type { Loan } from "./ReceiveBuffer.ts"
+import type { SendLane } from "./SendLanes.ts"
 import { QueueNode } from "./SendQueue.ts"
 import type { ReceiveStream } from "./ReceiveStream.ts"
 import type { SendStream } from "./SendStream.ts"
@@ -29,6 +30,8 @@ export interface StreamHost {
   readonly sendReset: (stream: Stream) => void
   readonly consumed: (stream: Stream) => void
   readonly receiveStopped: (stream: Stream) => void
+  /** Other paths may carry it. */
+  readonly pathsChanged: (stream: Stream) => void
 }
 
 /**
@@ -74,6 +77,8 @@ export class Stream {
   wakes = 0
   readonly repairNode: QueueNode<Stream> = new QueueNode<Stream>(this)
   readonly freshNode: QueueNode<Stream> = new QueueNode<Stream>(this)
+  /** Where it waits to send, if it is bound to paths. */
+  lane: SendLane<Stream> | undefined = undefined
   private readonly host: StreamHost
 
   constructor(
@@ -208,11 +213,8 @@ export class Stream {
 
   /** Restricts the data of the stream to these paths; undefined or none for any path. */
   setPaths(paths: ReadonlyArray<number> | undefined): void {
-    this.paths = paths === undefined || paths.length === 0 ? undefined : paths
-  }
-
-  /** Whether `pathId` may carry the data of the stream. */
-  allows(pathId: number): boolean {
-    return this.paths === undefined || this.paths.includes(pathId)
+    if (this.send === undefined || this.removed) return
+    this.paths = paths === undefined || paths.length === 0 ? undefined : [...new Set(paths)]
+    this.host.pathsChanged(this)
   }
 }

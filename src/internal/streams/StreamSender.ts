@@ -3,7 +3,7 @@ import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
 import { varintLength } from "../wire/Cursor.ts"
 import type { ByteWriter } from "../wire/Cursor.ts"
 import { streamHeaderLength, writePadding, writeStreamHeader } from "../wire/FrameWriter.ts"
-import { SendQueue } from "./SendQueue.ts"
+import { SendLanes } from "./SendLanes.ts"
 import type { SendStream } from "./SendStream.ts"
 import type { Stream } from "./Stream.ts"
 
@@ -18,11 +18,7 @@ export const TURN = 16_384
 
 /**
  * Which stream goes into the next packet, and how: STREAM frames (RFC 9000 section 19.8), credit of the connection, and
- * what becomes of the frames afterwards.
- *
- * Two queues. `repairs` holds streams with lost bytes, or with nothing left but the FIN: they need no credit and go first.
- * `fresh` holds streams with new bytes that the peer's limit for the stream allows; the limit of the connection is one
- * comparison for all of them.
+ * what becomes of the frames afterwards. The limit of the connection is one comparison for all streams that wait.
  */
 export class StreamSender {
   /** MAX_DATA of the peer. */
@@ -37,8 +33,7 @@ export class StreamSender {
   bytesRetransmitted = 0
   framesSent = 0
 
-  private readonly repairs = new SendQueue<Stream>()
-  private readonly fresh = new SendQueue<Stream>()
+  readonly lanes = new SendLanes<Stream>()
   private blockedAt = -1
   private readonly onBlocked: () => void
   private readonly onStreamBlocked: (stream: Stream) => void
@@ -51,17 +46,25 @@ export class StreamSender {
 
   /** New bytes wait for nothing but credit of the connection. */
   get blocked(): boolean {
-    return this.sent >= this.limit && !this.fresh.isEmpty
+    return this.sent >= this.limit && this.lanes.hasFresh
   }
 
   /** A STREAM frame could go into a packet of this path now. */
   hasData(pathId: number): boolean {
-    return this.hasRetransmission(pathId) || (this.sent < this.limit && this.fresh.first(pathId) !== undefined)
+    return this.hasRetransmission(pathId) || (this.sent < this.limit && this.lanes.fresh(pathId, false) !== undefined)
+  }
+
+  /** One of a stream that is bound to the path could: this path may carry it whatever its class. */
+  hasBound(pathId: number): boolean {
+    const { lanes } = this
+    return (
+      lanes.repair(pathId, true) !== undefined || (this.sent < this.limit && lanes.fresh(pathId, true) !== undefined)
+    )
   }
 
   /** Lost bytes, or a lone FIN, could. */
   hasRetransmission(pathId: number): boolean {
-    return this.repairs.first(pathId) !== undefined
+    return this.lanes.repair(pathId, false) !== undefined
   }
 
   /** Puts a stream where it belongs after anything changed in its sending part. */
@@ -76,35 +79,45 @@ export class StreamSender {
 
     const active = send.active && !stream.held
     const pending = active && buffer.pendingNew > 0
-    if (active && (buffer.hasRetransmission || (buffer.finPending && !pending)))
-      this.repairs.add(stream.repairNode, stream.urgency)
-    else this.repairs.remove(stream.repairNode)
-    if (pending && buffer.unsentOffset < send.limit) {
-      this.fresh.add(stream.freshNode, stream.urgency)
-    } else {
-      this.fresh.remove(stream.freshNode)
-      if (pending && send.blockedAt !== send.limit) {
-        send.blockedAt = send.limit
-        this.onStreamBlocked(stream)
-      }
+    const again = active && (buffer.hasRetransmission || (buffer.finPending && !pending))
+    const sendable = pending && buffer.unsentOffset < send.limit
+    this.lanes.place(stream, again, sendable)
+    if (pending && !sendable && send.blockedAt !== send.limit) {
+      send.blockedAt = send.limit
+      this.onStreamBlocked(stream)
     }
     this.reportBlocked()
   }
 
+  /** The paths that may carry the stream have changed. */
+  bind(stream: Stream): void {
+    this.lanes.bind(stream)
+    if (stream.send !== undefined) this.update(stream, stream.send)
+  }
+
+  /** The stream is done. */
+  forget(stream: Stream): void {
+    this.lanes.leave(stream)
+  }
+
+  boundTo(pathId: number): Array<Stream> {
+    return this.lanes.boundTo(pathId)
+  }
+
   /**
-   * Fills the packet with STREAM frames up to `w.end`, retransmissions first. True if anything was written. The last frame
-   * has no Length field when it ends the packet.
+   * Fills the packet with STREAM frames up to `w.end`, retransmissions first; with `boundOnly` of streams that are bound to
+   * the path. True if anything was written. The last frame has no Length field when it ends the packet.
    */
-  write(w: ByteWriter, frames: SentFrameList, pathId: number): boolean {
+  write(w: ByteWriter, frames: SentFrameList, pathId: number, boundOnly: boolean): boolean {
     const begin = w.position
     for (;;) {
-      const repair = this.repairs.first(pathId)
+      const repair = this.lanes.repair(pathId, boundOnly)
       if (repair !== undefined) {
         if (!this.writeRepair(w, frames, repair)) break
         continue
       }
       if (this.sent >= this.limit) break
-      const stream = this.fresh.first(pathId)
+      const stream = this.lanes.fresh(pathId, boundOnly)
       if (stream === undefined || !this.writeNew(w, frames, stream)) break
     }
     return w.position > begin
@@ -115,14 +128,16 @@ export class StreamSender {
    * undefined while anything has to be repeated. See `trainLength`.
    */
   trainFor(pathId: number): Stream | undefined {
-    return this.repairs.isEmpty && this.sent < this.limit ? this.fresh.first(pathId) : undefined
+    return this.sent < this.limit && this.lanes.repair(pathId, false) === undefined
+      ? this.lanes.fresh(pathId, false)
+      : undefined
   }
 
   /** New bytes of the stream that may follow each other now: what credit allows, and no more than its turn has left. */
   trainLength(stream: Stream): number {
     const send = stream.send!
     const credit = Math.min(send.sendableNew, this.limit - this.sent)
-    return this.fresh.isAlone(stream.freshNode) ? credit : Math.min(credit, TURN - send.turn)
+    return this.lanes.isAlone(stream) ? credit : Math.min(credit, TURN - send.turn)
   }
 
   /** Fills the packet with new bytes at `offset`, which are not marked as sent: see `trainSent`. */
@@ -196,7 +211,7 @@ export class StreamSender {
     }
     send.sent()
     this.update(stream, send)
-    this.repairs.rotate(stream.repairNode)
+    this.lanes.rotate(stream, stream.repairNode)
     return true
   }
 
@@ -219,7 +234,7 @@ export class StreamSender {
     this.update(stream, send)
     if (send.turn >= TURN || stream.freshNode.level < 0) {
       send.turn = 0
-      this.fresh.rotate(stream.freshNode)
+      this.lanes.rotate(stream, stream.freshNode)
     }
   }
 

@@ -120,6 +120,11 @@ export class StreamTable implements StreamHost {
     return this.directory.streams.size
   }
 
+  /** Sets of paths looked at to choose a stream. */
+  get laneSteps(): number {
+    return this.sender.lanes.steps
+  }
+
   /** Frames of the peer for streams that were done already. */
   get lateFrames(): number {
     return this.directory.lateFrames
@@ -149,12 +154,17 @@ export class StreamTable implements StreamHost {
     return this.sender.hasRetransmission(pathId)
   }
 
+  /** Data of a stream that is bound to this path waits to be sent. Cheap, and false nearly always. */
+  hasBound(pathId: number): boolean {
+    return this.sender.hasBound(pathId)
+  }
+
   /**
    * Fills the packet with STREAM frames up to `w.end`, with a record of each; true if anything was written. Call it last:
-   * a frame that reaches `w.end` has no Length field.
+   * a frame that reaches `w.end` has no Length field. `boundOnly`: nothing that other paths could carry.
    */
-  writeData(w: ByteWriter, frames: SentFrameList, pathId: number): boolean {
-    return this.sender.write(w, frames, pathId)
+  writeData(w: ByteWriter, frames: SentFrameList, pathId: number, boundOnly = false): boolean {
+    return this.sender.write(w, frames, pathId, boundOnly)
   }
 
   /** Full packets of new bytes of one stream: see `StreamSender`. */
@@ -206,9 +216,7 @@ export class StreamTable implements StreamHost {
 
   /** A path is gone: streams that were bound to it alone may use any. */
   onPathClosed(pathId: number): void {
-    for (const stream of this.directory.streams.values()) {
-      if (stream.paths?.includes(pathId) === true) stream.setPaths(stream.paths.filter((id) => id !== pathId))
-    }
+    for (const stream of this.sender.boundTo(pathId)) stream.setPaths(stream.paths!.filter((id) => id !== pathId))
   }
 
   /** Limits as the peer declared them, remembered (0-RTT) or from this handshake. Limits never fall. */
@@ -453,6 +461,10 @@ export class StreamTable implements StreamHost {
     this.consumed(stream)
   }
 
+  pathsChanged(stream: Stream): void {
+    this.sender.bind(stream)
+  }
+
   // Inside
 
   /** The stream of a frame that comes seldom, or undefined with `directory.fault`. */
@@ -558,6 +570,7 @@ export class StreamTable implements StreamHost {
     if (send !== undefined && !send.terminal) return
     if (receive !== undefined && !receive.terminal) return
     this.control.cancelAll(stream)
+    this.sender.forget(stream)
     stream.removed = true
     this.directory.remove(stream)
     this.streamsFinished++

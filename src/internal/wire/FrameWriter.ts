@@ -48,6 +48,9 @@ export const streamRoom = (remaining: number, streamId: number, offset: number, 
 /** Most bytes of data of a CRYPTO frame in `remaining` bytes; negative when the header does not fit. */
 export const cryptoRoom = (remaining: number, offset: number): number => dataRoom(remaining - 1 - varintLength(offset))
 
+/** Most bytes of data of a DATAGRAM frame with Length field in `remaining` bytes; negative when the header does not fit. */
+export const datagramRoom = (remaining: number): number => dataRoom(remaining - 1)
+
 export const newTokenLength = (tokenLength: number): number => 1 + varintLength(tokenLength) + tokenLength
 
 export const newConnectionIdLength = (sequence: number, retirePriorTo: number, cidLength: number): number =>
