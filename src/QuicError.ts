@@ -2,6 +2,9 @@
  * The one error of this library. `QuicError` says that something failed; its `reason` says what, with the facts of that
  * failure as fields and a `message` that tells what can be done. Recover from one reason with
  * `Effect.catchReason("QuicError", "IdleTimeout", ...)`.
+ *
+ * Among the fields `why` is one word of a closed list, `reason` is the text that a side gave when it closed (the reason
+ * phrase of RFC 9000 section 19.19), and `message` is a sentence for people.
  */
 import { Duration, Effect, Predicate, Schema } from "effect"
 
@@ -21,10 +24,10 @@ const because = (reason: string): string => (reason === "" ? "" : `: ${reason}`)
  */
 export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("ConnectionRefused", {
   /** What the server says; often nothing. */
-  why: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed("")))
+  reason: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed("")))
 }) {
   override get message() {
-    return `the server refused the connection${because(this.why)}; it may have all the connections it takes, try again later`
+    return `the server refused the connection${because(this.reason)}; it may have all the connections it takes, try again later`
   }
 }
 

@@ -14,6 +14,7 @@
  * ```
  */
 import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import type { Duration } from "effect"
 import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
 import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
 import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
@@ -21,16 +22,11 @@ import type { Address, Transmit } from "../internal/wire/Datagram.ts"
 import type { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BindOptions, BoundSocket, Stats as SocketStats } from "../UdpSocket.ts"
-import type { LinkOptions, LinkStats } from "./internal/Link.ts"
+import { toDuplexOptions, toLinkOptions, toMs, toNatOptions } from "./internal/FaceOptions.ts"
+import type { DuplexOptions, LinkOptions, NatOptions } from "./internal/FaceOptions.ts"
+import type { LinkStats } from "./internal/Link.ts"
 import { Simulator } from "./internal/SimulatorCore.ts"
-import type {
-  Attachment,
-  DatagramReceiver,
-  DuplexOptions,
-  Hosts,
-  NatOptions,
-  SimLink
-} from "./internal/SimulatorCore.ts"
+import type { Attachment, DatagramReceiver, Hosts, SimLink } from "./internal/SimulatorCore.ts"
 
 export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
 
@@ -71,8 +67,8 @@ export interface NetworkLink {
   /** Starts an outage: what is inside is lost, what is sent into it too. */
   readonly cut: () => void
   readonly restore: () => void
-  /** An outage of some ms. */
-  readonly outage: (ms: number) => void
+  /** An outage that ends by itself. */
+  readonly outage: (duration: Duration.Input) => void
   /** Counters now. */
   readonly stats: { readonly forward: LinkStats; readonly backward: LinkStats }
 }
@@ -126,7 +122,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const trace: Array<string> = []
   const simulator = new Simulator({
     seed: options.seed,
-    link: options.link,
+    link: options.link === undefined ? undefined : toLinkOptions(options.link),
     onTrace: options.trace === true ? (line) => trace.push(line) : undefined
   })
   const driver = yield* makeDriver(simulator)
@@ -136,16 +132,19 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   )
   const links = new WeakMap<NetworkLink, SimLink>()
   const wrap = (link: SimLink): NetworkLink => {
-    const change = (changed: DuplexOptions): void => driver.act(() => link.set(changed))
+    const change = (changed: DuplexOptions): void => driver.act(() => link.set(toDuplexOptions(changed)))
     const networkLink: NetworkLink = {
       set: change,
       cut: () => change({ up: false }),
       restore: () => change({ up: true }),
-      outage: (ms) =>
+      outage: (duration) => {
+        const ms = toMs(duration)
+        if (!(ms >= 0)) throw new RangeError(`outage: ${String(duration)} is not a duration of 0 or more`)
         driver.act(() => {
           link.cut()
           simulator.at(simulator.now + ms, () => link.restore())
-        }),
+        })
+      },
       get stats() {
         return { forward: { ...link.stats.forward }, backward: { ...link.stats.backward } }
       }
@@ -164,8 +163,8 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
         lane: "simulated"
       })
     }),
-    link: (a, b, duplex) => wrap(simulator.link(a, b, duplex)),
-    makeLink: (duplex) => wrap(simulator.makeLink(duplex)),
+    link: (a, b, duplex) => wrap(simulator.link(a, b, duplex === undefined ? undefined : toDuplexOptions(duplex))),
+    makeLink: (duplex) => wrap(simulator.makeLink(duplex === undefined ? undefined : toDuplexOptions(duplex))),
     route: (a, b, through) =>
       simulator.route(
         a,
@@ -173,7 +172,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
         through.map((link) => links.get(link)!)
       ),
     nat: (natOptions) => {
-      const nat = simulator.nat(natOptions)
+      const nat = simulator.nat(toNatOptions(natOptions))
       return {
         rebind: (outside) => driver.act(() => nat.rebind(outside)),
         get mappings() {

@@ -24,11 +24,11 @@ import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
 import type { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BoundSocket } from "../UdpSocket.ts"
-import type { LinkOptions } from "./internal/Link.ts"
+import { toDuplexOptions } from "./internal/FaceOptions.ts"
+import type { DuplexOptions, LinkOptions } from "./internal/FaceOptions.ts"
 import { Trains } from "./internal/Trains.ts"
 import { makeRelayCore } from "./internal/RelayCore.ts"
 import type { RelayStats } from "./internal/RelayCore.ts"
-import type { DuplexOptions } from "./internal/SimulatorCore.ts"
 
 export type { DuplexOptions, LinkOptions }
 
@@ -107,7 +107,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
 
     const trains = new Trains()
     const core = makeRelayCore<Session>(
-      { ...link, seed },
+      { ...toDuplexOptions(link), seed },
       {
         send: (direction, session, bytes, ecn) => {
           if (direction === "forward") trains.add(session.socket, target, bytes, ecn)
@@ -195,7 +195,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
     })
     yield* Effect.forkIn(receiveClients, scope)
 
-    const set = (change: DuplexOptions): void => core.set(change, now())
+    const set = (change: DuplexOptions): void => core.set(toDuplexOptions(change), now())
     return {
       address: front.local,
       cut: () => set({ up: false }),

@@ -21,7 +21,7 @@ export const closeReason = (info: CloseInfo): QuicError.CloseReason => {
         return new QuicError.HandshakeFailed({ alert, message, initiator })
       }
       if (code === TransportError.connectionRefused && initiator === "peer")
-        return new QuicError.ConnectionRefused({ why: reason })
+        return new QuicError.ConnectionRefused({ reason })
       return new QuicError.TransportClosed({ code, initiator, reason, frameType: info.frameType })
     }
     case "application":

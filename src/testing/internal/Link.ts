@@ -294,7 +294,7 @@ const amounts = ["delay", "jitter", "queue", "queueBytes", "reorderDelay", "ecnM
 export const checkLinkOptions = (options: LinkOptions): void => {
   for (const name of probabilities) checkRange(name, options[name], 1)
   for (const name of amounts) checkRange(name, options[name], Infinity)
-  if (options.mbps !== undefined && !(options.mbps > 0)) {
+  if (options.mbps !== undefined && !(typeof options.mbps === "number" && options.mbps > 0)) {
     throw new RangeError(`Link option mbps: ${options.mbps} is not above 0`)
   }
   if (options.burstLoss !== undefined && options.burstLoss !== false) {
@@ -305,7 +305,7 @@ export const checkLinkOptions = (options: LinkOptions): void => {
 }
 
 const checkRange = (name: string, value: number | undefined, high: number): void => {
-  if (value !== undefined && !(value >= 0 && value <= high)) {
+  if (value !== undefined && !(typeof value === "number" && value >= 0 && value <= high)) {
     throw new RangeError(`Link option ${name}: ${value} is not between 0 and ${high}`)
   }
 }
