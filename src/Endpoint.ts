@@ -19,7 +19,7 @@
  * }).pipe(Effect.scoped, Effect.provide(Endpoint.layer()), Effect.provide(UdpSocket.layer))
  * ```
  */
-import { Cause, Config, Context, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import { Cause, Config, Context, Effect, Exit, Layer, Option, Redacted, Scope, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import { CongestionControl } from "./CongestionControl.ts"
 import { ConnectionImpl } from "./Connection.ts"
@@ -184,6 +184,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     onClosed: (connection) => accepted.remove(connection)
   }
 
+  let defective = false
   runtime.start(
     new EndpointMachine({
       settings: QuicConfig.toSettings(config),
@@ -197,6 +198,13 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       wallTime: runtime.wallTime,
       maxConnections: config.maxConnections,
       maxHandshakes: config.maxHandshakes,
+      resetKey: config.resetKey === undefined ? undefined : Buffer.from(Redacted.value(config.resetKey)),
+      onDefect: (cause) => {
+        // Any number of clients may come: said once.
+        if (defective) return
+        defective = true
+        runtime.fork(Effect.logError("A policy of the endpoint failed; its clients are refused", Cause.die(cause)))
+      },
       onWake: runtime.wake,
       onConnection: (machine) => {
         void new ConnectionImpl(acceptingHost, machine)

@@ -19,6 +19,7 @@ import {
   Formatter,
   Option,
   Predicate,
+  Redacted,
   Schema,
   SchemaIssue,
   SchemaTransformation
@@ -74,6 +75,10 @@ const choice = <const A extends string>(value: NoInfer<A>, ...allowed: ReadonlyA
       Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
       Schema.withConstructorDefault(Effect.succeed(value))
     )
+
+/** Characters of a secret, at least. */
+const SECRET_LENGTH = 32
+const SECRET_ALLOWED = `a Redacted text of at least ${SECRET_LENGTH} characters`
 
 /**
  * Settings of multipath (draft-ietf-quic-multipath-21).
@@ -148,6 +153,14 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
       Schema.withDecodingDefaultKey(Effect.succeed({})),
       Schema.withConstructorDefault(Effect.sync(() => new MultipathConfig()))
     ),
+    /**
+     * Secret of at least 32 characters from which the tokens of stateless resets come (RFC 9000 section 10.3.2): with the same
+     * one after a restart, peers of before learn at once that their connections are gone. Endpoints that share it must not
+     * serve the same clients under the same addresses. Default: random, for the life of the endpoint.
+     *
+     * @since 0.2.0
+     */
+    resetKey: Schema.optionalKey(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(SECRET_LENGTH)))),
     /** Packet I/O and encryption: native code where the runtime permits it (`auto`, the default), always, or never. */
     lane: choice("auto", "auto", "portable", "native"),
     /** Connections that an endpoint has at a time; first packets of further ones are dropped and counted. Default 10000. */
@@ -232,6 +245,8 @@ const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 const fromIssue = (issue: SchemaIssue.Issue, input: Input): QuicError => {
   const [first] = formatIssue(issue).issues
   const path = (first?.path ?? []).map((key) => String(typeof key === "object" ? key.key : key))
+  // Neither a secret that was given in the open nor what is in it is repeated.
+  if (path[0] === "resetKey") return badConfig(["resetKey"], Redacted.make(""), SECRET_ALLOWED)
   const value = valueAt(input, path) ?? valueAt(new QuicConfig(), path)
   return badConfig(path, value, (first?.message ?? "").replace(/^Expected /, ""))
 }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Predicate, Schema } from "effect"
+import { ConfigProvider, Duration, Effect, Predicate, Redacted, Schema } from "effect"
 import * as QuicConfig from "../src/QuicConfig.ts"
 
 const badConfig = (input: QuicConfig.Input) =>
@@ -178,6 +178,25 @@ describe("QuicConfig", () => {
     assert.deepStrictEqual(decode(Schema.encodeSync(QuicConfig.QuicConfig)(config)), config)
     assert.throws(() => decode({ initialMtu: 10 }), /1200 to 65527/)
   })
+
+  it.effect("B11: the reset key is a secret of 32 characters, in code and in the environment, and never shown", () =>
+    Effect.gen(function* () {
+      const key = "0123456789abcdef0123456789abcdef"
+      const config = yield* QuicConfig.make({ resetKey: Redacted.make(key) })
+      assert.strictEqual(Redacted.value(config.resetKey!), key)
+      assert.strictEqual(Redacted.value((yield* fromEnvironment({ QUIC_RESET_KEY: key })).resetKey!), key)
+      assert.isUndefined((yield* QuicConfig.make()).resetKey)
+      assert.notInclude(`${JSON.stringify(config)} ${String(config.resetKey)}`, key)
+      for (const wrong of [Redacted.make("short-secret"), "plain-text-secret", 5]) {
+        const message = yield* badConfig(untyped({ resetKey: wrong }))
+        assert.strictEqual(
+          message,
+          "resetKey is <redacted>; allowed: a Redacted text of at least 32 characters",
+          String(wrong)
+        )
+      }
+    })
+  )
 
   it.effect("from the environment", () =>
     Effect.gen(function* () {

@@ -38,6 +38,9 @@ class FakeMachine implements EndpointMachine {
     this.calls.push(`timeout ${now}`)
     if (this.deadline <= now) this.deadline = Infinity
   }
+  refuseAll = (): void => {
+    this.calls.push("refuse")
+  }
   closeAll = (code: number): void => {
     this.calls.push(`close ${code}`)
   }

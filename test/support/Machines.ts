@@ -27,7 +27,7 @@ import { decodeTransportParameters, encodeTransportParameters } from "../../src/
 import type { TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
 import { Simulator } from "../../src/testing/internal/SimulatorCore.ts"
-import type { SimLink, DuplexOptions, SimTimer } from "../../src/testing/internal/SimulatorCore.ts"
+import type { Attachment, SimLink, DuplexOptions, SimTimer } from "../../src/testing/internal/SimulatorCore.ts"
 
 export { cubic, lowLatency, newReno, roundRobin }
 
@@ -85,6 +85,7 @@ export interface NodeOptions {
   readonly socket?: { readonly transmits: number; readonly wait: number } | undefined
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
+  readonly resetKey?: Uint8Array | undefined
 }
 
 /** Sees each datagram before it is on the link: `false` loses it. Bytes are only good during the call. */
@@ -120,9 +121,12 @@ export class Node {
   readonly events: Array<PathEvent> = []
   /** Connections may end by a defect: the scenario is about that. */
   defects = false
+  /** What parts threw while a client was accepted. */
+  readonly refusals: Array<unknown> = []
   /** Called for each datagram that this node sends. */
   tap: Tap | undefined = undefined
   private readonly simulator: Simulator
+  private readonly attachments: Array<Attachment> = []
   private readonly sink: TransmitSink
   private readonly timer: SimTimer
   private wakeSet = false
@@ -156,6 +160,8 @@ export class Node {
       wallTime: () => 1_000_000_000_000,
       maxConnections: options.maxConnections ?? 10_000,
       maxHandshakes: options.maxHandshakes ?? 1_000,
+      resetKey: options.resetKey,
+      onDefect: (cause) => this.refusals.push(cause),
       onWake: () => this.wake(),
       onConnection: (connection) => {
         this.accepted.push(connection as Connection)
@@ -164,7 +170,7 @@ export class Node {
     })
     this.addresses = hosts.map((host) => simulator.addresses.intern(host, port))
     for (const address of this.addresses) {
-      simulator.attach(address, (burst: DatagramBurst, now) => this.endpoint.receive(burst, now))
+      this.attachments.push(simulator.attach(address, (burst: DatagramBurst, now) => this.endpoint.receive(burst, now)))
     }
     const slab = new Uint8Array(131_072)
     this.sink = {
@@ -221,6 +227,13 @@ export class Node {
       },
       onDiscarded: () => {}
     }
+  }
+
+  /** Is gone from one moment to the next: nothing is received or sent any more. */
+  vanish(): void {
+    for (const attachment of this.attachments) attachment.close()
+    this.full = true
+    this.timer.clear()
   }
 
   /** A connection more, to the first address of `server`. */

@@ -15,6 +15,7 @@ import { PathRecovery, Space } from "../recovery/PathRecovery.ts"
 import { DatagramQueue } from "../streams/DatagramQueue.ts"
 import { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsOutput, TlsSession } from "../tls/TlsSession.ts"
+import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import type { PacketHeader } from "../wire/PacketHeader.ts"
 import { datagramRoom } from "../wire/FrameWriter.ts"
@@ -54,8 +55,8 @@ export interface ConnectionOptions {
   readonly remote: Address
   /** The ID that the peer's first packets come back to. */
   readonly ownId: LocalConnectionId
-  /** Destination of the client's first Initial; on the client chosen by us. */
-  readonly originalId: Uint8Array
+  /** Destination of the client's first Initial, which the keys of Initials come from; on the client chosen by us. */
+  readonly initialId: Uint8Array
   /** Server: the first packet of the client is authentic. Set the listener at once. */
   readonly onAccepted: ((connection: Connection) => void) | undefined
   readonly ids: ConnectionIdSource
@@ -102,7 +103,7 @@ export class Connection implements ConnectionMachine {
     this.options = options
     this.role = options.role
     this.settings = options.settings
-    this.id = Buffer.from(options.originalId).toString("hex")
+    this.id = Buffer.from(options.initialId).toString("hex")
     this.now = options.now
     const core = new ConnectionCore(options)
     this.core = core
@@ -179,18 +180,18 @@ export class Connection implements ConnectionMachine {
       options.local,
       options.remote,
       options.ownId,
-      client ? options.originalId : undefined
+      client ? options.initialId : undefined
     )
     path.lastReceived = options.now
     path.recovery.peerAddressValidated = !client
     if (client) path.setValidated()
     this.handshakeIds = {
-      original: options.originalId,
+      original: options.initialId,
       retry: undefined,
       local: options.ownId.bytes,
       remote: undefined
     }
-    core.handshake.installInitial(options.originalId)
+    core.handshake.installInitial(options.initialId)
     const encoded = encodeParameters({
       role: options.role,
       settings: options.settings,
@@ -274,6 +275,12 @@ export class Connection implements ConnectionMachine {
     this.settle()
     if (this.core.state !== "closing" && this.core.state !== "draining") return
     if (this.closing.deadline <= now) this.discard()
+  }
+
+  /** Whether packets to this address are on one of its paths. */
+  leadsTo(remote: Address): boolean {
+    for (const path of this.core.paths.all) if (sameAddress(path.remote, remote)) return true
+    return false
   }
 
   /** A datagram that ends in a reset token of the peer (RFC 9000 section 10.3). */
@@ -562,9 +569,15 @@ export class Connection implements ConnectionMachine {
     const { core } = this
     core.state = "closed"
     core.paths.close()
-    for (const path of core.paths.all) path.recovery.close()
     core.handshake.close()
     this.options.onDiscarded(this)
     core.listener?.onDiscarded()
+    for (const path of core.paths.all) {
+      try {
+        path.recovery.close()
+      } catch {
+        // A controller that a user gave: nothing is left that it could spoil.
+      }
+    }
   }
 }

@@ -123,6 +123,10 @@ export interface EndpointMachineOptions {
   readonly maxHandshakes: number
   /** Something to send, or an earlier deadline: poll soon. Called synchronously, often; must only note it. */
   readonly onWake: () => void
+  /** Secret that stateless reset tokens come from (RFC 9000 section 10.3.2). Default: random, so that none outlives the endpoint. */
+  readonly resetKey?: Uint8Array | undefined
+  /** A part that the user gave threw while a client was accepted; the client was refused. */
+  readonly onDefect?: ((cause: unknown) => void) | undefined
   /** Server: a client's first flight was accepted; called before its handshake is complete. Set `listener` at once. */
   readonly onConnection: (connection: ConnectionMachine) => void
 }
@@ -160,7 +164,9 @@ export interface EndpointMachine {
   /** Earliest deadline of all connections in ms; Infinity if none. */
   readonly nextTimeout: () => number
   readonly onTimeout: (now: number) => void
-  /** Closes every connection with an application code. */
+  /** From now on clients get CONNECTION_REFUSED in place of a connection. Those that are there stay. */
+  readonly refuseAll: () => void
+  /** Closes every connection with an application code, and refuses new ones. */
   readonly closeAll: (code: number, reason: string, now: number) => void
   readonly stats: () => EndpointStats
 }

@@ -105,6 +105,7 @@ export class PathControl {
     path.moveTo(burst.local[datagram]!, burst.remote[datagram]!)
     if (known && path.previous !== undefined) path.queueChallenge(core.random(CHALLENGE_LENGTH), path.previous)
     path.onDatagramReceived(burst.length[datagram]!)
+    path.onUnvalidatedBytes(burst.length[datagram]!)
     core.paths.rotateRemoteId(path)
     path.validation.start(core.pto(path))
     core.emitPath({ kind: "migrated", pathId: path.id, remote: path.remote })

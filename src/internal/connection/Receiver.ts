@@ -11,9 +11,9 @@ import type { Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { DatagramBurst } from "../wire/Datagram.ts"
-import { HeaderResult, KEY_PHASE_BIT, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
+import { FIXED_BIT, HeaderResult, KEY_PHASE_BIT, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
 import { decodePacketNumber } from "../wire/PacketNumber.ts"
-import { AEAD_TAG, Level, TransportError, violation } from "../wire/Protocol.ts"
+import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM, TransportError, violation } from "../wire/Protocol.ts"
 import type { ConnectionCore } from "./Core.ts"
 import type { Frames } from "./Frames.ts"
 
@@ -34,6 +34,12 @@ const header = new PacketHeader()
 const sameBytes = (id: Uint8Array, bytes: Uint8Array, start: number, length: number): boolean => {
   if (id.length !== length) return false
   for (let i = 0; i < length; i++) if (id[i] !== bytes[start + i]) return false
+  return true
+}
+
+const sameRange = (bytes: Uint8Array, a: number, aLength: number, b: number, bLength: number): boolean => {
+  if (aLength !== bLength) return false
+  for (let i = 0; i < aLength; i++) if (bytes[a + i] !== bytes[b + i]) return false
   return true
 }
 
@@ -66,8 +72,9 @@ export class Receiver {
   private readonly localIdLength: number
   private count = 0
   private burst!: DatagramBurst
-  /** Datagram whose bytes were counted with an earlier packet of it; -1: none. */
+  /** Datagram whose bytes were counted with an earlier packet of it, authentic or not; -1: none. */
   private counted = -1
+  private credited = -1
   /** Source connection ID of the peer's long headers. */
   private peerId: Uint8Array | undefined = undefined
 
@@ -88,7 +95,7 @@ export class Receiver {
   ): void {
     this.burst = burst
     this.count = 0
-    this.counted = -1
+    this.counted = this.credited = -1
     for (let i = 0; i < count; i++) {
       const datagram = indexes[i]!
       const start = burst.offset[datagram]!
@@ -110,14 +117,25 @@ export class Receiver {
     this.undecryptable.length = 0
   }
 
+  /** Whatever a datagram holds, its bytes count for what may be sent to where it came from (RFC 9000 section 8.1). */
+  private credit(datagram: number, path: Path | undefined): void {
+    if (path === undefined || path.validated || this.credited === datagram) return
+    if (!sameAddress(path.remote, this.burst.remote[datagram]!)) return
+    this.credited = datagram
+    path.onUnvalidatedBytes(this.burst.length[datagram]!)
+  }
+
   private addShort(datagram: number, start: number, end: number, id: LocalConnectionId | undefined, now: number): void {
     const { core } = this
     if (core.handshake.oneRtt === undefined) {
+      this.credit(datagram, core.paths.get(0))
       this.keep(datagram, start, id)
       return
     }
     const pnOffset = start + 1 + this.localIdLength
-    if (id === undefined || pnOffset + 4 + AEAD_TAG > end) {
+    // RFC 9000 section 17.3.1: a fixed bit of 0 is for those who said that they take it (RFC 9287).
+    if (id === undefined || pnOffset + 4 + AEAD_TAG > end || (this.burst.slab[start]! & FIXED_BIT) === 0) {
+      this.credit(datagram, core.paths.get(id?.pathId ?? 0))
       core.packetsDropped++
       return
     }
@@ -149,6 +167,7 @@ export class Receiver {
     let path = core.paths.get(id.pathId)
     const local = burst.local[datagram]!
     const remote = burst.remote[datagram]!
+    this.credit(datagram, path)
     if (path !== undefined && core.role === "client" && !sameAddress(remote, path.remote)) {
       // RFC 9000 section 9: a server does not move, whatever its peer address now says.
       core.packetsDropped++
@@ -184,6 +203,7 @@ export class Receiver {
         return
       }
       received = path.recovery.received(Space.application)
+      this.credit(datagram, path)
     }
     const length = burst.length[datagram]!
     const moved = !sameAddress(remote, path.remote) || !sameAddress(local, path.local)
@@ -221,19 +241,31 @@ export class Receiver {
       return
     }
     let start = from
+    let firstId = -1
+    let firstIdLength = 0
     this.counted = -1
+    this.credit(datagram, core.paths.primary)
     while (start < end && core.open) {
-      if ((slab[start]! & LONG_HEADER) === 0) {
-        this.addShort(datagram, start, end, id, now)
-        this.flush(now)
-        return
-      }
       const result = header.parse(slab, start, end, this.localIdLength)
       if (result !== HeaderResult.ok) {
         core.packetsDropped++
         return
       }
       const packetEnd = header.end
+      if (firstId < 0) {
+        firstId = header.dcidStart
+        firstIdLength = header.dcidLength
+      } else if (!sameRange(slab, firstId, firstIdLength, header.dcidStart, header.dcidLength)) {
+        // RFC 9000 section 12.2: the packets of a datagram are for one connection.
+        core.packetsDropped++
+        start = packetEnd
+        continue
+      }
+      if (!header.isLong) {
+        this.addShort(datagram, start, end, id, now)
+        this.flush(now)
+        return
+      }
       if (header.packetType === PacketType.versionNegotiation) {
         this.events.onVersionNegotiation(burst, header, now)
         return
@@ -268,6 +300,11 @@ export class Receiver {
       // Handshake packets may be ahead of the keys; Initial keys are discarded, and 0-RTT is not accepted here.
       if (level === Level.handshake && core.handshake.oneRtt === undefined) this.keep(datagram, start, id)
       else core.packetsDropped++
+      return false
+    }
+    // RFC 9000 section 14.1: the size of the datagram is what makes a stranger worth an answer.
+    if (core.role === "server" && level === Level.initial && burst.length[datagram]! < MIN_INITIAL_DATAGRAM) {
+      core.packetsDropped++
       return false
     }
     // RFC 9000 section 7.2: a peer keeps to the ID that it chose.
@@ -358,6 +395,7 @@ export class Receiver {
       if (!core.open) return
       this.burst = burst
       this.counted = -1
+      this.credited = 0
       if ((burst.slab[0]! & LONG_HEADER) === 0) {
         this.addShort(0, 0, burst.length[0]!, id, now)
         this.flush(now)

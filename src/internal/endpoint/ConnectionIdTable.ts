@@ -10,6 +10,9 @@ import { RESET_TOKEN } from "../wire/Protocol.ts"
 /** Length of the IDs that this endpoint issues. */
 export const CONNECTION_ID_LENGTH = 8
 
+/** Bytes of a random reset key. */
+const RESET_KEY = 32
+
 /** An ID with the connection that it leads to. */
 export class Route<A> implements LocalConnectionId {
   connection: A
@@ -40,13 +43,19 @@ export class ConnectionIdTable<A> {
   private readonly routes = new Map<number, Route<A>>()
   private readonly initial = new Map<string, Route<A>>()
   private readonly random: (length: number) => Uint8Array
-  private readonly resetKey: Uint8Array
+  /** Gives the reset token of an ID; its key is nowhere to be looked at. */
+  readonly resetToken: (id: Uint8Array) => Uint8Array
   private lastKey = -1
   private lastRoute: Route<A> | undefined = undefined
 
-  constructor(random: (length: number) => Uint8Array) {
+  /**
+   * `resetKey`: secret from which the reset tokens come. The same one after a restart gives the same tokens, so that peers of
+   * before can be told that their connections are gone (RFC 9000 section 10.3.2). Default: random.
+   */
+  constructor(random: (length: number) => Uint8Array, resetKey?: Uint8Array) {
     this.random = random
-    this.resetKey = random(32)
+    const key = (resetKey ?? random(RESET_KEY)).slice()
+    this.resetToken = (id) => hmac("sha256", key, id).slice(0, RESET_TOKEN)
   }
 
   /** IDs that lead somewhere, those that clients chose included. */
@@ -97,10 +106,5 @@ export class ConnectionIdTable<A> {
 
   removeInitial(key: string): void {
     this.initial.delete(key)
-  }
-
-  /** Stateless reset token of an ID: the same even after its connection is forgotten (RFC 9000 section 10.3.2). */
-  resetToken(id: Uint8Array): Uint8Array {
-    return hmac("sha256", this.resetKey, id).slice(0, RESET_TOKEN)
   }
 }

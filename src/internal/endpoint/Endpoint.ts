@@ -10,27 +10,23 @@ import type {
   EndpointStats
 } from "../connection/Machine.ts"
 import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
-import { Ecn } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
-import { encodeVersionNegotiation, HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
-import { AEAD_TAG, MIN_INITIAL_DATAGRAM, RESET_TOKEN, Version } from "../wire/Protocol.ts"
+import { HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
+import { MIN_INITIAL_DATAGRAM, Version } from "../wire/Protocol.ts"
 import { CONNECTION_ID_LENGTH, ConnectionIdTable } from "./ConnectionIdTable.ts"
 import type { Route } from "./ConnectionIdTable.ts"
 import { DeadlineHeap } from "./DeadlineHeap.ts"
 import { ResetTokens } from "./ResetTokens.ts"
+import { MIN_RESET, StatelessAnswers } from "./StatelessAnswers.ts"
 
 /** Shortest destination connection ID of a client's first Initial (RFC 9000 section 7.2). */
 const MIN_ORIGINAL_ID = 8
-/** Answers to datagrams of nobody that may wait; more are not answered at all. */
-const MAX_ANSWERS = 64
-/** A stateless reset must look like a short-header packet: this much and the token (RFC 9000 section 10.3). */
-const MIN_RESET = 5 + RESET_TOKEN
-const MAX_RESET = 43
 
-interface Answer {
-  readonly local: Address
-  readonly remote: Address
-  readonly bytes: Uint8Array
+interface Made {
+  readonly connection: Connection
+  readonly route: Route<Connection>
+  /** What is to be undone when the connection is gone. */
+  readonly discard: Array<() => void>
 }
 
 export class Endpoint implements EndpointMachine {
@@ -43,23 +39,31 @@ export class Endpoint implements EndpointMachine {
   private readonly deadlines = new DeadlineHeap<Connection>()
   /** Connections that may have something to send. */
   private dirty: Array<Connection> = []
-  private readonly answers: Array<Answer> = []
+  private readonly answers: StatelessAnswers
+  /** Clients are refused: the endpoint ends. */
+  private refusing = false
   private readonly header = new PacketHeader()
   /** Connections that the burst at hand touches, with its datagrams grouped by connection. */
   private readonly touched: Array<Connection> = []
   private readonly inboxes: Array<{ indexes: Int32Array; ids: Array<LocalConnectionId | undefined>; count: number }> =
     []
-  private readonly counters = { received: 0, dropped: 0, versionNegotiations: 0, resets: 0, refused: 0 }
+  private readonly counters = { received: 0, dropped: 0, refused: 0 }
 
   constructor(options: EndpointMachineOptions) {
     this.options = options
-    this.ids = new ConnectionIdTable(options.random)
+    const ids = new ConnectionIdTable<Connection>(options.random, options.resetKey)
+    this.ids = ids
     this.resetTokens = new ResetTokens(options.random)
+    this.answers = new StatelessAnswers({
+      random: options.random,
+      resetToken: (id) => ids.resetToken(id),
+      protection: options.protection
+    })
   }
 
   connect(options: ConnectMachineOptions, now: number): Connection {
     const engine = options.tls ?? this.options.tls
-    const originalId = this.options.random(CONNECTION_ID_LENGTH).slice()
+    const initialId = this.options.random(CONNECTION_ID_LENGTH).slice()
     const connection = this.make(
       {
         role: "client",
@@ -69,7 +73,7 @@ export class Endpoint implements EndpointMachine {
         congestion: options.congestion ?? this.options.congestion,
         local: options.local,
         remote: options.remote,
-        originalId,
+        initialId,
         onAccepted: undefined,
         tls: (transportParameters, output) =>
           engine.client({
@@ -116,18 +120,7 @@ export class Endpoint implements EndpointMachine {
   }
 
   poll(now: number, sink: TransmitSink): boolean {
-    while (this.answers.length > 0) {
-      const { local, remote, bytes } = this.answers.pop()!
-      sink.slab.set(bytes)
-      const ready = sink.send({
-        local,
-        remote,
-        ecn: Ecn.notEct,
-        segmentSize: bytes.length,
-        bytes: sink.slab.subarray(0, bytes.length)
-      })
-      if (!ready) return false
-    }
+    if (!this.answers.poll(sink)) return false
     const { dirty } = this
     this.dirty = []
     for (let i = 0; i < dirty.length; i++) {
@@ -168,19 +161,24 @@ export class Endpoint implements EndpointMachine {
     }
   }
 
+  refuseAll(): void {
+    this.refusing = true
+  }
+
   closeAll(code: number, reason: string, now: number): void {
+    this.refuseAll()
     for (const connection of this.connections) connection.close(code, reason, now)
   }
 
   stats(): EndpointStats {
-    const { received, dropped, versionNegotiations, resets, refused } = this.counters
+    const { received, dropped, refused } = this.counters
     return {
       connections: this.connections.size,
       routes: this.ids.size + this.resetTokens.size + this.deadlines.size,
       datagramsReceived: received,
       datagramsDropped: dropped,
-      versionNegotiationsSent: versionNegotiations,
-      statelessResetsSent: resets,
+      versionNegotiationsSent: this.answers.versionNegotiations,
+      statelessResetsSent: this.answers.resets,
       refused
     }
   }
@@ -272,29 +270,44 @@ export class Endpoint implements EndpointMachine {
       this.counters.dropped++
       return undefined
     }
+    if (this.refusing) {
+      this.counters.refused++
+      this.answered(this.answers.refuse(burst, index, header, now))
+      return undefined
+    }
     if (this.connections.size >= options.maxConnections || this.handshaking >= options.maxHandshakes) {
       this.counters.refused++
       return undefined
     }
     const { slab } = burst
-    const originalId = slab.slice(header.dcidStart, header.dcidStart + header.dcidLength)
-    const { connection, route, discard } = this.make(
-      {
-        role: "server",
-        version: header.version,
-        settings: options.settings,
-        scheduler: options.scheduler,
-        congestion: options.congestion,
-        local: burst.local[index]!,
-        remote: burst.remote[index]!,
-        originalId,
-        onAccepted: options.onConnection,
-        tls: (transportParameters, output) =>
-          engine({ transportParameters, output, wallTime: options.wallTime(), alpn: options.serveAlpn })
-      },
-      now
-    )
-    const key = this.ids.addInitial(originalId, route)
+    const initialId = slab.slice(header.dcidStart, header.dcidStart + header.dcidLength)
+    let made: Made
+    try {
+      made = this.make(
+        {
+          role: "server",
+          version: header.version,
+          settings: options.settings,
+          scheduler: options.scheduler,
+          congestion: options.congestion,
+          local: burst.local[index]!,
+          remote: burst.remote[index]!,
+          initialId,
+          onAccepted: options.onConnection,
+          tls: (transportParameters, output) =>
+            engine({ transportParameters, output, wallTime: options.wallTime(), alpn: options.serveAlpn })
+        },
+        now
+      )
+    } catch (cause) {
+      // A part that the user gave does not work. The other datagrams of the burst have nothing to do with it.
+      this.counters.refused++
+      this.options.onDefect?.(cause)
+      this.answered(this.answers.refuse(burst, index, header, now))
+      return undefined
+    }
+    const { connection, route, discard } = made
+    const key = this.ids.addInitial(initialId, route)
     discard.push(() => this.ids.removeInitial(key))
     this.handshaking++
     discard.push(this.watchHandshake(connection))
@@ -321,48 +334,57 @@ export class Endpoint implements EndpointMachine {
       readonly congestion: EndpointMachineOptions["congestion"]
       readonly local: Address
       readonly remote: Address
-      readonly originalId: Uint8Array
+      readonly initialId: Uint8Array
       readonly onAccepted: ((connection: Connection) => void) | undefined
       readonly tls: ConstructorParameters<typeof Connection>[0]["tls"]
     },
     now: number
-  ): { readonly connection: Connection; readonly route: Route<Connection>; readonly discard: Array<() => void> } {
+  ): Made {
+    // What users gave may throw: before there is anything to take back.
+    const scheduler = options.scheduler()
+    const controllers = options.congestion()
     // The first ID is issued before the connection that it leads to exists.
     const holder: { connection: Connection | undefined } = { connection: undefined }
     const { ids, resetTokens } = this
     const own = ids.issue(undefined, 0, 0)
     const discard: Array<() => void> = []
-    const connection = new Connection({
-      role: options.role,
-      settings: options.settings,
-      version: options.version,
-      local: options.local,
-      remote: options.remote,
-      ownId: own,
-      originalId: options.originalId,
-      onAccepted: options.onAccepted,
-      ids: {
-        issue: (pathId, sequence) => ids.issue(holder.connection!, pathId, sequence),
-        retire: (id) => ids.retire(id)
-      },
-      resetTokens: {
-        addResetToken: (token) => resetTokens.add(token, holder.connection!),
-        removeResetToken: (token) => resetTokens.remove(token)
-      },
-      protection: this.options.protection,
-      scheduler: options.scheduler(),
-      controllers: options.congestion(),
-      tls: options.tls,
-      random: this.options.random,
-      randomNumber: this.options.randomNumber,
-      onWake: (self) => this.markDirty(self),
-      onDiscarded: (self) => {
-        this.connections.delete(self)
-        this.deadlines.remove(self)
-        for (const step of discard) step()
-      },
-      now
-    })
+    let connection: Connection
+    try {
+      connection = new Connection({
+        role: options.role,
+        settings: options.settings,
+        version: options.version,
+        local: options.local,
+        remote: options.remote,
+        ownId: own,
+        initialId: options.initialId,
+        onAccepted: options.onAccepted,
+        ids: {
+          issue: (pathId, sequence) => ids.issue(holder.connection!, pathId, sequence),
+          retire: (id) => ids.retire(id)
+        },
+        resetTokens: {
+          addResetToken: (token) => resetTokens.add(token, holder.connection!),
+          removeResetToken: (token) => resetTokens.remove(token, holder.connection!)
+        },
+        protection: this.options.protection,
+        scheduler,
+        controllers,
+        tls: options.tls,
+        random: this.options.random,
+        randomNumber: this.options.randomNumber,
+        onWake: (self) => this.markDirty(self),
+        onDiscarded: (self) => {
+          this.connections.delete(self)
+          this.deadlines.remove(self)
+          for (const step of discard) step()
+        },
+        now
+      })
+    } catch (cause) {
+      ids.retire(own)
+      throw cause
+    }
     holder.connection = connection
     ids.bind(own, connection)
     this.connections.add(connection)
@@ -372,50 +394,27 @@ export class Endpoint implements EndpointMachine {
   private onUnknownShort(burst: DatagramBurst, index: number, now: number): void {
     const { slab } = burst
     const length = burst.length[index]!
-    const end = burst.offset[index]! + length
     if (length >= MIN_RESET) {
-      const owner = this.resetTokens.find(slab, end)
-      if (owner !== undefined) {
+      const owner = this.resetTokens.find(slab, burst.offset[index]! + length)
+      // A token is worth something from where its connection leads only (RFC 9000 section 10.3.1).
+      if (owner?.leadsTo(burst.remote[index]!) === true) {
         owner.onStatelessReset(now)
         this.markDirty(owner)
         return
       }
     }
     this.counters.dropped++
-    // Smaller than what caused it, so that two endpoints without state do not answer each other for ever.
-    if (length <= MIN_RESET || this.answers.length >= MAX_ANSWERS || length < CONNECTION_ID_LENGTH + AEAD_TAG) return
-    const size = Math.min(length - 1, MAX_RESET)
-    const id = slab.subarray(burst.offset[index]! + 1, burst.offset[index]! + 1 + CONNECTION_ID_LENGTH)
-    const bytes = this.options.random(size).slice()
-    bytes[0] = 0x40 | (bytes[0]! & 0x3f)
-    bytes.set(this.ids.resetToken(id), size - RESET_TOKEN)
-    this.counters.resets++
-    this.answer(burst, index, bytes)
+    this.answered(this.answers.reset(burst, index, CONNECTION_ID_LENGTH, now))
   }
 
   private onUnknownVersion(burst: DatagramBurst, index: number, length: number): void {
-    const { header } = this
     // RFC 9000 section 6.1: only to what could be a client's first datagram.
-    if (this.options.serveAlpn.length === 0 || length < MIN_INITIAL_DATAGRAM || this.answers.length >= MAX_ANSWERS) {
-      this.counters.dropped++
-      return
-    }
-    const { slab } = burst
-    this.counters.versionNegotiations++
-    this.answer(
-      burst,
-      index,
-      encodeVersionNegotiation(
-        slab.subarray(header.scidStart, header.scidStart + header.scidLength),
-        slab.subarray(header.dcidStart, header.dcidStart + header.dcidLength),
-        [Version.v1, Version.v2],
-        this.options.random(1)[0]!
-      )
-    )
+    const first = this.options.serveAlpn.length > 0 && length >= MIN_INITIAL_DATAGRAM
+    if (first && this.answers.versionNegotiation(burst, index, this.header)) this.options.onWake()
+    else this.counters.dropped++
   }
 
-  private answer(burst: DatagramBurst, index: number, bytes: Uint8Array): void {
-    this.answers.push({ local: burst.local[index]!, remote: burst.remote[index]!, bytes })
-    this.options.onWake()
+  private answered(answer: boolean): void {
+    if (answer) this.options.onWake()
   }
 }

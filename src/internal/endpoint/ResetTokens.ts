@@ -10,7 +10,7 @@ export class ResetTokens<A> {
   private readonly key: Uint8Array
 
   constructor(random: (length: number) => Uint8Array) {
-    this.key = random(32)
+    this.key = random(32).slice()
   }
 
   get size(): number {
@@ -21,8 +21,10 @@ export class ResetTokens<A> {
     this.owners.set(this.hash(token), owner)
   }
 
-  remove(token: Uint8Array): void {
-    this.owners.delete(this.hash(token))
+  /** Of the owner alone: two connections of one peer may have been told the same. */
+  remove(token: Uint8Array, owner: A): void {
+    const hash = this.hash(token)
+    if (this.owners.get(hash) === owner) this.owners.delete(hash)
   }
 
   /** The owner of the token that ends at `end`. */

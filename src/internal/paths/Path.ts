@@ -184,12 +184,15 @@ export class Path implements PathView {
     return this.validated || !this.limited ? Infinity : Math.max(0, this.unvalidatedReceived * 3 - this.unvalidatedSent)
   }
 
+  /** Something authentic came. */
   onDatagramReceived(bytes: number): void {
     this.bytesReceived += bytes
-    if (!this.validated) {
-      this.unvalidatedReceived += bytes
-      this.recovery.amplificationBlocked = this.amplificationBudget() < MIN_INITIAL_DATAGRAM
-    }
+  }
+
+  /** A datagram came from the path's address, which is not validated. */
+  onUnvalidatedBytes(bytes: number): void {
+    this.unvalidatedReceived += bytes
+    this.recovery.amplificationBlocked = this.amplificationBudget() < MIN_INITIAL_DATAGRAM
   }
 
   onDatagramSent(bytes: number, now: number): void {

@@ -272,7 +272,7 @@ export class PathTable {
       ids = this.newRemoteIds(id)
       this.unusedRemote.set(id, ids)
     }
-    const problem = ids.add(sequence, retirePriorTo, bytes, token, path !== undefined)
+    const problem = ids.add(sequence, retirePriorTo, bytes, token)
     if (ids.pendingRetire.length > 0) this.frames.pending = true
     this.frames.idsArrived(id)
     return problem
@@ -400,6 +400,7 @@ export class PathTable {
     this.unusedLocal.delete(id)
     this.unusedRemote.delete(id)
     this.consume(id)
+    remoteIds.begin()
     const path = this.context.makePath(id, local, remote, localIds, remoteIds)
     let at = this.all.length
     while (at > 0 && this.all[at - 1]!.id > id) at--

@@ -12,7 +12,7 @@ export interface RemoteConnectionId {
   resetToken: Uint8Array | undefined
 }
 
-/** Told about reset tokens that come into use and fall out of it (RFC 9000 section 10.3). The endpoint implements it. */
+/** Told about reset tokens of IDs that come into use and fall out of it (RFC 9000 section 10.3.1). The endpoint implements it. */
 export interface ResetTokenObserver {
   readonly addResetToken: (token: Uint8Array) => void
   readonly removeResetToken: (token: Uint8Array) => void
@@ -31,7 +31,12 @@ export class RemoteConnectionIds {
   readonly pathId: number
   private readonly limit: number
   private readonly observer: ResetTokenObserver
+  /** The first one is the one in use, the others are spare. */
   private ids: Array<RemoteConnectionId> = []
+  /** Packets are sent to the first one. Reset tokens of IDs that were never used say nothing (RFC 9000 section 10.3.1). */
+  private inUse = false
+  /** The one for the address that the path has left, while the new address is not validated. */
+  private held: RemoteConnectionId | undefined = undefined
   private retirePriorTo = 0
   /** Every sequence number below was seen, and those of the set, if there is one: what comes again after we retired it is not new. */
   private seenBelow = 0
@@ -52,6 +57,12 @@ export class RemoteConnectionIds {
     return this.ids[0]
   }
 
+  /** The one for packets to the address that the path has left. */
+  get previous(): RemoteConnectionId | undefined {
+    return this.held ?? this.ids[0]
+  }
+
+  /** IDs to send to: the one in use and the spare ones. */
   get available(): number {
     return this.ids.length
   }
@@ -61,8 +72,16 @@ export class RemoteConnectionIds {
     return this.highest + 1
   }
 
+  /** The path is used from now on. */
+  begin(): void {
+    if (this.inUse) return
+    this.inUse = true
+    this.observe(this.ids[0])
+  }
+
   /** The first ID of path 0: the peer's source connection ID, replaced when Retry or the server chooses another. */
   setInitial(bytes: Uint8Array): void {
+    this.inUse = true
     this.ids = [{ sequence: 0, bytes, resetToken: undefined }]
     this.highest = 0
     this.seenBelow = 1
@@ -70,24 +89,19 @@ export class RemoteConnectionIds {
 
   setInitialResetToken(token: Uint8Array): void {
     const first = this.ids[0]
-    if (first !== undefined && first.sequence === 0) {
-      first.resetToken = token
-      this.observer.addResetToken(token)
-    }
+    if (first === undefined || first.sequence !== 0) return
+    first.resetToken = token
+    this.observe(first)
   }
 
   /** A (PATH_)NEW_CONNECTION_ID frame. The bytes are copied. */
-  add(
-    sequence: number,
-    retirePriorTo: number,
-    bytes: Uint8Array,
-    token: Uint8Array,
-    inUse: boolean
-  ): Violation | undefined {
+  add(sequence: number, retirePriorTo: number, bytes: Uint8Array, token: Uint8Array): Violation | undefined {
     if (this.ids[0]?.bytes.length === 0) {
       return violation(TransportError.protocolViolation, "a peer that uses empty connection IDs issued one")
     }
-    for (const id of this.ids) {
+    for (let i = -1; i < this.ids.length; i++) {
+      const id = i < 0 ? this.held : this.ids[i]
+      if (id === undefined) continue
       if (id.sequence === sequence) {
         return sameBytes(id.bytes, bytes) && (id.resetToken === undefined || sameBytes(id.resetToken, token))
           ? undefined
@@ -114,17 +128,18 @@ export class RemoteConnectionIds {
     let at = this.ids.length
     while (at > 0 && this.ids[at - 1]!.sequence > sequence) at--
     // The active ID stays first even if a lower sequence number arrives late.
-    if (at === 0 && inUse && this.ids.length > 0) at = 1
+    if (at === 0 && this.inUse && this.ids.length > 0) at = 1
     // As long as it must be: an array that grows takes room for a dozen more.
     this.ids = this.ids.toSpliced(at, 0, id)
-    this.observer.addResetToken(id.resetToken!)
+    if (this.inUse && this.ids.length === 1) this.observe(id)
     if (retirePriorTo > this.retirePriorTo) {
       this.retirePriorTo = retirePriorTo
       for (let i = this.ids.length - 1; i >= 0; i--) {
         if (this.ids[i]!.sequence < retirePriorTo) this.drop(i)
       }
+      if (this.held !== undefined && this.held.sequence < retirePriorTo) this.release()
     }
-    if (this.ids.length > this.limit) {
+    if (this.ids.length + (this.held === undefined ? 0 : 1) > this.limit) {
       return violation(
         TransportError.connectionIdLimit,
         `more than ${this.limit} active connection IDs on path ${this.pathId}`
@@ -140,6 +155,40 @@ export class RemoteConnectionIds {
     return true
   }
 
+  /**
+   * The path's address changed, and nobody knows yet whether for good: moves on to a fresh ID, and keeps the old one for the
+   * old address (RFC 9000 section 9.5). `false`: there is no spare one.
+   */
+  hold(): boolean {
+    if (this.ids.length < 2) return false
+    // Moved again meanwhile: what was used for the address in between is used up.
+    if (this.held !== undefined) return this.rotate()
+    this.held = this.ids.shift()
+    this.observe(this.ids[0])
+    return true
+  }
+
+  /** The new address is the path's own now: the ID of the old one is retired. */
+  release(): void {
+    const { held } = this
+    if (held === undefined) return
+    this.held = undefined
+    this.forget(held)
+  }
+
+  /** The path is back at its old address, and so is its ID; the one that was used meanwhile is retired. */
+  restore(): void {
+    const { held } = this
+    if (held === undefined) return
+    this.held = undefined
+    const used = this.ids[0]
+    if (used === undefined) this.ids = [held]
+    else {
+      this.ids[0] = held
+      this.forget(used)
+    }
+  }
+
   /** A RETIRE frame was lost: it goes out again. */
   onRetireLost(sequence: number): void {
     this.unacknowledgedRetires--
@@ -152,8 +201,10 @@ export class RemoteConnectionIds {
 
   /** The path is closed: every ID counts as retired without a frame (ABN-2, ABN-11). */
   clear(): void {
-    for (const id of this.ids) if (id.resetToken !== undefined) this.observer.removeResetToken(id.resetToken)
+    if (this.inUse && this.ids.length > 0) this.ignore(this.ids[0]!)
+    if (this.held !== undefined) this.ignore(this.held)
     this.ids = []
+    this.held = undefined
     this.pendingRetire.length = 0
   }
 
@@ -170,7 +221,25 @@ export class RemoteConnectionIds {
   private drop(index: number): void {
     const id = this.ids[index]!
     this.ids.splice(index, 1)
+    if (index > 0 || !this.inUse) {
+      this.retire(id.sequence)
+      return
+    }
+    this.forget(id)
+    this.observe(this.ids[0])
+  }
+
+  private observe(id: RemoteConnectionId | undefined): void {
+    if (this.inUse && id?.resetToken !== undefined) this.observer.addResetToken(id.resetToken)
+  }
+
+  private ignore(id: RemoteConnectionId): void {
     if (id.resetToken !== undefined) this.observer.removeResetToken(id.resetToken)
+  }
+
+  /** Retires one that was used. */
+  private forget(id: RemoteConnectionId): void {
+    this.ignore(id)
     this.retire(id.sequence)
   }
 
