@@ -25,6 +25,7 @@ import { CongestionControl } from "./CongestionControl.ts"
 import { ConnectionImpl } from "./Connection.ts"
 import type { Connection, ConnectionHost } from "./Connection.ts"
 import type { EndpointStats } from "./internal/connection/Machine.ts"
+import type { PolicyFactories } from "./internal/connection/Policies.ts"
 import { Endpoint as EndpointMachine } from "./internal/endpoint/Endpoint.ts"
 import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
@@ -41,6 +42,12 @@ import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, UdpSocket } from "./UdpSocket.ts"
+
+/** The policies of the place where a connection is made. */
+const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
+  scheduler: PathScheduler,
+  congestion: CongestionControl
+})
 
 /**
  * Settings of an endpoint: those of `QuicConfig`, and where it serves what.
@@ -191,8 +198,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       tls,
       serveAlpn,
       protection: yield* PacketProtection.forLane(lane),
-      scheduler: yield* PathScheduler,
-      congestion: yield* CongestionControl,
+      policies: yield* policiesInContext,
       random,
       randomNumber: () => randomNumber(random),
       wallTime: runtime.wallTime,
@@ -227,8 +233,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     const policies = {
       serverName: target.serverName ?? to.host,
       alpn: offered,
-      scheduler: yield* PathScheduler,
-      congestion: yield* CongestionControl,
+      policies: yield* policiesInContext,
       tls: yield* Tls.makeEngine(random)
     }
     const found = yield* resolve(runtime.book, to.host, to.port)

@@ -85,6 +85,14 @@ describe("roundRobin", () => {
     assert.isUndefined(roundRobin().select(context()))
   })
 
+  it("what was lost takes the fastest path, and no turn", () => {
+    const ctx = context(path(0), path(1, { smoothedRtt: 5 }), path(2))
+    const scheduler = roundRobin()
+    assert.deepStrictEqual(turns(scheduler, ctx, 1), [0])
+    assert.deepStrictEqual(turns(scheduler, { ...ctx, kind: "retransmission" }, 2), [1, 1])
+    assert.deepStrictEqual(turns(scheduler, ctx, 2), [1, 2])
+  })
+
   it("shares no turn between connections", () => {
     const ctx = context(path(0), path(1))
     assert.deepStrictEqual(turns(roundRobin(), ctx, 1), [0])
@@ -108,38 +116,6 @@ describe("lowLatency", () => {
     assert.strictEqual(lowLatency().select(context(path(3), path(5)))!.id, 3)
   })
 })
-
-for (const [name, make] of [
-  ["roundRobin", roundRobin],
-  ["lowLatency", lowLatency]
-] as const) {
-  describe(`${name}: backup paths (STA-1, section 3.3)`, () => {
-    it("a backup path carries nothing while an available one exists, even one whose window is full", () => {
-      const backup = path(1, { status: "backup", smoothedRtt: 1 })
-      assert.deepStrictEqual(turns(make(), context(path(0), backup), 3), [0, 0, 0])
-      assert.isUndefined(make().select(context(path(0, { canSend: false }), backup)))
-    })
-
-    it("what the peer declared backup counts the same", () => {
-      assert.deepStrictEqual(turns(make(), context(path(0, { remoteStatus: "backup" }), path(1)), 2), [1, 1])
-    })
-
-    it("a backup path takes over when the available ones seem to have failed or are not validated", () => {
-      const backup = path(2, { status: "backup" })
-      const failed = path(0, { state: "potentiallyFailed" })
-      const opening = path(1, { state: "validating", validated: false })
-      assert.deepStrictEqual(turns(make(), context(failed, opening, backup), 2), [2, 2])
-    })
-
-    it("a path that seems to have failed is the last resort (STA-2: all backup gives no guidance)", () => {
-      assert.strictEqual(make().select(context(path(0, { state: "potentiallyFailed" })))!.id, 0)
-      assert.deepStrictEqual(
-        turns(make(), context(path(0, { status: "backup" }), path(1, { state: "potentiallyFailed" })), 2),
-        [0, 0]
-      )
-    })
-  })
-}
 
 describe("PathScheduler", () => {
   const name = Effect.map(Effect.service(PathScheduler.PathScheduler), (factory) => factory().name)

@@ -6,10 +6,10 @@ import { closePath, eventsOf, transfer, withPaths } from "../support/Multipath.t
 
 /** Makes a connection acknowledge as noq does (ACK-4 allows it): all paths on the lowest one that is open. */
 const acknowledgeOnLowest = (connection: Connection): void => {
-  const sender = Reflect.get(connection, "sender") as object
+  const acknowledger = Reflect.get(Reflect.get(connection, "sender") as object, "acknowledger") as object
   const lowest = (): Path => connection.core.paths.all.find((path) => path.open)!
-  Reflect.set(sender, "ackCarrier", lowest)
-  Reflect.set(sender, "canAcknowledge", (path: Path) => path === lowest())
+  Reflect.set(acknowledger, "mayCarry", (path: Path) => path === lowest())
+  Reflect.set(acknowledger, "carriesOwn", (path: Path) => path === lowest())
 }
 
 const links = [

@@ -1,9 +1,8 @@
 /**
  * A QUIC connection: the parts put together, and what the shell calls. Synchronous; time and randomness are handed in.
  */
-import type { ConnectionControllers } from "../congestion/Controller.ts"
 import type { PacketProtection } from "../crypto/Protection.ts"
-import type { PathStatus, Scheduler } from "../paths/Scheduler.ts"
+import type { PathStatus } from "../paths/Scheduler.ts"
 import { verifyRetry } from "../crypto/RetryIntegrity.ts"
 import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
@@ -25,6 +24,7 @@ import { decodeTransportParameters } from "../wire/TransportParameters.ts"
 import { Closing } from "./Closing.ts"
 import { ConnectionCore } from "./Core.ts"
 import type { ConnectionState } from "./Core.ts"
+import { FailureDetector } from "./FailureDetector.ts"
 import { Frames } from "./Frames.ts"
 import { Handshake } from "./Handshake.ts"
 import type { HandshakeFailure } from "./Handshake.ts"
@@ -33,7 +33,10 @@ import type { CloseInfo, ConnectionListener, ConnectionMachine, ConnectionStats,
 import { checkParameters, encodeParameters } from "./Parameters.ts"
 import type { HandshakeIds } from "./Parameters.ts"
 import { PathControl } from "./PathControl.ts"
+import { Probing } from "./Probing.ts"
+import type { ConnectionPolicies } from "./Policies.ts"
 import { Receiver } from "./Receiver.ts"
+import { Reinjection } from "./Reinjection.ts"
 import { Sender } from "./Sender.ts"
 import type { ConnectionSettings } from "../Settings.ts"
 import { Timers } from "./Timers.ts"
@@ -62,8 +65,7 @@ export interface ConnectionOptions {
   readonly ids: ConnectionIdSource
   readonly resetTokens: ResetTokenObserver
   readonly protection: PacketProtection
-  readonly scheduler: Scheduler
-  readonly controllers: ConnectionControllers
+  readonly policies: ConnectionPolicies
   /** Makes the TLS session once the transport parameters are encoded. */
   readonly tls: (transportParameters: Uint8Array, output: TlsOutput) => TlsSession
   readonly random: (length: number) => Uint8Array
@@ -145,13 +147,18 @@ export class Connection implements ConnectionMachine {
     this.sender = new Sender(core)
     this.handshakeSender = new HandshakeSender(core)
     if (options.role === "client") this.handshakeSender.onHandshakePacketSent = () => this.discardInitial()
-    this.pathControl = new PathControl(core, this.handshakeSender)
-    this.timers = new Timers(core, this.sender, this.closing, this.pathControl, options.now)
+    this.pathControl = new PathControl(core)
+    const probing = new Probing(core, this.handshakeSender)
+    const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
+    this.timers = new Timers(core, this.sender, this.closing, this.pathControl, failureDetector, options.now)
     const frames = new Frames(core, {
       onHandshakeFailure: (failure) => this.onHandshakeFailure(failure),
       onHandshakeDone: () => this.onConfirmed(),
       onPeerClose: (info, now) => this.closing.drain(info, now),
-      onPathValidated: (path, now) => this.pathControl.onValidated(path, now),
+      onPathValidated: (path, now) => {
+        if (path.validated) failureDetector.onAnswered(path, now)
+        this.pathControl.onValidated(path, now)
+      },
       // Tokens are of use to clients that come back; there is no store for them yet.
       onNewToken: () => {}
     })
@@ -159,8 +166,8 @@ export class Connection implements ConnectionMachine {
       core,
       frames,
       {
-        onAddressChange: (path, burst, datagram, probing, newest) => {
-          if (newest && !probing) this.pathControl.onAddressChange(path, burst, datagram)
+        onAddressChange: (path, burst, datagram, onlyProbing, newest) => {
+          if (newest && !onlyProbing) this.pathControl.onAddressChange(path, burst, datagram)
         },
         onNewPath: (pathId, burst, datagram, now) => this.pathControl.onNewPath(pathId, burst, datagram, now),
         onHandshakePacket: () => this.onHandshakePacket(),
@@ -243,7 +250,7 @@ export class Connection implements ConnectionMachine {
   ): void {
     this.now = now
     if (this.core.open) {
-      this.sender.elicitedSinceReceive = false
+      this.sender.onReceived()
       this.receiver.receive(burst, indexes, ids, count, now)
     } else {
       for (let i = 0; i < count; i++) this.closing.onDatagram()
@@ -388,12 +395,12 @@ export class Connection implements ConnectionMachine {
     localIds: LocalConnectionIds,
     remoteIds: RemoteConnectionIds
   ): Path {
-    const { settings, random, randomNumber, controllers } = this.options
+    const { settings, random, randomNumber, policies } = this.options
     const recovery = new PathRecovery({
       pathId: id,
       events: this.core,
       pool: this.core.pool,
-      controllers,
+      controllers: policies.controllers,
       random: randomNumber,
       initialRtt: settings.initialRtt,
       maxDatagramSize: settings.initialMtu,

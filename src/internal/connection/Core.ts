@@ -17,6 +17,7 @@ import type { Role, Violation } from "../wire/Protocol.ts"
 import type { TransportParameters } from "../wire/TransportParameters.ts"
 import type { Handshake } from "./Handshake.ts"
 import type { CloseInfo, ConnectionListener } from "./Machine.ts"
+import type { ConnectionPolicies } from "./Policies.ts"
 import type { ConnectionSettings } from "../Settings.ts"
 
 const NO_TOKEN = new Uint8Array(0)
@@ -56,12 +57,12 @@ export class ConnectionCore implements RecoveryEvents {
   constructor(options: {
     readonly role: Role
     readonly settings: ConnectionSettings
-    readonly scheduler: Scheduler
+    readonly policies: ConnectionPolicies
     readonly random: (length: number) => Uint8Array
   }) {
     this.role = options.role
     this.settings = options.settings
-    this.scheduler = options.scheduler
+    this.scheduler = options.policies.scheduler
     this.random = options.random
   }
 

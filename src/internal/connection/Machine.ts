@@ -3,8 +3,7 @@
  * Everything is synchronous. Callers hold no lock and never call the machine from inside one of its listeners; waiters
  * (of streams, see `StreamTable`) and listeners run at the end of a burst, when the machine is consistent.
  */
-import type { PathStatus, PathView, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
-import type { Factory as CongestionFactory } from "../congestion/Controller.ts"
+import type { PathStatus, PathView } from "../paths/Scheduler.ts"
 import type { PacketProtection } from "../crypto/Protection.ts"
 import type { OpenPathRefusal, PathEvent, PathStats } from "../paths/PathEvent.ts"
 import type { DatagramQueue } from "../streams/DatagramQueue.ts"
@@ -13,6 +12,7 @@ import type { HandshakeInfo, TlsEngine, TlsFailure } from "../tls/TlsSession.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import type { Role } from "../wire/Protocol.ts"
 import type { ConnectionSettings } from "../Settings.ts"
+import type { PolicyFactories } from "./Policies.ts"
 
 export type { OpenPathRefusal, PathEvent, PathStats }
 
@@ -111,8 +111,7 @@ export interface EndpointMachineOptions {
   /** ALPN protocols this endpoint serves; empty: it does not accept connections. */
   readonly serveAlpn: ReadonlyArray<string>
   readonly protection: PacketProtection
-  readonly scheduler: SchedulerFactory
-  readonly congestion: CongestionFactory
+  readonly policies: PolicyFactories
   readonly random: (length: number) => Uint8Array
   /** 0 <= x < 1. */
   readonly randomNumber: () => number
@@ -137,8 +136,8 @@ export interface ConnectMachineOptions {
   readonly serverName: string
   readonly alpn: ReadonlyArray<string>
   readonly settings?: ConnectionSettings | undefined
-  readonly scheduler?: SchedulerFactory | undefined
-  readonly congestion?: CongestionFactory | undefined
+  /** Default: those of the endpoint. */
+  readonly policies?: PolicyFactories | undefined
   readonly tls?: TlsEngine | undefined
   readonly listener?: ConnectionListener | undefined
 }

@@ -1,36 +1,25 @@
 /**
- * The life of paths beyond their frames: opening, validation, change of address, probe timeouts and silent death.
+ * The life of paths beyond their frames: opening, validation, change of address, closing. Silence is `FailureDetector`'s.
  */
 import type { PathStatus } from "../paths/Scheduler.ts"
-import { spaceOfLevel } from "../paths/Path.ts"
 import type { Path } from "../paths/Path.ts"
 import type { OpenPathRefusal } from "../paths/PathEvent.ts"
 import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
-import { Space } from "../recovery/PathRecovery.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../wire/Datagram.ts"
-import { Level, PathError, TransportError, violation } from "../wire/Protocol.ts"
+import { PathError, TransportError, violation } from "../wire/Protocol.ts"
 import type { ConnectionCore } from "./Core.ts"
-import type { HandshakeSender } from "./HandshakeSender.ts"
 
-/** ms: probes of a silent path go on at least this often when there are several, so that it is found again soon. */
-const MULTIPATH_PTO_CAP = 500
 /** ms that a peer gets at least to answer PATH_ABANDON: the answer may be lost a few times. */
 const MIN_PATIENCE = 5000
-/** Probe timeouts in a row after which a path that others depend on is given up, if these are shown to work. */
-const DEAD_WAY_PTOS = 2
-/** Probes that a timeout sends (RFC 9002 section 6.2.4). */
-const PROBES = 2
 
 export class PathControl {
   private readonly core: ConnectionCore
-  private readonly handshakeSender: HandshakeSender
   /** Figures of paths that are gone, so that those of the connection never fall. */
   readonly closedTotals = { packetsSent: 0, packetsLost: 0, bytesSent: 0, bytesReceived: 0 }
 
-  constructor(core: ConnectionCore, handshakeSender: HandshakeSender) {
+  constructor(core: ConnectionCore) {
     this.core = core
-    this.handshakeSender = handshakeSender
   }
 
   open(local: Address, remote: Address | undefined, status: PathStatus, now: number): number | OpenPathRefusal {
@@ -63,14 +52,10 @@ export class PathControl {
     const { core } = this
     if (!path.open) return
     const { previous, validated } = path
-    path.answeredAt = now
     path.setValidated()
     if (path.validation.expanded) path.sizeProven = true
     path.previous = undefined
-    if (validated) {
-      this.abandonDeadWayBack(path, now)
-      return
-    }
+    if (validated) return
     // VAL-7, RFC 9000 section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
     if (previous !== undefined && previous.remote.host !== path.remote.host) path.recovery.resetForNewAddress(now)
     core.emitPath({ kind: "validated", pathId: path.id })
@@ -111,55 +96,6 @@ export class PathControl {
     core.emitPath({ kind: "migrated", pathId: path.id, remote: path.remote })
   }
 
-  /** A path's loss or probe timer has run out. */
-  onRecoveryTimeout(path: Path, now: number): void {
-    const { recovery } = path
-    if (recovery.onTimeout(now) !== 2) return
-    const space = recovery.probeSpace
-    if (space !== Space.application) {
-      this.probeHandshake(path, space)
-      return
-    }
-    path.discovery.onTimeout()
-    recovery.setMaxDatagramSize(path.mtu)
-    if (this.core.paths.all.length > 1) recovery.maxPtoBackoff = MULTIPATH_PTO_CAP
-    if (this.hasAlternative(path)) {
-      // The others carry on with everything that is outstanding here (REC-4); this path gets PINGs until it answers.
-      recovery.takeAllForReinjection(Space.application)
-      path.probes = 1
-      path.probeWithData = false
-      if (path.state === "active") {
-        path.state = "potentiallyFailed"
-        this.core.emitPath({ kind: "potentiallyFailed", pathId: path.id })
-      }
-      this.abandonIfDead(path, now)
-    } else {
-      recovery.takeForProbe(Space.application, PROBES)
-      path.probes = PROBES
-      path.probeWithData = true
-      this.checkWaysBack(path, now)
-    }
-  }
-
-  /**
-   * No path is acknowledged any more. If a peer sends the acknowledgements of several paths on one (ACK-4), it is enough that
-   * this one died: a challenge tells, because its answer comes back on the path that it was sent on (RFC 9000 section 8.2.2).
-   */
-  private checkWaysBack(path: Path, now: number): void {
-    if (path.validated && path.ackPath !== path.id && !path.validation.running) {
-      path.validation.start(this.core.pto(path))
-    }
-    for (const other of this.core.paths.all) if (other.ackPath === path.id) this.abandonDeadWayBack(other, now)
-  }
-
-  /** `path` works, and yet nothing that left on it is acknowledged: the way that acknowledgements took is dead. */
-  private abandonDeadWayBack(path: Path, now: number): void {
-    const way = this.core.paths.get(path.ackPath)
-    if (way === undefined || way === path || !way.open || !path.open || path.ptoCount === 0) return
-    if (way.ptoCount < DEAD_WAY_PTOS || path.answeredAt <= way.lastReceived) return
-    this.abandon(way, PathError.unstableOrPoor, now)
-  }
-
   close(pathId: number, code: number, now: number): boolean {
     const path = this.core.paths.get(pathId)
     if (path === undefined || !path.open) return false
@@ -183,7 +119,7 @@ export class PathControl {
     this.core.handshake.oneRtt?.forgetPath(path.id)
   }
 
-  private abandon(path: Path, code: number, now: number): void {
+  abandon(path: Path, code: number, now: number): void {
     this.core.paths.abandon(path, code, now, Math.max(3 * this.core.largestPto(), MIN_PATIENCE))
   }
 
@@ -200,35 +136,5 @@ export class PathControl {
     path.lastReceived = now
     path.recovery.hasHandshakeKeys = true
     path.validation.start(this.core.pto(path))
-  }
-
-  /**
-   * Probes every level of the handshake that has something unacknowledged (RFC 9002 section 6.2.4). What is outstanding at
-   * one level may fill the window although the peer cannot read it for lack of what is lost at the other.
-   */
-  private probeHandshake(path: Path, due: number): void {
-    const { handshake } = this.core
-    for (const level of [Level.initial, Level.handshake] as const) {
-      const space = spaceOfLevel(level)
-      const sent = path.recovery.sent(space)
-      const keys = level === Level.initial ? handshake.initial : handshake.handshake
-      if (sent === undefined || keys === undefined) continue
-      if (space !== due && sent.ackElicitingOutstanding === 0 && !handshake.stream(level).hasData) continue
-      path.recovery.takeForProbe(space)
-      this.handshakeSender.probe(level, PROBES)
-    }
-  }
-
-  private hasAlternative(path: Path): boolean {
-    for (const other of this.core.paths.all) {
-      if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
-    }
-    return false
-  }
-
-  /** Nothing came over it for as long as a whole connection may be silent. */
-  private abandonIfDead(path: Path, now: number): void {
-    const limit = this.core.settings.idleTimeout
-    if (limit > 0 && now - path.lastReceived > limit) this.abandon(path, PathError.unstableOrPoor, now)
   }
 }

@@ -5,6 +5,7 @@ import { Space } from "../recovery/PathRecovery.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Closing } from "./Closing.ts"
 import type { ConnectionCore } from "./Core.ts"
+import type { FailureDetector } from "./FailureDetector.ts"
 import type { PathControl } from "./PathControl.ts"
 import type { Sender } from "./Sender.ts"
 
@@ -18,15 +19,24 @@ export class Timers {
   private readonly sender: Sender
   private readonly closing: Closing
   private readonly pathControl: PathControl
+  private readonly failureDetector: FailureDetector
   private readonly startedAt: number
   private keepAliveAt: number
   private remindedAt: number
 
-  constructor(core: ConnectionCore, sender: Sender, closing: Closing, pathControl: PathControl, now: number) {
+  constructor(
+    core: ConnectionCore,
+    sender: Sender,
+    closing: Closing,
+    pathControl: PathControl,
+    failureDetector: FailureDetector,
+    now: number
+  ) {
     this.core = core
     this.sender = sender
     this.closing = closing
     this.pathControl = pathControl
+    this.failureDetector = failureDetector
     this.startedAt = now
     this.keepAliveAt = now
     this.remindedAt = now
@@ -115,7 +125,7 @@ export class Timers {
       if (path.validation.deadline <= now && !path.validation.onTimeout(now))
         this.pathControl.onValidationFailed(path, now)
       for (let i = 0; i < MAX_ROUNDS && path.open && path.recovery.timeout() <= now; i++) {
-        this.pathControl.onRecoveryTimeout(path, now)
+        this.failureDetector.onRecoveryTimeout(path, now)
       }
     }
     this.pathControl.discardExpired(now)

@@ -9,6 +9,8 @@ import type {
   EndpointMachineOptions,
   EndpointStats
 } from "../connection/Machine.ts"
+import { makePolicies } from "../connection/Policies.ts"
+import type { PolicyFactories } from "../connection/Policies.ts"
 import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import { HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
@@ -69,8 +71,7 @@ export class Endpoint implements EndpointMachine {
         role: "client",
         version: Version.v1,
         settings: options.settings ?? this.options.settings,
-        scheduler: options.scheduler ?? this.options.scheduler,
-        congestion: options.congestion ?? this.options.congestion,
+        policies: options.policies ?? this.options.policies,
         local: options.local,
         remote: options.remote,
         initialId,
@@ -288,8 +289,7 @@ export class Endpoint implements EndpointMachine {
           role: "server",
           version: header.version,
           settings: options.settings,
-          scheduler: options.scheduler,
-          congestion: options.congestion,
+          policies: options.policies,
           local: burst.local[index]!,
           remote: burst.remote[index]!,
           initialId,
@@ -330,8 +330,7 @@ export class Endpoint implements EndpointMachine {
       readonly role: "client" | "server"
       readonly version: number
       readonly settings: EndpointMachineOptions["settings"]
-      readonly scheduler: EndpointMachineOptions["scheduler"]
-      readonly congestion: EndpointMachineOptions["congestion"]
+      readonly policies: PolicyFactories
       readonly local: Address
       readonly remote: Address
       readonly initialId: Uint8Array
@@ -341,8 +340,7 @@ export class Endpoint implements EndpointMachine {
     now: number
   ): Made {
     // What users gave may throw: before there is anything to take back.
-    const scheduler = options.scheduler()
-    const controllers = options.congestion()
+    const policies = makePolicies(options.policies)
     // The first ID is issued before the connection that it leads to exists.
     const holder: { connection: Connection | undefined } = { connection: undefined }
     const { ids, resetTokens } = this
@@ -368,8 +366,7 @@ export class Endpoint implements EndpointMachine {
           removeResetToken: (token) => resetTokens.remove(token, holder.connection!)
         },
         protection: this.options.protection,
-        scheduler,
-        controllers,
+        policies,
         tls: options.tls,
         random: this.options.random,
         randomNumber: this.options.randomNumber,

@@ -202,6 +202,12 @@ export class PathTable {
     return false
   }
 
+  /** Whether any open path leads to an address that is proven. */
+  get hasValidated(): boolean {
+    for (const path of this.all) if (path.open && path.validated) return true
+    return false
+  }
+
   /** When the connection ends for want of a path (ABN-8); Infinity while there is one. */
   get strandedDeadline(): number {
     return this.strandedUntil

@@ -37,7 +37,10 @@ export interface PathView {
   readonly queuedReinjections: number
 }
 
-/** The same object for every call. `paths` holds every validated path that the rules of the draft allow to carry data now. */
+/**
+ * The same object for every call. `paths` holds the paths that may carry data now, all of them of the best class that there
+ * is: a backup path, or one that seems to have failed, is only there while there is no better one.
+ */
 export interface SelectContext {
   readonly paths: ReadonlyArray<PathView>
   readonly kind: PacketKind

@@ -1,8 +1,9 @@
 /**
- * Paths take turns, packet by packet. A path that cannot send is passed over and does not save up turns for later.
+ * Paths take turns, packet by packet. A path that cannot send is passed over and does not save up turns for later. What was
+ * lost goes the fastest way: everything behind it waits for it.
  */
 import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
-import { bestTier, tierOf } from "./tiers.ts"
+import { fastest } from "./LowLatency.ts"
 
 export const roundRobin = (): Scheduler => {
   /** ID of the path that had the last turn. IDs only rise (draft-21 section 3.1), so the order survives paths coming and going. */
@@ -12,14 +13,14 @@ export const roundRobin = (): Scheduler => {
     /** There was only one path to choose. */
     steady: false,
     select: (context: SelectContext): PathView | undefined => {
+      if (context.kind === "retransmission") return fastest(context)
       const paths = context.paths
-      const tier = bestTier(paths)
       let next: PathView | undefined
       let first: PathView | undefined
       let count = 0
       for (let i = 0; i < paths.length; i++) {
         const path = paths[i]!
-        if (!path.canSend || tierOf(path) !== tier) continue
+        if (!path.canSend) continue
         count++
         if (first === undefined || path.id < first.id) first = path
         if (path.id > last && (next === undefined || path.id < next.id)) next = path

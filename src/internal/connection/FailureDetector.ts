@@ -1,0 +1,105 @@
+/**
+ * Paths that have gone silent: when one is suspected, who carries on meanwhile, and when it is given up (draft-21
+ * section 3.4.3; RFC 9002 section 6.2). A suspected path stays open and is asked until it answers.
+ */
+import type { Path } from "../paths/Path.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { PathError } from "../wire/Protocol.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { PathControl } from "./PathControl.ts"
+import type { Probing } from "./Probing.ts"
+import type { Reinjection } from "./Reinjection.ts"
+
+/** ms: probes of a silent path go on at least this often when there are several, so that it is found again soon. */
+const MULTIPATH_PTO_CAP = 500
+/**
+ * Probe timeouts in a row, and ms of silence, after which a path that others depend on is given up, if these are shown to
+ * work meanwhile. An interface that flaps is silent for a few hundred ms at a time, and is only suspected.
+ */
+const DEAD_WAY_PTOS = 2
+const DEAD_WAY_SILENCE = 350
+/** Probe timeouts in a row after which the only path is suspected: one may be a lost tail. */
+const ONLY_PATH_PTOS = 2
+
+export class FailureDetector {
+  private readonly core: ConnectionCore
+  private readonly pathControl: PathControl
+  private readonly probing: Probing
+  private readonly reinjection: Reinjection
+
+  constructor(core: ConnectionCore, pathControl: PathControl, probing: Probing, reinjection: Reinjection) {
+    this.core = core
+    this.pathControl = pathControl
+    this.probing = probing
+    this.reinjection = reinjection
+  }
+
+  /** A path's loss or probe timer has run out. */
+  onRecoveryTimeout(path: Path, now: number): void {
+    const { recovery } = path
+    if (recovery.onTimeout(now) !== 2) return
+    if (recovery.probeSpace !== Space.application) {
+      this.probing.handshake(path, recovery.probeSpace)
+      return
+    }
+    path.discovery.onTimeout()
+    recovery.setMaxDatagramSize(path.mtu)
+    if (this.core.paths.all.length > 1) recovery.maxPtoBackoff = MULTIPATH_PTO_CAP
+    this.probing.others(path)
+    if (this.hasAlternative(path)) {
+      this.reinjection.onPathFailed(path)
+      this.probing.alone(path)
+      this.suspect(path)
+      this.abandonIfDead(path, now)
+    } else {
+      this.probing.withData(path)
+      if (path.ptoCount >= ONLY_PATH_PTOS) this.suspect(path)
+      this.checkWaysBack(path, now)
+    }
+  }
+
+  /** A challenge on a path that was validated before is answered: it works, whatever is acknowledged. */
+  onAnswered(path: Path, now: number): void {
+    path.answeredAt = now
+    this.abandonDeadWayBack(path, now)
+  }
+
+  private suspect(path: Path): void {
+    if (path.state !== "active") return
+    path.state = "potentiallyFailed"
+    this.core.emitPath({ kind: "potentiallyFailed", pathId: path.id })
+  }
+
+  /**
+   * No path is acknowledged any more. If a peer sends the acknowledgements of several paths on one (ACK-4), it is enough that
+   * this one died: a challenge tells, because its answer comes back on the path that it was sent on (RFC 9000 section 8.2.2).
+   */
+  private checkWaysBack(path: Path, now: number): void {
+    if (path.validated && path.ackPath !== path.id && !path.validation.running) {
+      path.validation.start(this.core.pto(path))
+    }
+    for (const other of this.core.paths.all) if (other.ackPath === path.id) this.abandonDeadWayBack(other, now)
+  }
+
+  /** `path` works, and yet nothing that left on it is acknowledged: the way that acknowledgements took is dead. */
+  private abandonDeadWayBack(path: Path, now: number): void {
+    const way = this.core.paths.get(path.ackPath)
+    if (way === undefined || way === path || !way.open || !path.open || path.ptoCount === 0) return
+    const silence = Math.max(DEAD_WAY_SILENCE, 2 * this.core.pto(way))
+    if (way.ptoCount < DEAD_WAY_PTOS || path.answeredAt - way.lastReceived < silence) return
+    this.pathControl.abandon(way, PathError.unstableOrPoor, now)
+  }
+
+  private hasAlternative(path: Path): boolean {
+    for (const other of this.core.paths.all) {
+      if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
+    }
+    return false
+  }
+
+  /** Nothing came over it for as long as a whole connection may be silent. */
+  private abandonIfDead(path: Path, now: number): void {
+    const limit = this.core.settings.idleTimeout
+    if (limit > 0 && now - path.lastReceived > limit) this.pathControl.abandon(path, PathError.unstableOrPoor, now)
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * 1-RTT packets of one flush: each is built in place in the sink's slab, in the region of its path, and all of them are
+ * sealed and handed to the sink together. One object for a connection, reused for every packet: `open`, write frames
+ * through `writer`, `commit`.
+ */
+import type { Path, PathProbe } from "../paths/Path.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrameList } from "../recovery/SentFrames.ts"
+import { ByteWriter } from "../wire/Cursor.ts"
+import { Ecn, sameAddress } from "../wire/Datagram.ts"
+import type { Address, TransmitSink } from "../wire/Datagram.ts"
+import { writePadding, writePing } from "../wire/FrameWriter.ts"
+import { writeShortHeader } from "../wire/PacketHeader.ts"
+import { packetNumberLength } from "../wire/PacketNumber.ts"
+import { AEAD_TAG } from "../wire/Protocol.ts"
+import type { ConnectionCore } from "./Core.ts"
+import { SendBatch } from "./SendBatch.ts"
+
+/** Room for frames that a packet is worth starting for, header and tag included. */
+const MIN_PACKET = 64
+
+// Shared by all connections: a flush runs to its end before the next connection has its turn.
+const batch = new SendBatch()
+const writer = new ByteWriter()
+
+export class PacketBuilder {
+  /** Where the frames of the open packet are written; its end leaves room for the tag. */
+  readonly writer = writer
+  /** `false`: the sink is full. */
+  ready = true
+  /** The open packet goes to another address than the path's own (RFC 9000 sections 8.2.2, 9.3.3). */
+  elsewhere = false
+  /** Bytes that the open packet may take at the most. */
+  size = 0
+  /** An ack-eliciting packet left since the last packet arrived (RFC 9000 section 10.1). */
+  elicitedSinceReceive = false
+  private readonly core: ConnectionCore
+  private readonly frames: SentFrameList
+  private sink!: TransmitSink
+  private now = 0
+  private path!: Path
+  private local!: Address
+  private remote!: Address
+  private region = -1
+  private packetNumber = 0
+  private pnOffset = 0
+  private pnLength = 0
+  private payload = 0
+
+  constructor(core: ConnectionCore) {
+    this.core = core
+    this.frames = core.frames
+  }
+
+  /** Starts a flush. Only when the handshake has 1-RTT keys. */
+  begin(now: number, sink: TransmitSink): void {
+    this.now = now
+    this.sink = sink
+    this.ready = true
+    batch.begin(sink.slab, this.core.paths.all.length)
+  }
+
+  /** Seals and sends what was built. */
+  flush(): void {
+    if (batch.isEmpty) return
+    const keys = this.core.handshake.oneRtt!
+    const count = batch.burst.count
+    if (!batch.send(this.sink, keys.write, keys.headerWrite)) this.ready = false
+    keys.sealed(count)
+    batch.begin(this.sink.slab, this.core.paths.all.length)
+  }
+
+  /**
+   * Starts a packet of up to `size` bytes on a path; what is open then is forgotten. `answer` sends it to where a challenge
+   * came from. `false`: nothing may leave there now.
+   */
+  open(path: Path, size: number, answer?: PathProbe): boolean {
+    if (path.remoteIds.active === undefined) return false
+    const remote = answer?.remote ?? path.remote
+    this.elsewhere = answer !== undefined && !sameAddress(remote, path.remote)
+    const maxSize = Math.min(size, this.elsewhere ? answer!.limit : path.amplificationBudget())
+    if (maxSize < path.remoteIds.active.bytes.length + MIN_PACKET) return false
+    if (this.openIn(path, maxSize, answer?.local ?? path.local, remote)) return true
+    this.flush()
+    return this.ready && this.openIn(path, maxSize, answer?.local ?? path.local, remote)
+  }
+
+  /** The same for the next full packet of a train: `false` if the batch is full. */
+  openFull(path: Path): boolean {
+    this.elsewhere = false
+    return this.openIn(path, path.mtu, path.local, path.remote)
+  }
+
+  private openIn(path: Path, size: number, local: Address, remote: Address): boolean {
+    const region = batch.region(path.id, size)
+    if (region < 0) return false
+    const { recovery } = path
+    this.path = path
+    this.local = local
+    this.remote = remote
+    this.size = size
+    this.region = region
+    this.packetNumber = recovery.nextPacketNumber(Space.application)
+    this.pnLength = packetNumberLength(this.packetNumber, recovery.sent(Space.application)!.largestAcked)
+    const start = batch.at(region)
+    writer.reset(batch.burst.slab, start, start + size - AEAD_TAG)
+    this.pnOffset = writeShortHeader(
+      writer,
+      path.remoteIds.active!.bytes,
+      this.core.handshake.oneRtt!.writePhase,
+      0,
+      this.pnLength,
+      this.packetNumber
+    )
+    this.payload = writer.position
+    return true
+  }
+
+  /** Nothing was written into the open packet. */
+  get isEmpty(): boolean {
+    return writer.position === this.payload
+  }
+
+  /** Whether the open packet holds anything beside acknowledgements. */
+  get isEliciting(): boolean {
+    for (let frame = this.frames.head; frame !== undefined; frame = frame.next) {
+      if (frame.kind !== SentFrameKind.ack) return true
+    }
+    return false
+  }
+
+  ping(): void {
+    writePing(writer)
+    this.frames.add(SentFrameKind.ping)
+  }
+
+  /** Fills the open packet with PADDING to its full size. */
+  pad(): void {
+    if (writer.position < writer.end) writePadding(writer, writer.end - writer.position)
+  }
+
+  /** Ends the open packet: it leaves with the next `flush`. */
+  commit(ackEliciting: boolean, inFlight: boolean): void {
+    const { core, now, path, packetNumber, pnOffset, region } = this
+    const { recovery } = path
+    // Header protection samples four bytes behind the packet number's start (RFC 9001 section 5.4.2).
+    const short = pnOffset + 4 - writer.position
+    if (short > 0) writePadding(writer, short)
+    const start = batch.at(region)
+    const end = writer.position + AEAD_TAG
+    const marked = inFlight && recovery.ecn.marks
+    const frames = this.frames.detach()
+    for (let frame = frames; frame !== undefined; frame = frame.next) {
+      if (frame.kind === SentFrameKind.stream) path.streamBytesSent += frame.length
+    }
+    core.handshake.oneRtt!.onPacketSent(path.id, packetNumber)
+    const ecn = marked ? Ecn.ect0 : Ecn.notEct
+    batch.add(region, path.id, packetNumber, pnOffset, this.pnLength, end, this.local, this.remote, ecn)
+    recovery.onPacketSent(Space.application, packetNumber, now, end - start, ackEliciting, inFlight, marked, frames)
+    if (!this.elsewhere) path.onDatagramSent(end - start, now)
+    if (ackEliciting && !this.elicitedSinceReceive) {
+      this.elicitedSinceReceive = true
+      core.idleSince = now
+    }
+    core.scheduler.onPacketSent?.(path, end - start)
+  }
+}

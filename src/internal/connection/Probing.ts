@@ -1,0 +1,62 @@
+/**
+ * What a probe timeout sends (RFC 9002 section 6.2.4): how many packets, on which path, and what they may carry.
+ */
+import { spaceOfLevel } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
+import { Space } from "../recovery/PathRecovery.ts"
+import { Level } from "../wire/Protocol.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { HandshakeSender } from "./HandshakeSender.ts"
+
+/** Probes that a timeout sends where nothing else carries the data. */
+const PROBES = 2
+
+export class Probing {
+  private readonly core: ConnectionCore
+  private readonly handshakeSender: HandshakeSender
+
+  constructor(core: ConnectionCore, handshakeSender: HandshakeSender) {
+    this.core = core
+    this.handshakeSender = handshakeSender
+  }
+
+  /** The path may have lost everything, and nothing else works better: the oldest of it goes out again. */
+  withData(path: Path): void {
+    path.recovery.takeForProbe(Space.application, PROBES)
+    path.probes = PROBES
+    path.probeWithData = true
+  }
+
+  /** Other paths carry the data: this one is only asked whether it is there. */
+  alone(path: Path): void {
+    path.probes = 1
+    path.probeWithData = false
+  }
+
+  /** One path went silent: whether the others still work is known only when they answer. */
+  others(path: Path): void {
+    for (const other of this.core.paths.all) {
+      if (other === path || !other.open || !other.validated || other.probes > 0) continue
+      if (other.lastReceived > path.lastReceived || other.recovery.bytesInFlight > 0) continue
+      other.probes = 1
+      other.probeWithData = true
+    }
+  }
+
+  /**
+   * Probes every level of the handshake that has something unacknowledged. What is outstanding at one level may fill the
+   * window although the peer cannot read it for lack of what is lost at the other.
+   */
+  handshake(path: Path, due: number): void {
+    const { handshake } = this.core
+    for (const level of [Level.initial, Level.handshake] as const) {
+      const space = spaceOfLevel(level)
+      const sent = path.recovery.sent(space)
+      const keys = level === Level.initial ? handshake.initial : handshake.handshake
+      if (sent === undefined || keys === undefined) continue
+      if (space !== due && sent.ackElicitingOutstanding === 0 && !handshake.stream(level).hasData) continue
+      path.recovery.takeForProbe(space)
+      this.handshakeSender.probe(level, PROBES)
+    }
+  }
+}
