@@ -190,7 +190,7 @@ export class ConnectionImpl implements Connection {
   private readonly runtime: EndpointRuntime
   private readonly ready = Deferred.makeUnsafe<void, QuicError>()
   private readonly end = Deferred.makeUnsafe<CloseInfo>()
-  private readonly confirmed = new WaitList(() => {})
+  private readonly confirmed = new WaitList(() => this.machine.confirmed || this.machine.closeInfo !== undefined)
   private readonly broadcast = new Broadcast<Path.Event>()
   /** Made with the first path that somebody asks for. */
   private known: Map<number, Path.PathImpl> | undefined = undefined
@@ -198,7 +198,7 @@ export class ConnectionImpl implements Connection {
   private readonly datagramReaders: WaitList
   private readonly datagramWriters: WaitList
   /** Streams that may still have something to deliver. */
-  private sending: Array<StreamMachine> = []
+  private sending: Array<QuicStreamImpl> = []
   private sweepAt = FIRST_SWEEP
   private lastPrimary: PathView
 
@@ -209,23 +209,35 @@ export class ConnectionImpl implements Connection {
     this.lastPrimary = machine.paths[0]!
     const { datagrams, streams } = machine
     const waits = (bidirectional: boolean) => ({
-      open: new WaitList((wake) => streams.setOpenWaiter(bidirectional, wake)),
-      accept: new WaitList((wake) => streams.setAcceptWaiter(bidirectional, wake))
+      open: new WaitList(
+        () => streams.isOpenable(bidirectional),
+        (wake) => streams.setOpenWaiter(bidirectional, wake)
+      ),
+      accept: new WaitList(
+        () => streams.isAcceptable(bidirectional),
+        (wake) => streams.setAcceptWaiter(bidirectional, wake)
+      )
     })
     this.waits = { bidi: waits(true), uni: waits(false) }
-    this.datagramReaders = new WaitList((wake) => {
-      datagrams.readWaiter = wake
-    })
-    this.datagramWriters = new WaitList((wake) => {
-      datagrams.writeWaiter = wake
-    })
+    this.datagramReaders = new WaitList(
+      () => datagrams.isReadSettled,
+      (wake) => {
+        datagrams.readWaiter = wake
+      }
+    )
+    this.datagramWriters = new WaitList(
+      () => datagrams.isWriteSettled,
+      (wake) => {
+        datagrams.writeWaiter = wake
+      }
+    )
     machine.listener = {
       onEstablished: () =>
         this.runtime.defer(() => {
           Deferred.doneUnsafe(this.ready, Effect.void)
           host.onEstablished?.(this)
         }),
-      onConfirmed: () => this.runtime.defer(() => this.confirmed.wakeAll()),
+      onConfirmed: () => this.runtime.defer(() => this.confirmed.wake()),
       onPath: (event) => this.runtime.defer(() => this.onPath(event)),
       onClosed: (info) => this.runtime.defer(() => this.onClosed(info)),
       onDiscarded: () => {}
@@ -388,7 +400,7 @@ export class ConnectionImpl implements Connection {
       if (this.machine.closeInfo !== undefined) return Effect.void
       if (Exit.isFailure(exit) || this.machine.state !== "established") return this.close()
       const waiting = this.sending.filter(isDelivering)
-      return Effect.forEach(waiting, (stream) => Effect.exit(new QuicStreamImpl(this.machine, stream).flushed), {
+      return Effect.forEach(waiting, (stream) => Effect.exit(stream.flushed), {
         concurrency: "unbounded",
         discard: true
       }).pipe(Effect.timeoutOption(LINGER), Effect.andThen(this.close()))
@@ -421,7 +433,7 @@ export class ConnectionImpl implements Connection {
   private onClosed(info: CloseInfo): void {
     if (this.known !== undefined) for (const path of this.known.values()) path.onConnectionClosed()
     this.broadcast.end()
-    this.confirmed.wakeAll()
+    this.confirmed.wake()
     // Errors are expensive, and most connections that end were established.
     if (!Deferred.isDoneUnsafe(this.ready)) Deferred.doneUnsafe(this.ready, Effect.fail(closeError(info)))
     Deferred.doneUnsafe(this.end, Effect.succeed(info))
@@ -498,16 +510,16 @@ export class ConnectionImpl implements Connection {
   }
 
   private adopt(stream: StreamMachine): QuicStreamImpl {
+    const face = new QuicStreamImpl(this.machine, stream)
     if (stream.send !== undefined) {
       if (this.sending.length >= this.sweepAt) {
         this.sending = this.sending.filter(isDelivering)
         this.sweepAt = Math.max(FIRST_SWEEP, 2 * this.sending.length)
       }
-      this.sending.push(stream)
+      this.sending.push(face)
     }
-    return new QuicStreamImpl(this.machine, stream)
+    return face
   }
 }
 
-/** Not reset, and neither empty nor acknowledged to its end. */
-const isDelivering = (stream: StreamMachine): boolean => stream.send !== undefined && stream.send.active
+const isDelivering = (stream: QuicStreamImpl): boolean => stream.isDelivering

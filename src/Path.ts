@@ -137,7 +137,7 @@ export class PathImpl implements Path {
   private readonly view: PathView
   private readonly now: () => number
   private readonly events: Broadcast<Event>
-  private readonly waiting = new WaitList(() => {})
+  private readonly waiting = new WaitList(() => this.gone || this.view.validated)
   private abandoned: (PathEvent & { readonly kind: "abandoned" }) | undefined = undefined
   private last: Stats | undefined = undefined
   private recent: Stats
@@ -209,13 +209,13 @@ export class PathImpl implements Path {
   onEvent(event: PathEvent): void {
     if (event.kind === "abandoned") this.abandoned = event
     if (event.kind === "closed") this.last = toStats(event.stats)
-    this.waiting.wakeAll()
+    this.waiting.wake()
   }
 
   /** The connection ended, and the path with it. */
   onConnectionClosed(): void {
     this.last ??= this.stats
-    this.waiting.wakeAll()
+    this.waiting.wake()
   }
 
   private get gone(): boolean {

@@ -157,15 +157,24 @@ export class QuicStreamImpl implements QuicStream {
   constructor(connection: ConnectionMachine, stream: StreamMachine) {
     this.connection = connection
     this.stream = stream
-    this.readers = new WaitList((wake) => {
-      stream.readWaiter = wake
-    })
-    this.writers = new WaitList((wake) => {
-      stream.writeWaiter = wake
-    })
-    this.flushers = new WaitList((wake) => {
-      stream.flushWaiter = wake
-    })
+    this.readers = new WaitList(
+      () => stream.isReadSettled,
+      (wake) => {
+        stream.readWaiter = wake
+      }
+    )
+    this.writers = new WaitList(
+      () => stream.isWriteSettled,
+      (wake) => {
+        stream.writeWaiter = wake
+      }
+    )
+    this.flushers = new WaitList(
+      () => stream.isFlushSettled,
+      (wake) => {
+        stream.flushWaiter = wake
+      }
+    )
   }
 
   get id(): number {
@@ -197,7 +206,7 @@ export class QuicStreamImpl implements QuicStream {
       const send = this.stream.send
       if (this.stream.isWritable) {
         this.stream.finish()
-        this.connection.wake()
+        this.changed()
         return Effect.void
       }
       // The FIN of before is on its way, or there.
@@ -213,7 +222,8 @@ export class QuicStreamImpl implements QuicStream {
     if (stream.writableBytes > 0 || bytes.length === 0) {
       stream.write(bytes)
       if (fin) stream.finish()
-      this.connection.wake()
+      if (fin) this.changed()
+      else this.connection.wake()
       return Effect.void
     }
     return Effect.flatMap(this.writers.wait, () => this.append(bytes, fin))
@@ -342,6 +352,11 @@ export class QuicStreamImpl implements QuicStream {
     Effect.sync(() => {
       if (this.stream.stopSending(options?.code ?? 0)) this.changed()
     })
+
+  /** Not reset, and not acknowledged to its end. */
+  get isDelivering(): boolean {
+    return this.stream.send !== undefined && this.stream.send.active
+  }
 
   /** Leaves the stream as a scope's end asks. */
   release(exit: Exit.Exit<unknown, unknown>): void {

@@ -35,8 +35,9 @@ describe("DatagramQueue (RFC 9221)", () => {
     queue.next(room, 0)
     queue.next(room, 0)
     assert.isTrue(queue.push(of(1, 900)))
-    assert.isFalse(queue.push(of(1, 101)))
-    assert.isTrue(queue.push(of(1, 100)))
+    assert.isTrue(queue.push(of(1, 101)))
+    assert.isFalse(queue.push(of(1, 1)))
+    assert.isFalse(queue.isWriteSettled)
     while (queue.next(room, 0) !== undefined);
     assert.isTrue(queue.push(of(1, 5000)), "an empty queue takes one of any size")
   })

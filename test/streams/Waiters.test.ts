@@ -169,6 +169,61 @@ describe("waiters", () => {
     assert.deepStrictEqual(seen, [20, 7, -1])
   })
 
+  it("A2: waiters that flush are called one after the other, not inside of each other", () => {
+    const { client, server } = pair({ maxBidiStreams: 10_000, initialConnectionWindow: 1_000_000 })
+    const { table } = server
+    let depth = 0
+    let deepest = 0
+    let woken = 0
+    const waiter = (): void => {
+      depth++
+      woken++
+      deepest = Math.max(deepest, depth)
+      table.flushWakes()
+      depth--
+    }
+    for (let count = 0; count < 10_000; count++) client.table.open(true)!.write(content(0, 10))
+    settle(client, server)
+    for (let stream = table.accept(true); stream !== undefined; stream = table.accept(true)) {
+      stream.readAll()
+      stream.readWaiter = stream.writeWaiter = stream.flushWaiter = waiter
+    }
+    table.setAcceptWaiter(true, waiter)
+    table.close("gone")
+    table.flushWakes()
+    assert.strictEqual(woken, 30_001)
+    assert.strictEqual(deepest, 1)
+  })
+
+  it("A2: a waiter that throws leaves the others to the next flush", () => {
+    const { server } = pair()
+    const { table } = server
+    table.onStreamFrame(4, 0, content(0, 1), 0, 1, false, 0)
+    const woken: Array<string> = []
+    for (const [at, stream] of [table.accept(true)!, table.accept(true)!].entries()) {
+      stream.readWaiter = () => {
+        woken.push(`${at}`)
+        if (at === 0) throw new Error("a defect")
+      }
+    }
+    table.close("gone")
+    assert.throws(() => table.flushWakes(), "a defect")
+    table.flushWakes()
+    assert.deepStrictEqual(woken, ["0", "1"])
+  })
+
+  it("A2: the end of a stream wakes who waits to write to it", () => {
+    const { client } = pair({ streamSendBuffer: 1000 })
+    const stream = client.table.open(false)!
+    stream.write(content(0, 1000))
+    let woken = 0
+    stream.writeWaiter = () => woken++
+    stream.finish()
+    client.table.flushWakes()
+    assert.strictEqual(woken, 1)
+    assert.isTrue(stream.isWriteSettled)
+  })
+
   it("the end of the connection wakes everybody; what has arrived can still be read, and nothing else works", () => {
     const { server } = pair()
     const { table } = server

@@ -8,12 +8,12 @@ import { WaitList } from "./WaitList.ts"
 
 export class AcceptQueue<A> {
   private readonly items = new Set<A>()
-  private readonly takers = new WaitList(() => {})
+  private readonly takers = new WaitList(() => this.ended || this.items.size > 0)
   private ended = false
 
   add(item: A): void {
     this.items.add(item)
-    this.takers.wakeAll()
+    this.takers.wake()
   }
 
   remove(item: A): void {
@@ -22,7 +22,7 @@ export class AcceptQueue<A> {
 
   end(): void {
     this.ended = true
-    this.takers.wakeAll()
+    this.takers.wake()
   }
 
   /** The next one, and done after `end`. */

@@ -119,6 +119,16 @@ export class DatagramQueue {
     return this.count
   }
 
+  /** `read` would give a datagram, or never will again. */
+  get isReadSettled(): boolean {
+    return this.count > 0 || this.closed
+  }
+
+  /** `push` would take a datagram, or never will again. */
+  get isWriteSettled(): boolean {
+    return this.closed || (this.outgoingCount < this.capacity && this.outgoingBytes < this.maxOutgoingBytes)
+  }
+
   /** A datagram waits that this path, whose packets hold frames of `largest` bytes, may carry or must drop. */
   hasOutgoingFor(pathId: number, largest = Number.POSITIVE_INFINITY): boolean {
     return this.outgoingCount > 0 && this.nextList(pathId, largest, false) !== undefined
@@ -131,12 +141,11 @@ export class DatagramQueue {
 
   /**
    * Queues a datagram; do not modify the bytes until it has left. False when the queue is full: wait with `writeWaiter`.
-   * One datagram always fits into an empty queue. With `pathId` only that path may carry it; if it is not there, the
+   * The last one may exceed the bytes. With `pathId` only that path may carry it; if it is not there, the
    * datagram is dropped and counted.
    */
   push(bytes: Uint8Array, pathId = ANY_PATH): boolean {
-    if (this.closed || this.outgoingCount >= this.capacity) return false
-    if (this.outgoingCount > 0 && this.outgoingBytes + bytes.length > this.maxOutgoingBytes) return false
+    if (this.closed || !this.isWriteSettled) return false
     if (pathId !== ANY_PATH && this.isOpen?.(pathId) === false) {
       this.droppedOutgoing++
       return true

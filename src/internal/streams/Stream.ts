@@ -135,6 +135,22 @@ export class Stream {
     return this.receive === undefined || this.receive.finished
   }
 
+  /** A read would not wait: there are bytes, or there will be no more. */
+  get isReadSettled(): boolean {
+    const receive = this.receive
+    return receive === undefined || receive.readable || receive.terminal || receive.stopCode >= 0 || this.closed
+  }
+
+  /** A write would not wait: there is room, or nothing is taken any more. */
+  get isWriteSettled(): boolean {
+    return !this.isWritable || this.writableBytes > 0
+  }
+
+  /** All that was written is acknowledged, or never will be. */
+  get isFlushSettled(): boolean {
+    return this.closed || this.send === undefined || this.send.resetCode >= 0 || this.send.buffer.allAcked
+  }
+
   /** Code with which the peer reset its sending part, -1 if it did not. */
   get resetCode(): number {
     return this.receive === undefined ? -1 : this.receive.resetCode

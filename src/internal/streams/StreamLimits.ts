@@ -22,6 +22,7 @@ export class LocalStreams {
   blockedAt = -1
   /** Woken when the limit rises. */
   waiter: Waiter | undefined = undefined
+  waking = false
 }
 
 /** Streams of one type that the peer opens. */
@@ -34,6 +35,7 @@ export class RemoteStreams {
   readonly concurrency: number
   /** Woken when there is a stream to accept. */
   waiter: Waiter | undefined = undefined
+  waking = false
   /** Opened and not accepted yet. */
   waiting = 0
   private head: Stream | undefined = undefined

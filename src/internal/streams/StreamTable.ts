@@ -280,6 +280,17 @@ export class StreamTable implements StreamHost {
     return stream
   }
 
+  /** `open` would give a stream, or never will again. */
+  isOpenable(bidirectional: boolean): boolean {
+    const local = this.directory.local[streamType(bidirectional)]
+    return this.closed || local.opened < local.limit
+  }
+
+  /** `accept` would give a stream, or never will again. */
+  isAcceptable(bidirectional: boolean): boolean {
+    return this.closed || this.directory.remote[streamType(bidirectional)].waiting > 0
+  }
+
   /** Called once when `open` may succeed, or the connection is closed. */
   setOpenWaiter(bidirectional: boolean, waiter: Waiter | undefined): void {
     this.directory.local[streamType(bidirectional)].waiter = waiter
@@ -435,6 +446,8 @@ export class StreamTable implements StreamHost {
 
   sendChanged(stream: Stream): void {
     this.sender.update(stream, stream.send!)
+    // Who waits to write to a stream that was ended meanwhile never can.
+    if (stream.send!.buffer.finished) this.wakes.add(stream, Wake.write)
     this.backpressure.written()
   }
 
