@@ -308,21 +308,23 @@ export const layer = (options?: Options): Layer.Layer<Endpoint, QuicError, UdpSo
   Layer.effect(Endpoint, make(options))
 
 /**
- * An endpoint with the settings of the environment (`QuicConfig.config`), `QUIC_LISTEN` and `QUIC_ALPN` (several are parted
- * by commas) among them. What `options` names goes before.
+ * An endpoint with the settings of the environment: `QUIC_IDLE_TIMEOUT="1 minute"`, `QUIC_MULTIPATH_MAX_PATHS=3` and so on
+ * (`QuicConfig.fromEnvironment`), `QUIC_LISTEN` and `QUIC_ALPN` (several are parted by commas) among them. What `options`
+ * names goes before. Fails when a value is wrong, with its name and what is allowed.
  *
  * @category layers
  */
-export const layerConfig = (
-  options?: Pick<Options, "alpn" | "listen">
-): Layer.Layer<Endpoint, QuicError | Config.ConfigError, UdpSocket> =>
+export const layerConfig = (options: Options = {}): Layer.Layer<Endpoint, QuicError | Config.ConfigError, UdpSocket> =>
   Layer.effect(
     Endpoint,
     Effect.gen(function* () {
-      const config = yield* QuicConfig.config
-      const listen = options?.listen ?? (yield* list("LISTEN"))
-      const alpn = options?.alpn ?? (yield* list("ALPN"))
-      return yield* make({ ...config, listen, alpn })
+      const { alpn, listen, ...settings } = options
+      const environment = yield* QuicConfig.fromEnvironment(["LISTEN", "ALPN"])
+      return yield* make({
+        ...QuicConfig.over(settings, environment),
+        listen: listen ?? (yield* list("LISTEN")),
+        alpn: alpn ?? (yield* list("ALPN"))
+      })
     })
   )
 

@@ -8,24 +8,27 @@
  * import { QuicConfig } from "effect-mpquic"
  *
  * const config = QuicConfig.make({ idleTimeout: "1 minute", multipath: { maxPaths: 3 } })
- * // QUIC_IDLE_TIMEOUT="1 minute" QUIC_MULTIPATH_MAX_PATHS=3, with ConfigProvider.constantCase
+ * // QUIC_IDLE_TIMEOUT="1 minute" QUIC_MULTIPATH_MAX_PATHS=3
  * const fromEnvironment = QuicConfig.config
  * ```
  */
 import {
   Config,
+  ConfigProvider,
   Duration,
   Effect,
-  Formatter,
   Option,
   Predicate,
   Redacted,
   Schema,
   SchemaIssue,
-  SchemaTransformation
+  SchemaTransformation,
+  String as Str
 } from "effect"
 import type { ConnectionSettings } from "./internal/Settings.ts"
-import { BadConfig, QuicError } from "./QuicError.ts"
+import { attempt, badArgument, describe, options, withArguments } from "./internal/runtime/Arguments.ts"
+import { isQuicError } from "./QuicError.ts"
+import type { QuicError } from "./QuicError.ts"
 
 const KB = 1024
 const MB = 1024 * KB
@@ -78,6 +81,8 @@ const choice = <const A extends string>(value: NoInfer<A>, ...allowed: ReadonlyA
 
 /** Characters of a secret, at least. */
 const SECRET_LENGTH = 32
+/** Stands for a secret in errors: what was given is not shown, right or wrong. */
+const SECRET = Redacted.make("")
 const SECRET_ALLOWED = `a Redacted text of at least ${SECRET_LENGTH} characters`
 
 /**
@@ -206,63 +211,175 @@ const durations: ReadonlySet<string> = new Set([
  * @category constructors
  */
 export const make = (input: Input = {}): Effect.Effect<QuicConfig, QuicError> =>
-  Effect.suspend(() => {
-    const { multipath } = input
-    const unknown =
-      unknownKey([], input, QuicConfig.fields) ?? unknownKey(["multipath"], multipath, MultipathConfig.fields)
-    if (unknown !== undefined) return Effect.fail(unknown)
-    const fields = defined(input)
-    for (const field of durations) {
-      if (field in fields) fields[field] = toDuration(fields[field])
-    }
-    if (Predicate.isObject(multipath)) fields["multipath"] = defined(multipath)
-    return Effect.mapError(QuicConfig.makeEffect(fields), (issue) => fromIssue(issue, input))
-  })
+  withArguments(
+    "settings",
+    () => readInput(input),
+    ({ fields, raw }) => Effect.mapError(QuicConfig.makeEffect(fields as never), (issue) => fromIssue(issue, raw))
+  )
+
+/** Takes a copy of what was given, so that it is read once, and refuses what is no setting. */
+const readInput = (input: Input) => {
+  const raw = readFields([], input, QuicConfig.fields)
+  const fields = { ...raw }
+  for (const field of durations) if (field in fields) fields[field] = toDuration(fields[field])
+  if (Predicate.isObject(raw["multipath"])) {
+    fields["multipath"] = raw["multipath"] = readFields(["multipath"], raw["multipath"], MultipathConfig.fields)
+  }
+  return { fields, raw }
+}
+
+/** What is defined among given settings. One that does not exist is refused: it would do nothing, and say nothing. */
+const readFields = (parent: ReadonlyArray<string>, input: object, fields: object): Record<string, unknown> => {
+  const record: Record<string, unknown> = {}
+  for (const key of Object.keys(options(parent.join(".") || "settings", input))) {
+    const field = [...parent, key].join(".")
+    const value = attempt(field, () => (input as Record<string, unknown>)[key])
+    if (isQuicError(value)) throw value
+    if (!Object.hasOwn(fields, key))
+      throw badArgument(field, value, `only the settings ${Object.keys(fields).join(", ")}`)
+    if (value !== undefined) record[key] = value
+  }
+  return record
+}
 
 /** Not a Duration: left for the schema to refuse, with the range. */
 const toDuration = (value: unknown): unknown =>
   Number.isNaN(value) ? value : Option.getOrElse(Duration.fromInput(value as Duration.Input), () => value)
 
-const defined = (record: object): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
-
-const badConfig = (path: ReadonlyArray<string>, value: unknown, allowed: string) =>
-  new QuicError({ reason: new BadConfig({ field: path.join("."), value: Formatter.format(value), allowed }) })
-
-/** Finds a setting that does not exist: a misspelt one would otherwise do nothing, and say nothing. */
-const unknownKey = (parent: ReadonlyArray<string>, record: unknown, fields: object): QuicError | undefined => {
-  if (!Predicate.isObject(record)) return undefined
-  for (const [key, value] of Object.entries(record)) {
-    if (Object.hasOwn(fields, key)) continue
-    return badConfig([...parent, key], value, `only the settings ${Object.keys(fields).join(", ")}`)
-  }
-  return undefined
-}
-
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** The first thing that is wrong. The value is looked up in the input, or is a default that does not go with the input. */
-const fromIssue = (issue: SchemaIssue.Issue, input: Input): QuicError => {
+const fromIssue = (issue: SchemaIssue.Issue, input: Readonly<Record<string, unknown>>): QuicError => {
   const [first] = formatIssue(issue).issues
   const path = (first?.path ?? []).map((key) => String(typeof key === "object" ? key.key : key))
   // Neither a secret that was given in the open nor what is in it is repeated.
-  if (path[0] === "resetKey") return badConfig(["resetKey"], Redacted.make(""), SECRET_ALLOWED)
+  if (path[0] === "resetKey") return badArgument("resetKey", SECRET, SECRET_ALLOWED)
   const value = valueAt(input, path) ?? valueAt(new QuicConfig(), path)
-  return badConfig(path, value, (first?.message ?? "").replace(/^Expected /, ""))
+  return badArgument(path.join("."), value, (first?.message ?? "").replace(/^Expected /, ""))
 }
 
 const valueAt = (record: unknown, path: ReadonlyArray<string>): unknown =>
   path.reduce<unknown>((value, key) => (Predicate.hasProperty(value, key) ? value[key] : undefined), record)
 
+/** Where settings are in the environment and in other providers: all names begin with it. */
+const PREFIX = "QUIC"
+
+interface Variable {
+  readonly path: ReadonlyArray<string>
+  readonly codec: Schema.ConstraintCodec<unknown, unknown>
+  /** What the field says when a value is wrong: with its range. The secret says nothing. */
+  readonly expected: string | undefined
+}
+
+/** Each setting by its name in the environment, without the prefix: `IDLE_TIMEOUT`, `MULTIPATH_MAX_PATHS`. */
+const variables = new Map<string, Variable>()
+const addVariables = (parent: ReadonlyArray<string>, fields: Readonly<Record<string, Schema.Top>>): void => {
+  for (const [key, field] of Object.entries(fields)) {
+    const path = [...parent, key]
+    if (key === "multipath") addVariables(path, MultipathConfig.fields)
+    else
+      variables.set(path.map(Str.constantCase).join("_"), {
+        path,
+        codec: Schema.toCodecStringTree(field) as unknown as Variable["codec"],
+        expected: Schema.resolveAnnotations(field)?.["message"] as string | undefined
+      })
+  }
+}
+addVariables([], QuicConfig.fields)
+
+/** Only what is there: defaults are for the end, when everything that was given is known. */
+const given: Config.Config<Input> = Config.all(
+  Object.fromEntries(
+    Array.from(variables, ([name, { path }]) => {
+      // The environment has IDLE_TIMEOUT; a provider of objects may have idleTimeout, and MULTIPATH with MAX_PATHS in it.
+      const ways = [[name], path, path.map(Str.constantCase)].map((way) => Config.schema(Schema.String, way))
+      return [name, Config.option(ways.reduce((first, second) => Config.orElse(first, () => second)))] as const
+    })
+  )
+).pipe(
+  Config.nested(PREFIX),
+  Config.mapEffect((texts) => decodeVariables(texts))
+)
+
+const decodeVariables = Effect.fnUntraced(function* (
+  texts: Readonly<Record<string, Option.Option<string>>>
+): Effect.fn.Return<Input, Config.ConfigError> {
+  const input: Record<string, unknown> = {}
+  for (const [name, text] of Object.entries(texts)) {
+    if (Option.isNone(text)) continue
+    const { codec, expected, path } = variables.get(name)!
+    const value = yield* Effect.mapError(Schema.decodeUnknownEffect(codec)(text.value), () => {
+      const message = expected === undefined ? `Expected ${SECRET_ALLOWED}` : `${expected}, not ${describe(text.value)}`
+      return configError(new SchemaIssue.Pointer([`${PREFIX}_${name}`], new SchemaIssue.InvalidValue({ message })))
+    })
+    const [key, inner] = path as [string, string | undefined]
+    input[key] = inner === undefined ? value : { ...(input[key] as object | undefined), [inner]: value }
+  }
+  return input
+})
+
+const configError = (issue: SchemaIssue.Issue): Config.ConfigError =>
+  new Config.ConfigError(new Schema.SchemaError(issue))
+
 /**
- * The configuration from the environment, or whatever the ConfigProvider reads: keys under `QUIC`, named as the fields.
- * Without any, every default.
+ * The settings that the environment names, or whatever the ConfigProvider reads: `QUIC_IDLE_TIMEOUT="1 minute"`,
+ * `QUIC_MULTIPATH_MAX_PATHS=3`; in a provider of objects under `QUIC`, also by the names of the fields. Fails for a value that
+ * is wrong, with its name and what is allowed. A name with that prefix that is no setting does nothing, and a warning in the
+ * log says so. `alsoKnown`: further names, without the prefix, that mean something to the caller.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export const fromEnvironment = Effect.fnUntraced(function* (
+  alsoKnown: ReadonlyArray<string> = []
+): Effect.fn.Return<Input, Config.ConfigError> {
+  const provider = yield* ConfigProvider.ConfigProvider
+  const known = [...variables.keys(), ...alsoKnown]
+  const unknown = (yield* namesUnder(provider, [PREFIX])).filter((name) => !known.includes(name))
+  if (unknown.length > 0) {
+    const withPrefix = (names: ReadonlyArray<string>) => names.map((name) => `${PREFIX}_${name}`).join(", ")
+    yield* Effect.logWarning(
+      `No settings, and without effect: ${withPrefix(unknown)}. Settings are ${withPrefix(known)}`
+    )
+  }
+  return yield* given
+})
+
+/** Words of the longest name that is looked at. */
+const MAX_WORDS = 12
+
+/** Names of all values below a path, in constant case and without the path. Environments give them word by word. */
+const namesUnder = Effect.fnUntraced(function* (
+  provider: ConfigProvider.ConfigProvider,
+  path: ReadonlyArray<string>
+): Effect.fn.Return<ReadonlyArray<string>> {
+  const node = yield* Effect.orElseSucceed(provider.load(path), () => undefined)
+  const names: Array<string> = []
+  if (node?.value !== undefined && path.length > 1) names.push(path.slice(1).map(Str.constantCase).join("_"))
+  if (node?._tag === "Record" && path.length < MAX_WORDS) {
+    for (const key of node.keys) names.push(...(yield* namesUnder(provider, [...path, key])))
+  }
+  return names
+})
+
+/**
+ * The whole configuration from the environment, or whatever the ConfigProvider reads, with the defaults for what it does not
+ * name: see `fromEnvironment`. Without any setting, every default.
  *
  * @category configuration
  */
-export const config: Config.Config<QuicConfig> = Config.schema(QuicConfig, "QUIC").pipe(
-  Config.withDefault(new QuicConfig())
+export const config: Config.Config<QuicConfig> = Config.mapEffect(given, (input) =>
+  Effect.mapError(QuicConfig.makeEffect(input as never), configError)
 )
+
+/** What is named in `first`, and for the rest what is named in `second`. @internal */
+export const over = (first: Input, second: Input): Input => {
+  const { multipath, ...rest } = first
+  return { ...second, ...defined(rest), multipath: { ...second.multipath, ...defined(multipath ?? {}) } }
+}
+
+const defined = (record: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
 
 /** What a connection's machine wants of it. @internal */
 export const toSettings = (self: QuicConfig): ConnectionSettings => ({

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Predicate, Redacted, Schema } from "effect"
+import { ConfigProvider, Duration, Effect, Logger, Predicate, Redacted, Schema } from "effect"
 import * as QuicConfig from "../src/QuicConfig.ts"
 
 const badConfig = (input: QuicConfig.Input) =>
@@ -12,12 +12,14 @@ const badConfig = (input: QuicConfig.Input) =>
 /** As a program without types would call it. */
 const untyped = (input: unknown) => input as QuicConfig.Input
 
-const fromEnvironment = (env: Record<string, string>) =>
-  Effect.provideService(
-    QuicConfig.config,
-    ConfigProvider.ConfigProvider,
-    ConfigProvider.constantCase(ConfigProvider.fromEnv({ env }))
-  )
+/** As most programs have it, and as some do. */
+const providers = {
+  "the default provider": (env: Record<string, string>) => ConfigProvider.fromEnv({ env }),
+  "constant case": (env: Record<string, string>) => ConfigProvider.constantCase(ConfigProvider.fromEnv({ env }))
+}
+
+const fromEnvironment = (env: Record<string, string>, provider = providers["the default provider"]) =>
+  Effect.provideService(QuicConfig.config, ConfigProvider.ConfigProvider, provider(env))
 
 describe("QuicConfig", () => {
   it.effect("without input, every default, in the machine's units", () =>
@@ -198,22 +200,82 @@ describe("QuicConfig", () => {
     })
   )
 
-  it.effect("from the environment", () =>
-    Effect.gen(function* () {
-      const config = yield* fromEnvironment({
-        QUIC_IDLE_TIMEOUT: "1 minute",
-        QUIC_MULTIPATH_MAX_PATHS: "3",
-        QUIC_ECN: "false",
-        QUIC_LANE: "portable"
+  for (const [kind, provider] of Object.entries(providers)) {
+    it.effect(`D4: from the environment, with ${kind}`, () =>
+      Effect.gen(function* () {
+        const env = {
+          QUIC_IDLE_TIMEOUT: "1 minute",
+          QUIC_MULTIPATH_MAX_PATHS: "3",
+          QUIC_ECN: "false",
+          QUIC_LANE: "portable"
+        }
+        const config = yield* fromEnvironment(env, provider)
+        assert.strictEqual(Duration.toMillis(config.idleTimeout), 60_000)
+        assert.strictEqual(config.multipath.maxPaths, 3)
+        assert.isFalse(config.ecn)
+        assert.strictEqual(config.lane, "portable")
+        assert.deepStrictEqual(yield* fromEnvironment({}, provider), new QuicConfig.QuicConfig())
       })
-      assert.strictEqual(Duration.toMillis(config.idleTimeout), 60_000)
-      assert.strictEqual(config.multipath.maxPaths, 3)
-      assert.isFalse(config.ecn)
-      assert.strictEqual(config.lane, "portable")
-      assert.deepStrictEqual(yield* fromEnvironment({}), new QuicConfig.QuicConfig())
-      const error = yield* Effect.flip(fromEnvironment({ QUIC_MAX_MTU: "9" }))
-      assert.include(error.message, "1200 to 65527")
-      assert.include(error.message, "maxMtu")
+    )
+
+    it.effect(`D4: a wrong value fails, with its name and range, with ${kind}`, () =>
+      Effect.gen(function* () {
+        for (const [name, value, allowed] of [
+          ["QUIC_IDLE_TIMEOUT", "bogus", "duration from 0 seconds to 1 day"],
+          ["QUIC_MAX_MTU", "9", "1200 to 65527"],
+          ["QUIC_MAX_MTU", "many", "1200 to 65527"],
+          ["QUIC_ECN", "perhaps", "true"],
+          ["QUIC_LANE", "fast", "auto, portable, native"],
+          ["QUIC_MULTIPATH_MAX_PATHS", "-1", "0 to 256"],
+          ["QUIC_RESET_KEY", "too-short", "at least 32 characters"]
+        ] as const) {
+          const error = yield* Effect.flip(fromEnvironment({ [name]: value }, provider))
+          if (name === "QUIC_RESET_KEY") assert.notInclude(error.message, value)
+          assert.include(error.message, name)
+          assert.include(error.message, allowed)
+        }
+        // Alone each of them is right.
+        const error = yield* Effect.flip(fromEnvironment({ QUIC_MAX_STREAM_WINDOW: "2000" }, provider))
+        assert.include(error.message, "at least initialStreamWindow")
+      })
+    )
+  }
+
+  it.effect("D4: every setting can be named in the environment", () =>
+    Effect.gen(function* () {
+      const least = yield* QuicConfig.make({ maxStreamWindow: 2 ** 30, maxConnectionWindow: 2 ** 32, maxMtu: 65_527 })
+      const encoded = Schema.encodeSync(QuicConfig.QuicConfig)(least)
+      const numbers = Object.entries({ ...encoded, ...encoded.multipath }).filter(
+        ([, value]) => typeof value === "number"
+      )
+      assert.isAbove(numbers.length, 15)
+      const full = ["maxStreamWindow", "maxConnectionWindow", "maxMtu", "maxDatagramFrameSize"]
+      for (const [field, value] of numbers) {
+        const name = field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+        const prefix = field === "maxPaths" ? "QUIC_MULTIPATH_" : "QUIC_"
+        const changed = yield* Effect.exit(fromEnvironment({ [prefix + name]: String(Number(value) + 1) }))
+        const config = changed._tag === "Success" ? changed.value : undefined
+        // One more than the most is refused; anything else arrives.
+        if (config === undefined) assert.include(full, field)
+        else assert.strictEqual({ ...config, ...config.multipath }[field as "maxMtu"], Number(value) + 1, field)
+      }
+    })
+  )
+
+  it.effect("D4: a name with the prefix that is no setting is reported, others are not", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+        lines.push(`${logLevel} ${String(message)}`)
+      })
+      const env = { QUIC_IDEL_TIMEOUT: "5 s", QUIC_IDLE_TIMEOUT: "5 seconds", QUIC_LISTEN: ":1", HTTP_IDLE: "1" }
+      const input = yield* QuicConfig.fromEnvironment(["LISTEN"]).pipe(
+        Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
+        Effect.provide(Logger.layer([logger]))
+      )
+      assert.deepStrictEqual(Object.keys(input), ["idleTimeout"])
+      assert.lengthOf(lines, 1)
+      assert.match(lines[0]!, /^Warn No settings, and without effect: QUIC_IDEL_TIMEOUT\. .*QUIC_IDLE_TIMEOUT/)
     })
   )
 })
