@@ -204,7 +204,7 @@ describe("Endpoint.layer", () => {
     Effect.gen(function* () {
       const network = yield* SimulatedNetwork.make()
       const host = network.host("host", ["10.0.0.1"])
-      const build = (env: Record<string, string>, options?: Endpoint.Options) =>
+      const portWith = (env: Record<string, string>, options?: Endpoint.Options) =>
         Effect.map(Effect.service(Endpoint.Endpoint), (endpoint) => endpoint.addresses[0]?.port).pipe(
           Effect.provide(
             Endpoint.layerConfig(options).pipe(
@@ -216,12 +216,12 @@ describe("Endpoint.layer", () => {
           Effect.exit
         )
       const env = { QUIC_LISTEN: "10.0.0.1:99", QUIC_ALPN: "a,b", QUIC_MAX_MTU: "1300" }
-      assert.deepStrictEqual(yield* build(env), Exit.succeed(99))
-      assert.deepStrictEqual(yield* build(env, { listen: "10.0.0.1:98" }), Exit.succeed(98))
-      assert.include(failure(yield* build({ ...env, QUIC_IDLE_TIMEOUT: "bogus" })), "QUIC_IDLE_TIMEOUT")
+      assert.deepStrictEqual(yield* portWith(env), Exit.succeed(99))
+      assert.deepStrictEqual(yield* portWith(env, { listen: "10.0.0.1:98" }), Exit.succeed(98))
+      assert.include(failure(yield* portWith({ ...env, QUIC_IDLE_TIMEOUT: "bogus" })), "QUIC_IDLE_TIMEOUT")
       // What code and environment say is judged together: neither alone is wrong.
-      assert.include(failure(yield* build(env, { initialMtu: 1400 })), "initialMtu, which is 1400")
-      const raised = yield* build({ ...env, QUIC_INITIAL_MTU: "1400" }, { maxMtu: 1500 })
+      assert.include(failure(yield* portWith(env, { initialMtu: 1400 })), "initialMtu, which is 1400")
+      const raised = yield* portWith({ ...env, QUIC_INITIAL_MTU: "1400" }, { maxMtu: 1500 })
       assert.deepStrictEqual(raised, Exit.succeed(99))
     }).pipe(drive)
   )
