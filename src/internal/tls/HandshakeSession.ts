@@ -1,9 +1,10 @@
 /** What client and server have in common: messages in and out, secrets, authentication, and the edge where failures end. */
-import { hash, X509Certificate } from "node:crypto"
+import { hash } from "node:crypto"
 import type { KeyObject } from "node:crypto"
 import { Level } from "../wire/Protocol.ts"
 import type { Role } from "../wire/Protocol.ts"
 import { Alert, abort, abortWith, failureOf, violate } from "./Alerts.ts"
+import { readPublicKey } from "./certificates/PublicKey.ts"
 import { checkAnswered } from "./Extensions.ts"
 import type { Extensions } from "./Extensions.ts"
 import type { CertificateVerifier, Identity } from "./Identity.ts"
@@ -272,7 +273,7 @@ export abstract class HandshakeSession implements TlsSession {
       now: this.#options!.wallTime
     })
     if (failure !== undefined) abortWith(failure)
-    this.#peerKey = publicKeyOf(leaf.certificate)
+    this.#peerKey = peerKey(leaf.certificate)
     this.peerCertificates = chain
     return true
   }
@@ -287,32 +288,37 @@ export abstract class HandshakeSession implements TlsSession {
     if (!verifyWith(scheme, key, signedContent(this.#peer, this.transcript.digest()), signature)) {
       abort(Alert.decryptError, "the signature of CertificateVerify is wrong")
     }
+    keepKey(this.peerCertificates[0]!, key)
     this.transcript.add(message)
   }
 }
 
-const unreadableCertificate = (): never =>
-  abortWith({ alert: Alert.badCertificate, message: "the peer's certificate cannot be read", certificate: "malformed" })
-
-/** Public keys of the certificates seen last: programs talk to the same few peers again and again, and parsing is slow. */
+/** Public keys of the peers seen last: programs talk to the same few again and again, and reading a key is slow. */
 const KEYS_KEPT = 64
 const publicKeys = new Map<string, KeyObject>()
 
-/** The public key of a certificate. OpenSSL also reads PEM, and DER with a tail: neither is a certificate in TLS. */
-const publicKeyOf = (der: Uint8Array): KeyObject => {
-  const name = hash("sha256", der, "base64")
-  const known = publicKeys.get(name)
+const keyNameOf = (certificate: Uint8Array): string => hash("sha256", certificate, "base64")
+
+/**
+ * The public key of a certificate, whoever judged that. What would take long to check a signature with is refused before
+ * anything is done with it, and the certificate is not read any further.
+ */
+const peerKey = (certificate: Uint8Array): KeyObject => {
+  const known = publicKeys.get(keyNameOf(certificate))
   if (known !== undefined) return known
-  try {
-    const certificate = new X509Certificate(der)
-    if (sameSecret(certificate.raw, der)) {
-      const { publicKey } = certificate
-      if (publicKeys.size >= KEYS_KEPT) publicKeys.clear()
-      publicKeys.set(name, publicKey)
-      return publicKey
-    }
-  } catch {
-    return unreadableCertificate()
-  }
-  return unreadableCertificate()
+  const key = readPublicKey(certificate)
+  if (typeof key !== "string") return key
+  return abortWith({
+    alert: Alert.badCertificate,
+    message: `the peer's certificate ${key}`,
+    certificate: "malformed"
+  })
+}
+
+/** Keeps the key of a peer that was accepted and holds it. */
+const keepKey = (certificate: Uint8Array, key: KeyObject): void => {
+  const name = keyNameOf(certificate)
+  if (publicKeys.has(name)) return
+  if (publicKeys.size >= KEYS_KEPT) publicKeys.clear()
+  publicKeys.set(name, key)
 }

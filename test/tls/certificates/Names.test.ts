@@ -178,7 +178,65 @@ describe("name constraints (RFC 5280 section 4.2.1.10)", () => {
     assert.include(malformed?.message, "name constraints that do not decode")
   })
 
-  it("e-mail constraints refuse subjects with an e-mail address, which they would have to be compared with", () => {
+  /** What comes of a leaf with this name, encoded with its tag, below an authority that may speak for `base`. */
+  const tagged = (tag: number, base: string, name: string, excluded = false) => {
+    const anchor = root()
+    const constraint = permittedOnly(tag, base.length, ...Buffer.from(base))
+    if (excluded) constraint.value[2] = 0xa1
+    const middle = intermediate(anchor, { extensions: [constraint] })
+    const all = [0x82, 9, ...Buffer.from("a.example"), tag, name.length, ...Buffer.from(name)]
+    const value = Uint8Array.of(0x30, all.length, ...all)
+    const end = leaf(middle, { names: [], extensions: [{ id: "2.5.29.17", critical: false, value }] })
+    return verdict(verify({ anchors: [anchor], chain: [end, middle] }))
+  }
+
+  it("B10: e-mail addresses are held against e-mail constraints: mailboxes, hosts and domains", () => {
+    for (const [base, address, expected] of [
+      ["b.example", "a@b.example", "accepted"],
+      ["B.Example", "a@b.EXAMPLE", "accepted"],
+      ["b.example", "a@c.b.example", "42 badUsage"],
+      [".b.example", "a@c.b.example", "accepted"],
+      [".b.example", "a@b.example", "42 badUsage"],
+      ["a@b.example", "a@b.example", "accepted"],
+      ["a@b.example", "A@b.example", "42 badUsage"],
+      ["a@b.example", "c@b.example", "42 badUsage"],
+      ["", "a@b.example", "accepted"],
+      [".", "a@b.example", "42 badUsage"],
+      ["b.example", "b.example", "42 badUsage"],
+      ["b.example", "@b.example", "42 badUsage"],
+      ["b.example", '"a@x"@b.example', "accepted"]
+    ] as const) {
+      assert.strictEqual(tagged(0x81, base, address), expected, `${address} below ${base}`)
+    }
+    assert.strictEqual(tagged(0x81, "b.example", "a@b.example", true), "42 badUsage")
+    assert.strictEqual(tagged(0x81, "b.example", "a@c.example", true), "accepted")
+  })
+
+  it("B10: URIs are held against URI constraints by their host, and refused where they have none", () => {
+    for (const [base, uri, expected] of [
+      ["b.example", "https://b.example/x", "accepted"],
+      ["b.example", "https://u:p@B.example:8443?q", "accepted"],
+      ["b.example", "https://c.b.example", "42 badUsage"],
+      [".b.example", "https://c.b.example", "accepted"],
+      ["b.example", "urn:b.example", "42 badUsage"],
+      ["b.example", "https://192.0.2.1/", "42 badUsage"],
+      ["b.example", "https://[2001:db8::1]/", "42 badUsage"],
+      ["https://b.example", "https://b.example", "42 badUsage"]
+    ] as const) {
+      assert.strictEqual(tagged(0x86, base, uri), expected, `${uri} below ${base}`)
+    }
+    assert.strictEqual(tagged(0x86, "b.example", "https://b.example/", true), "42 badUsage")
+    assert.strictEqual(tagged(0x86, "b.example", "https://c.example/", true), "accepted")
+    assert.strictEqual(tagged(0x86, "b.example", "urn:x", true), "42 badUsage")
+  })
+
+  it("a dot alone covers nothing, and a final dot makes no difference", () => {
+    assert.strictEqual(tagged(0x82, ".", "b.example"), "42 badUsage")
+    assert.strictEqual(tagged(0x82, "example.", "b.example"), "accepted")
+    assert.strictEqual(tagged(0x82, "b.example.", "b.example", true), "42 badUsage")
+  })
+
+  it("e-mail constraints hold for subjects with an e-mail address too", () => {
     const anchor = root()
     const middle = intermediate(anchor, { extensions: [permittedOnly(0x81, 0x01, 0x61)] })
     const end = reissue(leaf(middle), middle, ({ tbsCertificate }) => {
@@ -205,9 +263,9 @@ describe("name constraints (RFC 5280 section 4.2.1.10)", () => {
 
   it("a constraint on a kind of name that is not understood refuses certificates with such a name", () => {
     const anchor = root()
-    const middle = intermediate(anchor, { extensions: [permittedOnly(0x86, 0x01, 0x61)] })
-    // SEQUENCE { [2] "a.example", [6] "u:a" }
-    const names = Uint8Array.of(0x30, 0x10, 0x82, 0x09, ...Buffer.from("a.example"), 0x86, 0x03, ...Buffer.from("u:a"))
+    const middle = intermediate(anchor, { extensions: [permittedOnly(0x88, 0x01, 0x2a)] })
+    // SEQUENCE { [2] "a.example", [8] 1.2 }
+    const names = Uint8Array.of(0x30, 0x0e, 0x82, 0x09, ...Buffer.from("a.example"), 0x88, 0x01, 0x2a)
     const end = leaf(middle, { names: [], extensions: [{ id: "2.5.29.17", critical: false, value: names }] })
     assert.strictEqual(verdict(verify({ anchors: [anchor], chain: [end, middle] })), "42 badUsage")
   })

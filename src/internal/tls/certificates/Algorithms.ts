@@ -1,5 +1,6 @@
 /** Which keys and signatures are strong enough to be believed. */
-import type { KeyObject } from "node:crypto"
+import { costlyKey } from "./PublicKey.ts"
+import type { KeyInfo } from "./PublicKey.ts"
 
 const RSA_PSS = "1.2.840.113549.1.1.10"
 
@@ -36,26 +37,33 @@ export const weakSignature = (algorithm: string, parameters: Uint8Array): string
   return hash !== undefined && SHA2.some((oid) => oid.equals(hash)) ? undefined : "RSA-PSS with SHA-1"
 }
 
-const CURVES = new Set(["prime256v1", "secp384r1", "secp521r1"])
+const CURVES: ReadonlyMap<string, string> = new Map([
+  ["1.2.840.10045.3.1.7", "P-256"],
+  ["1.3.132.0.34", "P-384"],
+  ["1.3.132.0.35", "P-521"]
+])
+const REFUSED_CURVES: ReadonlyMap<string, string> = new Map([["1.3.132.0.10", "secp256k1"]])
 const MIN_RSA_BITS = 2048
 
 /** Undefined: acceptable. Otherwise what it is, for the message. */
-export const weakKey = (key: KeyObject): string | undefined => {
-  const details = key.asymmetricKeyDetails
-  switch (key.asymmetricKeyType) {
+export const weakKey = (key: KeyInfo): string | undefined => {
+  const costly = costlyKey(key)
+  if (costly !== undefined) return costly
+  switch (key.kind) {
     case "rsa":
-    case "rsa-pss": {
-      const bits = details?.modulusLength ?? 0
-      return bits >= MIN_RSA_BITS ? undefined : `an RSA key of ${bits} bits (at least ${MIN_RSA_BITS} are needed)`
-    }
+      return key.modulusBits >= MIN_RSA_BITS
+        ? undefined
+        : `an RSA key of ${key.modulusBits} bits (at least ${MIN_RSA_BITS} are needed)`
     case "ec": {
-      const curve = details?.namedCurve ?? "no named curve"
-      return CURVES.has(curve) ? undefined : `an elliptic curve key on ${curve} (P-256, P-384 and P-521 are accepted)`
+      const curve = key.curve ?? "no named curve"
+      return CURVES.has(curve)
+        ? undefined
+        : `an elliptic curve key on ${REFUSED_CURVES.get(curve) ?? curve} (P-256, P-384 and P-521 are accepted)`
     }
     case "ed25519":
     case "ed448":
       return undefined
-    default:
-      return `a key of type ${key.asymmetricKeyType ?? "unknown"} (RSA, ECDSA and EdDSA are accepted)`
+    case "other":
+      return `a key of the algorithm ${key.algorithm} (RSA, ECDSA and EdDSA are accepted)`
   }
 }

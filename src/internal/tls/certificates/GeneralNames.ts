@@ -1,8 +1,9 @@
 /**
- * GeneralName lists (RFC 5280 section 4.2.1.6) with the bytes that were encoded: the ASN.1 library turns addresses into
- * text, and network masks that are no prefix do not survive that.
+ * GeneralName lists (RFC 5280 section 4.2.1.6) with the bytes that were encoded: network masks that are no prefix would not
+ * survive being turned into text.
  */
-import { readTlv } from "./Der.ts"
+import { contextTag, DerError, Tag } from "./Der.ts"
+import type { DerReader } from "./Der.ts"
 
 export interface GeneralName {
   /** Context tag: 1 rfc822Name, 2 dNSName, 4 directoryName, 6 URI, 7 iPAddress. */
@@ -22,40 +23,50 @@ export interface NameConstraints {
   readonly excluded: ReadonlyArray<GeneralName>
 }
 
-const SEQUENCE = 0x30
+/** Names that one certificate may have, or may constrain. Public ones have a few hundred at the most. */
+const MAX_NAMES = 1024
 
-/** Reads a SubjectAltName extension; undefined when it is malformed. */
-export const readGeneralNames = (der: Uint8Array): ReadonlyArray<GeneralName> | undefined => {
-  const list = readTlv(der, 0)
-  if (list === undefined || list.tag !== SEQUENCE || list.end !== der.length) return undefined
-  const names: Array<GeneralName> = []
-  for (let at = list.content; at < list.end;) {
-    const name = readTlv(der, at, list.end)
-    if (name === undefined || (name.tag & 0xc0) !== 0x80) return undefined
-    names.push({ kind: name.tag & 0x1f, value: der.subarray(name.content, name.end) })
-    at = name.end
-  }
-  return names.length === 0 ? undefined : names
+/** Reads a GeneralName: its context tag tells its kind. */
+const readGeneralName = (reader: DerReader): GeneralName => {
+  const name = reader.next()
+  if ((name.tag & 0xc0) !== 0x80) throw new DerError("no general name")
+  return { kind: name.tag & 0x1f, value: reader.contents(name) }
 }
 
-/** Reads a NameConstraints extension; undefined when it is malformed, or uses `minimum` or `maximum`, which RFC 5280 rules out. */
-export const readNameConstraints = (der: Uint8Array): NameConstraints | undefined => {
-  const whole = readTlv(der, 0)
-  if (whole === undefined || whole.tag !== SEQUENCE || whole.end !== der.length) return undefined
-  const lists: [Array<GeneralName>, Array<GeneralName>] = [[], []]
-  for (let at = whole.content; at < whole.end;) {
-    const subtrees = readTlv(der, at, whole.end)
-    if (subtrees === undefined || (subtrees.tag !== 0xa0 && subtrees.tag !== 0xa1)) return undefined
-    const list = lists[subtrees.tag === 0xa0 ? 0 : 1]
-    for (let inner = subtrees.content; inner < subtrees.end;) {
-      const subtree = readTlv(der, inner, subtrees.end)
-      if (subtree === undefined || subtree.tag !== SEQUENCE) return undefined
-      const base = readTlv(der, subtree.content, subtree.end)
-      if (base === undefined || base.end !== subtree.end) return undefined
-      list.push({ kind: base.tag & 0x1f, value: der.subarray(base.content, base.end) })
-      inner = subtree.end
-    }
-    at = subtrees.end
+/** Reads a SubjectAltName extension. Throws `DerError`. */
+export const readGeneralNames = (reader: DerReader): ReadonlyArray<GeneralName> => {
+  const list = reader.enter(Tag.sequence)
+  const names: Array<GeneralName> = []
+  while (list.more) {
+    if (names.length === MAX_NAMES) throw new DerError("too many names")
+    names.push(readGeneralName(list))
   }
-  return lists[0].length + lists[1].length === 0 ? undefined : { permitted: lists[0], excluded: lists[1] }
+  if (names.length === 0) throw new DerError("no name")
+  return names
+}
+
+/**
+ * Reads a NameConstraints extension. Throws `DerError`, also when it uses `minimum` or `maximum`, which RFC 5280 rules out.
+ */
+export const readNameConstraints = (reader: DerReader): NameConstraints => {
+  const whole = reader.enter(Tag.sequence)
+  const permitted = readSubtrees(whole, 0)
+  const excluded = readSubtrees(whole, 1)
+  whole.finish()
+  if (permitted.length + excluded.length === 0) throw new DerError("no constraint")
+  return { permitted, excluded }
+}
+
+const readSubtrees = (reader: DerReader, number: number): ReadonlyArray<GeneralName> => {
+  const found = reader.optional(contextTag(number, true))
+  if (found === undefined) return []
+  const list = reader.within(found)
+  const bases: Array<GeneralName> = []
+  while (list.more) {
+    if (bases.length === MAX_NAMES) throw new DerError("too many constraints")
+    const subtree = list.enter(Tag.sequence)
+    bases.push(readGeneralName(subtree))
+    subtree.finish()
+  }
+  return bases
 }

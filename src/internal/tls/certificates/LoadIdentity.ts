@@ -1,11 +1,12 @@
 /** Reads an identity from PEM: the chain, and the private key of its leaf. */
-import { createPrivateKey, X509Certificate } from "node:crypto"
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto"
 import type { KeyObject } from "node:crypto"
 import type { Identity } from "../Identity.ts"
 import { schemesOf } from "../Signatures.ts"
 import { weakKey } from "./Algorithms.ts"
 import { isCertificateLabel, readPem } from "./Pem.ts"
 import type { PemBlock } from "./Pem.ts"
+import { readKeyInfo } from "./PublicKey.ts"
 
 /** Why there is no identity. `source` tells which of the two texts to look at. */
 export interface IdentityProblem {
@@ -41,7 +42,7 @@ export const loadIdentity = (certificatePem: string, privateKeyPem: string): Ide
   }
   const key = readKey(privateKeyPem)
   if ("problem" in key) return key
-  const weak = weakKey(key)
+  const weak = weakKey(readKeyInfo(createPublicKey(key).export({ format: "der", type: "spki" })))
   if (weak !== undefined) return problem("unsupportedKey", "privateKey", `it is ${weak}`)
   if (schemesOf(key).length === 0) {
     return problem("unsupportedKey", "privateKey", "TLS 1.3 here signs with P-256, P-384, Ed25519 and RSA keys")

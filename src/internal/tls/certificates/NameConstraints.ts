@@ -1,18 +1,32 @@
 /** Name constraints (RFC 5280 sections 4.2.1.10 and 6.1.3): a CA speaks for some names only. */
-import { AsnConvert } from "@peculiar/asn1-schema"
-import { Name } from "@peculiar/asn1-x509"
+import { printable } from "../../wire/Text.ts"
+import { canonicalName, isBelow, readName } from "./DirectoryName.ts"
 import { NameKind, textOf } from "./GeneralNames.ts"
 import type { GeneralName, NameConstraints } from "./GeneralNames.ts"
+import { sameBytes } from "./Names.ts"
 import type { ParsedCertificate } from "./ParsedCertificate.ts"
 
 /** Comparisons allowed per chain: a hostile CA could otherwise ask for names times constraints of them. */
-export const MAX_NAME_COMPARISONS = 100_000
+export const MAX_NAME_COMPARISONS = 20_000
 
 export interface ComparisonBudget {
   left: number
 }
 
 const EMAIL_ATTRIBUTE = "1.2.840.113549.1.9.1"
+/** Longest name in a message. */
+const MAX_SHOWN = 80
+
+/** How names of one kind are held against constraints. */
+interface Form<Name> {
+  /** What messages call such a name. */
+  readonly what: string
+  /** Reads a name, or what names are held against. Undefined when it is none, which is refused where there are constraints. */
+  readonly read: (value: Uint8Array, isBase: boolean) => Name | undefined
+  readonly covers: (base: Name, name: Name) => boolean
+  /** As `covers`, for what is excluded, where that is more. */
+  readonly excludes?: (base: Name, name: Name) => boolean
+}
 
 /** Undefined: `certificate` keeps to the constraints. Otherwise what is wrong, for the message. */
 export const violatesConstraints = (
@@ -20,111 +34,139 @@ export const violatesConstraints = (
   certificate: ParsedCertificate,
   budget: ComparisonBudget
 ): string | undefined => {
-  for (const name of certificate.names?.all ?? []) {
-    budget.left -= constraints.permitted.length + constraints.excluded.length
+  const bases = new Map<number, Bases>()
+  for (const name of namesOf(certificate)) {
+    let against = bases.get(name.kind)
+    if (against === undefined) bases.set(name.kind, (against = new Bases(constraints, name.kind)))
+    budget.left -= against.count
     if (budget.left < 0) return "the chain has too many names and name constraints to compare"
-    const problem = checkName(constraints, name)
+    const problem = against.check(name)
     if (problem !== undefined) return problem
   }
-  return checkSubject(constraints, certificate.subjectName)
+  return undefined
 }
 
-const checkName = (constraints: NameConstraints, name: GeneralName): string | undefined => {
-  const of = (list: ReadonlyArray<GeneralName>) => list.filter((subtree) => subtree.kind === name.kind)
-  const permitted = of(constraints.permitted)
-  const excluded = of(constraints.excluded)
-  if (permitted.length === 0 && excluded.length === 0) return undefined
-  const text = textOf(name)
-  switch (name.kind) {
-    case NameKind.dns:
-      if (excluded.some((subtree) => excludesDns(textOf(subtree), text))) return `the name ${text} is excluded`
-      return permitted.length === 0 || permitted.some((subtree) => coversDns(textOf(subtree), text))
-        ? undefined
-        : `the name ${text} is outside the permitted names`
-    case NameKind.ip:
-      if (excluded.some((subtree) => coversIp(subtree.value, name.value))) return "an IP address is excluded"
-      return permitted.length === 0 || permitted.some((subtree) => coversIp(subtree.value, name.value))
-        ? undefined
-        : "an IP address is outside the permitted networks"
-    case NameKind.directory:
-      return checkDirectory(permitted, excluded, parseName(name.value))
-    default:
-      // RFC 5280: a constraint on a form of name that appears must be processed, or the certificate refused.
-      return `a constraint on names of kind ${name.kind} is not supported`
+/** The alternative names and the subject, which may hold e-mail addresses as certificates of old have them. */
+const namesOf = ({ names, subjectDer, subjectName }: ParsedCertificate): ReadonlyArray<GeneralName> => {
+  const all = names?.all ?? []
+  if (subjectName.length === 0) return all
+  const subject = { kind: NameKind.directory, value: subjectDer }
+  if (all.some(({ kind }) => kind === NameKind.email)) return [...all, subject]
+  const addresses = subjectName.flat().filter(({ type }) => type === EMAIL_ATTRIBUTE)
+  return [...all, ...addresses.map(({ text }) => ({ kind: NameKind.email, value: Buffer.from(text) })), subject]
+}
+
+/** The constraints on one kind of name. */
+class Bases {
+  readonly count: number
+  private readonly form: Form<unknown> | undefined
+  private readonly permitted: ReadonlyArray<unknown>
+  private readonly excluded: ReadonlyArray<unknown>
+
+  constructor(constraints: NameConstraints, kind: number) {
+    const form = forms.get(kind)
+    const of = (list: ReadonlyArray<GeneralName>) =>
+      list.filter((base) => base.kind === kind).map(({ value }) => form?.read(value, true))
+    this.form = form
+    this.permitted = of(constraints.permitted)
+    this.excluded = of(constraints.excluded)
+    this.count = this.permitted.length + this.excluded.length
+  }
+
+  check({ kind, value }: GeneralName): string | undefined {
+    const { excluded, form, permitted } = this
+    if (this.count === 0) return undefined
+    // RFC 5280: a constraint on a form of name that appears must be processed, or the certificate refused.
+    if (form === undefined) return `a constraint on names of kind ${kind} is not supported`
+    const name = form.read(value, false)
+    if (name === undefined || permitted.includes(undefined) || excluded.includes(undefined)) {
+      return `${form.what} or a constraint on it does not decode`
+    }
+    const excludes = form.excludes ?? form.covers
+    const shown = typeof name === "string" ? `${form.what} ${printable(name, MAX_SHOWN)}` : form.what
+    if (excluded.some((base) => excludes(base, name))) return `${shown} is excluded`
+    return permitted.length === 0 || permitted.some((base) => form.covers(base, name))
+      ? undefined
+      : `${shown} is outside of what is permitted`
   }
 }
 
-const checkSubject = (constraints: NameConstraints, subject: Name): string | undefined => {
-  if (subject.length === 0) return undefined
-  const all = [...constraints.permitted, ...constraints.excluded]
-  const hasEmail = subject.some((attributes) => attributes.some((attribute) => attribute.type === EMAIL_ATTRIBUTE))
-  if (hasEmail && all.some((subtree) => subtree.kind === NameKind.email)) {
-    return "a constraint on e-mail addresses is not supported"
-  }
-  return checkDirectory(directoryNames(constraints.permitted), directoryNames(constraints.excluded), subject)
-}
+const latin1 = (value: Uint8Array): string => textOf({ kind: 0, value })
 
-const directoryNames = (list: ReadonlyArray<GeneralName>): ReadonlyArray<GeneralName> =>
-  list.filter((subtree) => subtree.kind === NameKind.directory)
+/** In lower case and without the final dot; a dot alone is no way to say "everything". */
+const hostOf = (text: string): string => {
+  const host = text.toLowerCase()
+  return host.length > 1 && host.endsWith(".") ? host.slice(0, -1) : host
+}
 
 /** `example.com` covers itself and what is below it; with a leading dot, only what is below it; empty covers all. */
-const coversDns = (constraint: string, name: string): boolean => {
-  const base = constraint.toLowerCase()
-  const candidate = withoutFinalDot(name.toLowerCase())
+const coversDns = (base: string, name: string): boolean => {
   if (base === "") return true
-  if (base.startsWith(".")) return candidate.endsWith(base)
-  return candidate === base || candidate.endsWith(`.${base}`)
+  if (base.startsWith(".")) return name.endsWith(base)
+  return name === base || name.endsWith(`.${base}`)
 }
 
 /** An excluded name is also excluded under a wildcard that would stand for it. */
-const excludesDns = (constraint: string, name: string): boolean => {
-  if (coversDns(constraint, name)) return true
+const excludesDns = (base: string, name: string): boolean => {
+  if (coversDns(base, name)) return true
   if (!name.startsWith("*.")) return false
-  const base = constraint.toLowerCase()
   const dot = base.indexOf(".")
-  return dot > 0 && base.slice(dot + 1) === withoutFinalDot(name.slice(2).toLowerCase())
+  return dot > 0 && base.slice(dot + 1) === name.slice(2)
 }
 
-const withoutFinalDot = (name: string): string => (name.endsWith(".") ? name.slice(0, -1) : name)
+/** Hosts of addresses and URIs: `host` covers itself alone; with a leading dot, only what is below it; empty covers all. */
+const coversHost = (base: string, host: string): boolean =>
+  base === "" || (base.startsWith(".") ? host.endsWith(base) : host === base)
 
-/** `network` is an address followed by its mask, each as long as `address`. */
-const coversIp = (network: Uint8Array, address: Uint8Array): boolean => {
-  const length = address.length
-  if (network.length !== 2 * length) return false
-  return address.every((byte, i) => (byte & network[length + i]!) === (network[i]! & network[length + i]!))
+/** A mailbox with the host in lower case. A base may be a host alone, which covers all of its mailboxes. */
+const readEmail = (value: Uint8Array, isBase: boolean): string | undefined => {
+  const text = latin1(value)
+  const at = text.lastIndexOf("@")
+  if (at <= 0 && !(isBase && at < 0)) return undefined
+  return text.slice(0, at + 1) + hostOf(text.slice(at + 1))
 }
 
-const checkDirectory = (
-  permitted: ReadonlyArray<GeneralName>,
-  excluded: ReadonlyArray<GeneralName>,
-  name: Name | undefined
-): string | undefined => {
-  if (permitted.length === 0 && excluded.length === 0) return undefined
-  const inside = permitted.map((subtree) => parseName(subtree.value))
-  const outside = excluded.map((subtree) => parseName(subtree.value))
-  if (name === undefined || inside.includes(undefined) || outside.includes(undefined)) {
-    return "a directory name does not decode"
-  }
-  if (outside.some((base) => base !== undefined && startsWith(name, base))) return "the subject is excluded"
-  return inside.length === 0 || inside.some((base) => base !== undefined && startsWith(name, base))
-    ? undefined
-    : "the subject is outside the permitted directory names"
+const coversEmail = (base: string, mailbox: string): boolean =>
+  base.includes("@") ? mailbox === base : coversHost(base, mailbox.slice(mailbox.lastIndexOf("@") + 1))
+
+const AUTHORITY = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?([^/?#@:[\]]+)(?::\d*)?(?:[/?#]|$)/i
+
+/** The host of a URI: constraints are on URIs that have one, and by name. */
+const readUri = (value: Uint8Array, isBase: boolean): string | undefined => {
+  const host = isBase ? latin1(value) : AUTHORITY.exec(latin1(value))?.[1]
+  return host === undefined || /[:/@]|^[\d.]+$/.test(host) ? undefined : hostOf(host)
 }
 
-const parseName = (der: Uint8Array): Name | undefined => {
+const readDirectory = (value: Uint8Array): ReadonlyArray<string> | undefined => {
   try {
-    return AsnConvert.parse(der, Name)
+    return canonicalName(readName(value))
   } catch {
     return undefined
   }
 }
 
-const startsWith = (name: Name, base: Name): boolean =>
-  base.length <= name.length && base.every((attributes, i) => canonical(attributes) === canonical(name[i]!))
+/** `network` is an address followed by its mask, each as long as `address`. */
+const coversIp = (network: Uint8Array, address: Uint8Array): boolean => {
+  const length = address.length
+  if (network.length !== 2 * length) return false
+  const masked = (bytes: Uint8Array) => bytes.slice(0, length).map((byte, i) => byte & network[length + i]!)
+  return sameBytes(masked(network), masked(address))
+}
 
-/** Attributes of one RDN in a form in which RFC 5280 section 7.1 calls them equal: case and runs of spaces do not count. */
-const canonical = (attributes: Name[number]): string =>
-  attributes
-    .map((attribute) => `${attribute.type}=${attribute.value.toString().toLowerCase().trim().replace(/\s+/g, " ")}`)
-    .toSorted()
-    .join("\n")
+const form = <Name>(kind: number, rules: Form<Name>): readonly [number, Form<unknown>] => [
+  kind,
+  rules as unknown as Form<unknown>
+]
+
+const forms: ReadonlyMap<number, Form<unknown>> = new Map([
+  form(NameKind.dns, {
+    what: "the name",
+    read: (value) => hostOf(latin1(value)),
+    covers: coversDns,
+    excludes: excludesDns
+  }),
+  form(NameKind.email, { what: "the e-mail address", read: readEmail, covers: coversEmail }),
+  form(NameKind.uri, { what: "the host of a URI", read: readUri, covers: coversHost }),
+  form(NameKind.ip, { what: "an IP address", read: (value) => value, covers: coversIp }),
+  form(NameKind.directory, { what: "the subject", read: readDirectory, covers: (base, name) => isBelow(name, base) })
+])

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import type { CertificateVerifier } from "../Identity.ts"
 import { outline } from "./Der.ts"
-import { CertificateCache } from "./ParsedCertificate.ts"
+import { CertificateCache } from "./CertificateCache.ts"
 import { readPemCertificates } from "./Pem.ts"
 import { systemTrustStore, TrustStore } from "./TrustStore.ts"
 import { refuse, verifyChain } from "./VerifyChain.ts"

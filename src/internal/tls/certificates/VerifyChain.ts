@@ -2,21 +2,29 @@
  * Certification path validation (RFC 5280 section 6) as TLS needs it: from the peer's leaf, through whatever it sent along, to an
  * anchor that is trusted here; then usage, dates and name.
  */
+import { printableList } from "../../wire/Text.ts"
 import type { CertificateInput } from "../Identity.ts"
 import type { TlsFailure } from "../TlsSession.ts"
 import { weakKey, weakSignature } from "./Algorithms.ts"
 import { MAX_NAME_COMPARISONS, violatesConstraints } from "./NameConstraints.ts"
 import { matchesReference, parseReference } from "./Names.ts"
+import type { CertificateCache } from "./CertificateCache.ts"
 import { describeNames } from "./ParsedCertificate.ts"
-import type { CertificateCache, ParsedCertificate, Unreadable } from "./ParsedCertificate.ts"
+import type { ParsedCertificate, Unreadable } from "./ParsedCertificate.ts"
 import type { TrustStore } from "./TrustStore.ts"
 
 /** Certificates in a path, leaf and anchor included. Public ones have three or four. */
 const MAX_PATH = 8
 /** Certificates of the peer that are looked at. */
 const MAX_SENT = 32
-/** Signatures checked for one chain: cross-signed certificates could otherwise be arranged so that paths multiply. */
-const MAX_SIGNATURES = 40
+/**
+ * Signatures checked for one chain, and how many of them may turn out wrong. They are checked from the anchor down, so that
+ * every one is checked with a key that an anchor vouches for: a peer that nobody vouches for costs `MAX_FORGED` of them.
+ */
+const MAX_SIGNATURES = 12
+const MAX_FORGED = 4
+/** Ways up that are looked at: certificates of the same names could otherwise be arranged so that paths multiply. */
+const MAX_STEPS = 256
 
 /** Alerts about certificates (RFC 8446 section 6.2). */
 export const Alert = {
@@ -58,8 +66,12 @@ export const verifyChain = (
 ): TlsFailure | undefined => {
   const first = input.chain[0]
   if (first === undefined) return refuse("malformed", "the peer sent no certificate")
+  if (input.chain.length > MAX_SENT) {
+    return refuse("malformed", `the peer sent ${input.chain.length} certificates (at most ${MAX_SENT} are accepted)`)
+  }
   const leaf = cache.parse(first)
   if ("problem" in leaf) return refuseUnreadable("the peer's certificate", leaf)
+  // What costs least comes first: until the last step nothing is checked with a key.
   return (
     checkCertificate(leaf, input) ??
     checkLeaf(leaf, input) ??
@@ -68,8 +80,8 @@ export const verifyChain = (
   )
 }
 
-const refuseUnreadable = (whose: string, { problem, unsupported }: Unreadable): TlsFailure =>
-  unsupported ? refuse("badUsage", `${whose} ${problem}`) : refuse("malformed", `${whose} ${problem}`)
+const refuseUnreadable = (whose: string, { problem }: Unreadable): TlsFailure =>
+  refuse("malformed", `${whose} ${problem}`)
 
 const name = (certificate: ParsedCertificate): string => `certificate "${certificate.label}"`
 
@@ -81,20 +93,21 @@ const checkCertificate = (certificate: ParsedCertificate, input: CertificateInpu
       `the ${name(certificate)} is valid from ${day(certificate.notBefore)}; it is ${day(input.now)} here: check this clock`
     )
   }
-  if (input.now > certificate.notAfter) {
+  // Through the last second (RFC 5280 section 4.1.2.5).
+  if (input.now >= certificate.notAfter + 1000) {
     return refuse(
       "expired",
       `the ${name(certificate)} expired on ${day(certificate.notAfter)}; it is ${day(input.now)} here: have it renewed, or check this clock`
     )
   }
-  const weak = weakKey(certificate.publicKey)
+  const weak = weakKey(certificate.keyInfo)
   if (weak !== undefined) {
-    return refuse("badSignature", `the ${name(certificate)} has ${weak}; have it issued for a stronger key`)
+    return refuse("badSignature", `the ${name(certificate)} has ${weak}; have it issued for another key`)
   }
   if (certificate.unknownCritical.length > 0) {
     return refuse(
       "badUsage",
-      `the ${name(certificate)} has critical extensions that are not understood here: ${certificate.unknownCritical.join(", ")}`
+      `the ${name(certificate)} has critical extensions that are not understood here: ${printableList(certificate.unknownCritical)}`
     )
   }
   const purposes = certificate.extendedKeyUsage
@@ -142,17 +155,24 @@ const checkName = (leaf: ParsedCertificate, input: CertificateInput): TlsFailure
   )
 }
 
-/** Depth-first search for a path that holds. The first specific reason met is what is reported when there is none. */
+/**
+ * Depth-first search for a path that holds: up by names, and once an anchor is reached, down again by signatures. The first
+ * specific reason met is what is reported when there is none.
+ */
 class PathSearch {
   private readonly input: CertificateInput
   private readonly anchors: TrustStore
   private readonly cache: CertificateCache
+  /** What the peer sent along and leads to an anchor, as far as names tell. */
+  private readonly candidates: ReadonlyArray<ParsedCertificate>
   private readonly sent: ReadonlyArray<ParsedCertificate>
+  private steps = MAX_STEPS
   private signatures = MAX_SIGNATURES
+  private forged = MAX_FORGED
+  /** Signatures that were checked, by subject and issuer. */
+  private readonly checked = new Map<ParsedCertificate, Map<ParsedCertificate, boolean>>()
   private readonly names = { left: MAX_NAME_COMPARISONS }
   private failure: TlsFailure | undefined
-  /** Where the search ended with nobody to turn to. */
-  private deadEnd: ParsedCertificate | undefined
   /** What kept a certificate that the peer sent along from being read. */
   private unread: string | undefined
 
@@ -161,72 +181,113 @@ class PathSearch {
     this.anchors = anchors
     this.cache = cache
     this.sent = this.readSent()
+    this.candidates = this.leadingToAnchors()
   }
 
   run(leaf: ParsedCertificate): TlsFailure | undefined {
     // Whoever trusts exactly this certificate has said all there is to say about who issued it.
-    if (this.anchors.has(leaf)) return undefined
-    if (this.extend([leaf])) return undefined
+    if (this.anchors.has(leaf)) {
+      this.cache.keep([leaf])
+      return undefined
+    }
+    if (this.climb([leaf])) return undefined
     return this.failure ?? this.unknownAuthority(leaf)
   }
 
   /** The rest of what the peer sent: those that do not parse are of no use, and no harm. */
   private readSent(): ReadonlyArray<ParsedCertificate> {
-    const seen = new Set<ParsedCertificate>()
-    for (const der of this.input.chain.slice(1, MAX_SENT)) {
+    const seen = new Map<string, ParsedCertificate>()
+    for (const der of this.input.chain.slice(1)) {
       const parsed = this.cache.parse(der)
       if ("problem" in parsed) this.unread ??= parsed.problem
-      else seen.add(parsed)
+      else seen.set(Buffer.from(der).toString("latin1"), parsed)
     }
-    return [...seen]
+    return [...seen.values()]
+  }
+
+  private leadingToAnchors(): ReadonlyArray<ParsedCertificate> {
+    const bySubjectOfIssuer = new Map<string, Array<ParsedCertificate>>()
+    for (const certificate of this.sent) {
+      const same = bySubjectOfIssuer.get(certificate.issuer)
+      if (same === undefined) bySubjectOfIssuer.set(certificate.issuer, [certificate])
+      else same.push(certificate)
+    }
+    // The set grows while it is walked: each certificate is in it once, each issuer's name is looked up once.
+    const leading = new Set<ParsedCertificate>()
+    for (const [issuer, issued] of bySubjectOfIssuer) {
+      if (this.anchors.find(issuer).length > 0) for (const certificate of issued) leading.add(certificate)
+    }
+    for (const { subject } of leading) {
+      for (const certificate of bySubjectOfIssuer.get(subject) ?? []) leading.add(certificate)
+    }
+    return this.sent.filter((certificate) => leading.has(certificate))
   }
 
   /** Tries every issuer of the last certificate of `path` (leaf first); true when one leads to an anchor. */
-  private extend(path: ReadonlyArray<ParsedCertificate>): boolean {
+  private climb(path: ReadonlyArray<ParsedCertificate>): boolean {
     const subject = path[path.length - 1]!
     const weak = weakSignature(subject.signatureAlgorithm, subject.signatureParameters)
     if (weak !== undefined) {
-      this.note(refuse("badSignature", `the ${name(subject)} is signed with ${weak}, which can be forged`))
-      return false
+      return this.note(refuse("badSignature", `the ${name(subject)} is signed with ${weak}, which can be forged`))
     }
-    let tried = 0
-    for (const anchor of this.anchors.find(subject.issuer)) {
-      tried++
-      if (this.accepts(path, anchor, true) && this.holds([...path, anchor])) return true
+    for (const anchor of likelyFirst(subject, this.anchors.find(subject.issuer))) {
+      if (this.exhausted()) return false
+      if (this.allows(path, anchor, true) && this.holds([...path, anchor])) return true
     }
-    for (const issuer of this.sent) {
+    for (const issuer of likelyFirst(subject, this.candidates)) {
       if (issuer.subject !== subject.issuer || path.some((link) => sameEntity(link, issuer))) continue
-      tried++
+      if (this.exhausted()) return false
       if (path.length + 1 >= MAX_PATH) {
-        this.note(refuse("unknownAuthority", `the chain has more than ${MAX_PATH} certificates`))
-        return false
+        return this.note(refuse("unknownAuthority", `the chain has more than ${MAX_PATH} certificates`))
       }
-      if (this.accepts(path, issuer, false) && this.extend([...path, issuer])) return true
-      if (this.signatures <= 0) return false
+      if (this.allows(path, issuer, false) && this.climb([...path, issuer])) return true
     }
-    if (tried === 0) this.deadEnd ??= subject
     return false
   }
 
-  /** Whether `issuer` may have issued the last certificate of `path`, and did. */
-  private accepts(path: ReadonlyArray<ParsedCertificate>, issuer: ParsedCertificate, isAnchor: boolean): boolean {
-    const subject = path[path.length - 1]!
+  private exhausted(): boolean {
+    if (this.steps-- > 0 && this.signatures > 0 && this.forged > 0) return false
+    this.note(refuse("unknownAuthority", "the chain leads to too many possible issuers"))
+    return true
+  }
+
+  /** Whether `issuer` may have issued the last certificate of `path`, by what it says. */
+  private allows(path: ReadonlyArray<ParsedCertificate>, issuer: ParsedCertificate, isAnchor: boolean): boolean {
     const failure = checkCertificate(issuer, this.input) ?? checkAuthority(issuer, path, isAnchor)
-    if (failure !== undefined) return this.note(failure)
-    if (this.signatures-- <= 0) {
-      return this.note(refuse("unknownAuthority", "the chain leads to too many possible issuers"))
+    return failure === undefined || this.note(failure)
+  }
+
+  /** Whether a path up to an anchor is true: its signatures, and then what its authorities may speak for. */
+  private holds(path: ReadonlyArray<ParsedCertificate>): boolean {
+    for (let i = path.length - 1; i > 0; i--) if (!this.signed(path[i - 1]!, path[i]!)) return false
+    if (!this.keepsToConstraints(path)) return false
+    this.cache.keep(path.slice(0, -1))
+    return true
+  }
+
+  private signed(subject: ParsedCertificate, issuer: ParsedCertificate): boolean {
+    let known = this.checked.get(subject)
+    if (known === undefined) this.checked.set(subject, (known = new Map()))
+    let good = known.get(issuer)
+    if (good === undefined) {
+      if (this.signatures-- <= 0 || this.forged <= 0) return false
+      good = signedBy(subject, issuer)
+      known.set(issuer, good)
+      if (!good) this.forged--
     }
-    if (signedBy(subject, issuer)) return true
-    return this.note(
-      refuse(
-        "badSignature",
-        `the signature on the ${name(subject)} is not from the key of "${issuer.label}"; it was changed, or another authority has the same name`
+    return (
+      good ||
+      this.note(
+        refuse(
+          "badSignature",
+          `the signature on the ${name(subject)} is not from the key of "${issuer.label}"; it was changed, or another authority has the same name`
+        )
       )
     )
   }
 
-  /** Name constraints, now that the path is whole: each authority speaks for all that is below it. */
-  private holds(path: ReadonlyArray<ParsedCertificate>): boolean {
+  /** Name constraints: each authority speaks for all that is below it. */
+  private keepsToConstraints(path: ReadonlyArray<ParsedCertificate>): boolean {
     for (let i = path.length - 1; i > 0; i--) {
       const constraints = path[i]!.nameConstraints
       if (constraints === undefined) continue
@@ -253,14 +314,35 @@ class PathSearch {
   }
 
   private unknownAuthority(leaf: ParsedCertificate): TlsFailure {
-    const last = this.deadEnd ?? leaf
     const advice = "to trust it, give its authority to Tls.layerTrustRoots or its hash to Tls.layerTrustPinned"
+    const last = this.topOf(leaf)
     if (last === leaf && isSelfIssued(leaf)) {
       return refuse("unknownAuthority", `the ${name(leaf)} is self-signed and not trusted here; ${advice}`)
     }
     const unread = this.unread === undefined ? "" : ` (a certificate sent along ${this.unread})`
     return refuse("unknownAuthority", `no trusted authority issued the ${name(last)}${unread}; ${advice}`)
   }
+
+  /** Where the names lead that the peer sent. */
+  private topOf(leaf: ParsedCertificate): ParsedCertificate {
+    let top = leaf
+    for (let length = 1; length < MAX_PATH; length++) {
+      const above = this.sent.find(({ subject }) => subject === top.issuer)
+      if (above === undefined || above === top) return top
+      top = above
+    }
+    return top
+  }
+}
+
+/** Those whose key the subject names first: others of the same name are seldom right, and a wrong one costs a signature. */
+const likelyFirst = (
+  { issuerKeyId }: ParsedCertificate,
+  issuers: ReadonlyArray<ParsedCertificate>
+): ReadonlyArray<ParsedCertificate> => {
+  if (issuerKeyId === undefined || issuers.length < 2) return issuers
+  const isLikely = ({ keyId }: ParsedCertificate) => keyId === issuerKeyId
+  return [...issuers.filter(isLikely), ...issuers.filter((issuer) => !isLikely(issuer))]
 }
 
 const isSelfIssued = (certificate: ParsedCertificate): boolean => certificate.subject === certificate.issuer
@@ -293,10 +375,11 @@ const checkAuthority = (
 }
 
 const signedBy = (subject: ParsedCertificate, issuer: ParsedCertificate): boolean => {
+  const key = issuer.publicKey()
   try {
-    return subject.x509.verify(issuer.publicKey)
+    return key !== undefined && subject.x509().verify(key)
   } catch {
-    // A signature algorithm that does not go with the issuer's kind of key.
+    // What OpenSSL reads in another way, or a signature algorithm that does not go with the issuer's kind of key.
     return false
   }
 }
