@@ -68,7 +68,8 @@ export interface Stats extends Omit<MachineStats, "paths"> {
  * @category models
  */
 export interface OpenPathOptions {
-  /** Local address of the path, without a port unless a certain one is wanted. Default: another port of path 0's address. */
+  /** Local address of the path, without a port unless a certain one is wanted. Default: another port of path 0's address, or, for
+   * another `remote`, of the address that the system's routes say. */
   readonly local?: AddressInput | undefined
   /** Default: the peer's address of path 0. */
   readonly remote?: AddressInput | undefined
@@ -174,8 +175,12 @@ type StreamKind = "bidi" | "uni"
 /** What a connection needs of its endpoint. @internal */
 export interface ConnectionHost {
   readonly runtime: EndpointRuntime
-  /** The address to send from: of a socket that is bound there, or of one bound now. */
-  readonly localAddress: (local: AddressInput | undefined, primary: Address) => Effect.Effect<Address, QuicError>
+  /** The address to send to `remote` from: of a socket that is bound there, or of one bound now. */
+  readonly localAddress: (
+    local: AddressInput | undefined,
+    primary: Pick<PathView, "local" | "remote">,
+    remote: Address
+  ) => Effect.Effect<Address, QuicError>
   readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
   /** The connection may be used. */
   readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
@@ -356,7 +361,7 @@ export class ConnectionImpl implements Connection {
       const primary = this.primary
       const remote =
         options?.remote === undefined ? primary.remote : yield* this.host.remoteAddress(options.remote, primary.remote)
-      const local = yield* this.host.localAddress(options?.local, primary.local)
+      const local = yield* this.host.localAddress(options?.local, primary, remote)
       return yield* this.tryOpenPath({ local, remote, status: options?.status }, CONNECTION_ID_ROUNDS)
     })
 

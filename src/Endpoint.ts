@@ -33,8 +33,12 @@ import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { badConfig } from "./internal/runtime/BadConfig.ts"
 import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
 import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
+import { firstOf } from "./internal/runtime/HappyEyeballs.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
+import { NetworkAnswers } from "./internal/runtime/NetworkAnswers.ts"
 import { numericAddress, resolve } from "./internal/runtime/Resolve.ts"
+import type { SendError } from "./internal/runtime/Sockets.ts"
+import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as PacketProtection from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
@@ -119,9 +123,6 @@ export class Endpoint extends Context.Service<
   }
 >()("effect-mpquic/Endpoint") {}
 
-/** ms that one address of a name has for itself (RFC 8305 section 5). */
-const ATTEMPT_DELAY = 250
-
 /** Code of a connection whose handler failed. */
 const HANDLER_FAILED = 1
 
@@ -167,11 +168,15 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   // Closes after the runtime has sent its last packets, because it was made before it.
   const socketScope = yield* Scope.fork(yield* Effect.scope)
   const runtime = yield* EndpointRuntime.make
+  // Portable sockets do not hear of ICMP errors.
+  const deaf = (lane === "auto" ? udp.lane : lane) === "portable" && udp.lane !== "simulated"
+  const answers = new NetworkAnswers(deaf)
   const bindOptions = {
     socketReceiveBuffer: config.socketReceiveBuffer,
     socketSendBuffer: config.socketSendBuffer,
     addresses: runtime.book,
-    lane: config.lane
+    lane: config.lane,
+    onSendError: ({ code, remote }: SendError) => answers.record(remote, code)
   }
   const accepted = new AcceptQueue<ConnectionImpl>()
   const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions)
@@ -179,10 +184,13 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
 
   const host: ConnectionHost = {
     runtime,
-    localAddress: (local, primary) =>
-      local === undefined
-        ? sockets.bind({ host: primary.host, port: 0 })
-        : Effect.flatMap(numeric("local", local, 0), (address) => sockets.on(address)),
+    localAddress: (local, primary, remote) => {
+      if (local !== undefined)
+        return Effect.flatMap(numeric("local", local, 0), (address) => sockets.from(address, remote))
+      return sameAddress(remote, primary.remote)
+        ? sockets.bind({ host: primary.local.host, port: 0 })
+        : sockets.anotherTowards(remote, primary.local)
+    },
     remoteAddress: (remote, primary) => numeric("remote", remote, primary.port)
   }
   const acceptingHost: ConnectionHost = {
@@ -239,10 +247,10 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     const found = yield* resolve(runtime.book, to.host, to.port)
     const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
     if (remotes.length === 0)
-      return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", ") }) })
+      return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", "), local: from?.host }) })
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
-      Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.on(from), (local) => {
+      Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.from(from, remote), (local) => {
         if (runtime.ended)
           return Effect.fail(
             new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })
@@ -251,12 +259,9 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
         const connection = new ConnectionImpl(host, machine)
         made.push(connection)
         runtime.wake()
-        return Effect.as(connection.established, connection)
+        return Effect.as(answers.explain(local, remote, connection.established), connection)
       })
-    const first =
-      remotes.length === 1
-        ? attempt(remotes[0]!)
-        : Effect.raceAll(remotes.map((remote, index) => Effect.delay(attempt(remote), index * ATTEMPT_DELAY)))
+    const first = firstOf(remotes.map(attempt))
     return yield* Effect.uninterruptibleMask((restore) =>
       restore(first).pipe(
         // Attempts that lost, or all of them when there is no winner.

@@ -75,12 +75,31 @@ export class CertificateRefused extends Schema.TaggedError<CertificateRefused>()
  * @category reasons
  */
 export class HandshakeTimeout extends Schema.TaggedError<HandshakeTimeout>()("HandshakeTimeout", {
-  after: Schema.Duration
+  after: Schema.Duration,
+  /**
+   * What the network answered meanwhile, as the system names it, such as `ECONNREFUSED`. Anyone can send such answers, so
+   * they end no handshake.
+   */
+  network: Schema.Array(Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed([])))
 }) {
   override get message() {
-    return `no handshake within ${Duration.format(this.after)}: check that a QUIC server listens there and that UDP gets through, or raise handshakeTimeout`
+    const answers = this.network.map((code) => `${networkAnswer(code)} (${code})`).join(", ")
+    const said = answers === "" ? "" : `, and the network answered: ${answers}`
+    return `no handshake within ${Duration.format(this.after)}${said}; check that a QUIC server listens there and that UDP gets through, or raise handshakeTimeout`
   }
 }
+
+const networkAnswers: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nobody listens on that port",
+  EHOSTUNREACH: "the host cannot be reached",
+  ENETUNREACH: "the network cannot be reached",
+  EACCES: "it is prohibited on the way",
+  EPERM: "it is forbidden on this host",
+  EMSGSIZE: "packets of 1200 bytes are too large for the way",
+  ENETDOWN: "the interface is down"
+}
+
+const networkAnswer = (code: string): string => networkAnswers[code] ?? "packets were refused"
 
 /**
  * Nothing arrived for the idle timeout that both sides agreed on (RFC 9000 section 10.1).
@@ -344,16 +363,30 @@ export class AddressUnavailable extends Schema.TaggedError<AddressUnavailable>()
 }
 
 /**
- * There is no way to a remote address from here (ENETUNREACH, EHOSTUNREACH, or no local socket of its family).
+ * There is no way to a remote address from here (ENETUNREACH, EHOSTUNREACH, a route that prohibits it, a link-local address
+ * without its interface, or no local address of its family). Known at once: nothing was sent.
  *
  * @category reasons
  */
 export class AddressUnreachable extends Schema.TaggedError<AddressUnreachable>()("AddressUnreachable", {
-  address: Schema.String
+  address: Schema.String,
+  /** Where packets were to leave from, if that was asked for. */
+  local: Schema.optional(Schema.String),
+  /** What the system says, such as `ENETUNREACH`; nothing when it was not asked. */
+  code: Schema.optional(Schema.String)
 }) {
   override get message() {
-    return `there is no route from here to ${this.address}; check the network, and that a local address of the same family (IPv4 or IPv6) is bound`
+    const from = this.local === undefined ? "here" : this.local
+    const detail = this.code === undefined ? "" : ` (${this.code})`
+    return `there is no route from ${from} to ${this.address}${detail}; ${unreachableHelp(this.address, this.code)}`
   }
+}
+
+const unreachableHelp = (address: string, code: string | undefined): string => {
+  if (/^\[?fe[89ab]/i.test(address) && !address.includes("%"))
+    return "a link-local address needs its interface, such as fe80::1%eth0"
+  if (code === "EACCES" || code === "EPERM") return "a route or a rule of this host forbids it"
+  return "check the network, and that a local address of the same family (IPv4 or IPv6) is bound"
 }
 
 /**

@@ -3,8 +3,8 @@
  */
 import { Effect, Layer, Stream } from "effect"
 import type { FileSystem, Path } from "effect"
-import { NetAddress } from "effect/net"
 import type { Connection } from "../Connection.ts"
+import { addressText } from "../internal/runtime/Addresses.ts"
 import * as Endpoint from "../Endpoint.ts"
 import type { QuicError } from "../QuicError.ts"
 import * as UdpSocket from "../UdpSocket.ts"
@@ -63,4 +63,4 @@ export const layer = (options: Options): Layer.Layer<Endpoint.Endpoint, QuicErro
 
 /** Where an endpoint listens, as text. */
 export const addressesOf = (endpoint: Endpoint.Endpoint["Service"]): ReadonlyArray<string> =>
-  endpoint.addresses.map(NetAddress.formatInet)
+  endpoint.addresses.map(addressText)

@@ -3,8 +3,8 @@
  */
 import { Context, Effect, FileSystem, Layer, Option, References } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { NetAddress } from "effect/net"
 import * as Endpoint from "../Endpoint.ts"
+import { addressText } from "../internal/runtime/Addresses.ts"
 import type { QuicError } from "../QuicError.ts"
 import * as Tls from "../Tls.ts"
 import { exitCodeHelp, fail, fromError, printFailure } from "./Failure.ts"
@@ -71,7 +71,7 @@ const statusText = (status: number): string => {
 
 const onAnswer: NonNullable<FileServer.Options["onAnswer"]> = (answer: Answer, connection) =>
   print(
-    `${NetAddress.formatInet(connection.remote)}  ${answer.path === "" ? "(no request)" : answer.path}  ${statusText(answer.status)}  ${formatBytes(answer.bytes)}  ${connection.paths.length} ${connection.paths.length === 1 ? "path" : "paths"}`
+    `${addressText(connection.remote)}  ${answer.path === "" ? "(no request)" : answer.path}  ${statusText(answer.status)}  ${formatBytes(answer.bytes)}  ${connection.paths.length} ${connection.paths.length === 1 ? "path" : "paths"}`
   )
 
 const run = Effect.fnUntraced(

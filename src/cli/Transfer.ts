@@ -2,8 +2,8 @@
  * Watching a download: how many bytes came when, and over which paths.
  */
 import { Clock, Duration, Effect, Stream } from "effect"
-import { NetAddress } from "effect/net"
 import type { Connection } from "../Connection.ts"
+import { addressText } from "../internal/runtime/Addresses.ts"
 import type { Stats as PathStats } from "../Path.ts"
 import type { PathReport } from "./Result.ts"
 
@@ -87,8 +87,8 @@ export class PathLedger {
   private record(path: PathStats, state: string): void {
     this.rows.set(path.pathId, {
       id: path.pathId,
-      local: NetAddress.formatInet(path.local),
-      remote: NetAddress.formatInet(path.remote),
+      local: addressText(path.local),
+      remote: addressText(path.remote),
       bytesReceived: path.bytesReceived,
       bytesSent: path.bytesSent,
       packetsSent: path.packetsSent,

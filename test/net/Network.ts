@@ -1,7 +1,8 @@
 /**
  * A network of its own: two namespaces, a client's and a server's, with veth links between them and nothing else.
  *
- * Link n has 10.n.0.1 and fd00:n::1 on the client's side (interface `cn`), 10.n.0.2 and fd00:n::2 on the server's (`sn`).
+ * Link n has 10.n.0.1, fd00:n::1 and fe80::1 on the client's side (interface `cn`), and the same with 2 at the end on the
+ * server's (`sn`).
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
@@ -127,6 +128,7 @@ export class Network {
     ] as const) {
       this.ip(side, `addr add 10.${link}.0.${last}/24 dev ${device}`)
       this.ip(side, `addr add fd00:${link}::${last}/64 dev ${device} nodad`)
+      this.ip(side, `addr add fe80::${last}/64 dev ${device} nodad`)
       this.ip(side, `link set ${device} up`)
       this.shape(side, device)
     }

@@ -4,6 +4,7 @@
  * it.
  */
 import { runCases } from "./Cases.ts"
+import { addresses } from "./cases/addresses.ts"
 import { held } from "./cases/held.ts"
 import { outages } from "./cases/outages.ts"
 import { nativeLane } from "../../src/internal/runtime/Lane.ts"
@@ -25,6 +26,6 @@ if (why !== undefined) {
 sweep()
 const { native } = await Effect.runPromise(nativeLane)
 const lanes = native === undefined ? ["portable"] : ["native", "portable"]
-const { failed, passed } = await runCases([...outages, ...held], lanes, process.argv.slice(2).join(" "))
+const { failed, passed } = await runCases([...outages, ...held, ...addresses], lanes, process.argv.slice(2).join(" "))
 console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 && passed > 0 ? 0 : 1)

@@ -26,14 +26,21 @@ const parse = (input: string, port: number): Result.Result<NetAddress.InetAddres
   return NetAddress.inetAddressFromHostString(host, at, zoned.test(host) ? scopeIds() : undefined)
 }
 
+const isScoped = (address: NetAddress.InetAddress): boolean =>
+  NetAddress.isInetAddressV6(address) && address.scopeId !== 0
+
 /** As sockets report it: zones by interface name, the rest canonical (RFC 5952). */
-const internFrom = (book: AddressBook, address: NetAddress.InetAddress): Address => {
-  const scoped = NetAddress.isInetAddressV6(address) && address.scopeId !== 0
-  const host = scoped
+const hostText = (address: NetAddress.InetAddress): string =>
+  isScoped(address)
     ? NetAddress.formatNativeHost(address, scopeIds(), process.platform)
     : NetAddress.formatHost(address)
-  return book.intern(host, address.port, NetAddress.isInetAddressV6(address) ? 6 : 4)
-}
+
+const internFrom = (book: AddressBook, address: NetAddress.InetAddress): Address =>
+  book.intern(hostText(address), address.port, NetAddress.isInetAddressV6(address) ? 6 : 4)
+
+/** For people, who know interfaces by their names: "[fe80::1%eth0]:4433". */
+export const addressText = (address: NetAddress.InetAddress): string =>
+  isScoped(address) ? `[${hostText(address)}]:${address.port}` : NetAddress.formatInet(address)
 
 /** The failure is a sentence for the user. `port` is used when the input names none. */
 export const addressFromInput = (
@@ -55,5 +62,12 @@ export const literalAddress = (book: AddressBook, host: string, port: number): A
   return Result.isSuccess(parsed) ? internFrom(book, parsed.success) : undefined
 }
 
-export const toInetAddress = (address: Address): NetAddress.InetAddress =>
-  NetAddress.inetAddressFromNativeUnsafe(address.host, address.port, zoned.test(address.host) ? scopeIds() : undefined)
+export const toInetAddress = (address: Address): NetAddress.InetAddress => {
+  const { host, port } = address
+  const zone = host.indexOf("%")
+  if (zone < 0) return NetAddress.inetAddressFromNativeUnsafe(host, port)
+  const scopes = scopeIds()
+  // The interface may be gone, while a path that led through it is still looked at.
+  const known = scopes.has(host.slice(zone + 1)) || /^\d+$/.test(host.slice(zone + 1))
+  return NetAddress.inetAddressFromNativeUnsafe(known ? host : host.slice(0, zone), port, scopes)
+}

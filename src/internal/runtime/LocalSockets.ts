@@ -2,11 +2,12 @@
  * The sockets of an endpoint that are bound when they are needed: one for each local address that connections leave from.
  */
 import { Effect, Scope } from "effect"
-import { AddressUnreachable, QuicError } from "../../QuicError.ts"
+import type { QuicError } from "../../QuicError.ts"
 import type { BindOptions, Sockets } from "./Sockets.ts"
 import type { Address } from "../wire/Datagram.ts"
 import type { EndpointRuntime } from "./EndpointRuntime.ts"
 import { sourceHost } from "./Resolve.ts"
+import { unreachable } from "./UdpErrors.ts"
 
 /** ms for which an answer of the system's routes is believed, and how many of them are kept. */
 const ROUTE_MEMORY = 5000
@@ -49,16 +50,43 @@ export class LocalSockets {
     })
   }
 
+  /**
+   * The address of a socket on `local`, for packets to `remote`. Fails at once when they cannot leave from there: `local` is
+   * not of this host or of another family, or no route leads on.
+   */
+  from(local: Address, remote: Address): Effect.Effect<Address, QuicError> {
+    return Effect.suspend(() => {
+      if (local.family !== remote.family) return Effect.fail(unreachable(remote, local))
+      const known = this.simulated ? Effect.void : sourceHost(remote, local)
+      return Effect.andThen(known, this.on(local))
+    })
+  }
+
   /** The address of a socket that packets to `remote` leave from, by the routes of this host. */
   towards(remote: Address): Effect.Effect<Address, QuicError> {
-    const { book } = this.runtime
-    return Effect.flatMap(this.hostTowards(remote), (host) =>
-      this.on(book.intern(host, 0, remote.family)).pipe(
-        // There are addresses that cannot be bound by themselves, such as those of some tunnels.
-        Effect.catchReason("QuicError", "AddressUnavailable", () =>
-          this.on(book.intern(remote.family === 6 ? "::" : "0.0.0.0", 0, remote.family))
-        )
-      )
+    return this.routed(remote, (host) => this.on(this.runtime.book.intern(host, 0, remote.family)))
+  }
+
+  /** The same for one more path: a socket of its own. A simulated host has no routes, and prefers what path 0 has. */
+  anotherTowards(remote: Address, primary: Address): Effect.Effect<Address, QuicError> {
+    return this.simulated && primary.family === remote.family
+      ? this.bind({ host: primary.host, port: 0 })
+      : this.routed(remote, (host) => this.bind({ host, port: 0 }))
+  }
+
+  private routed(
+    remote: Address,
+    bind: (host: string) => Effect.Effect<Address, QuicError>
+  ): Effect.Effect<Address, QuicError> {
+    const attempt = Effect.flatMap(this.hostTowards(remote), bind)
+    return attempt.pipe(
+      // The routes may have changed since they were asked.
+      Effect.catchReason("QuicError", "AddressUnavailable", () => {
+        this.routes.delete(remote.host)
+        return attempt
+      }),
+      // There are addresses that cannot be bound by themselves, such as those of some tunnels.
+      Effect.catchReason("QuicError", "AddressUnavailable", () => bind(remote.family === 6 ? "::" : "0.0.0.0"))
     )
   }
 
@@ -67,20 +95,22 @@ export class LocalSockets {
       const now = this.runtime.now()
       const known = this.routes.get(remote.host)
       if (known !== undefined && known.until > now) return Effect.succeed(known.host)
-      return Effect.flatMap(this.askSystem(remote), (host) => {
-        if (host === undefined)
-          return Effect.fail(new QuicError({ reason: new AddressUnreachable({ address: remote.toString() }) }))
+      return Effect.map(this.askSystem(remote), (host) => {
         if (this.routes.size >= MAX_ROUTES) this.routes.clear()
         this.routes.set(remote.host, { host, until: now + ROUTE_MEMORY })
-        return Effect.succeed(host)
+        return host
       })
     })
   }
 
   /** A simulated host has no routes: its first address of the family is the one. */
-  private askSystem(remote: Address): Effect.Effect<string | undefined> {
+  private askSystem(remote: Address): Effect.Effect<string, QuicError> {
+    if (!this.simulated) return sourceHost(remote)
+    const host = this.udp.hosts.find((each) => each.includes(":") === (remote.family === 6))
+    return host === undefined ? Effect.fail(unreachable(remote)) : Effect.succeed(host)
+  }
+
+  private get simulated(): boolean {
     return this.udp.lane === "simulated"
-      ? Effect.sync(() => this.udp.hosts.find((host) => host.includes(":") === (remote.family === 6)))
-      : sourceHost(remote)
   }
 }

@@ -2,14 +2,17 @@
  * From what a caller names to addresses: IP literals as they are, names by the resolver.
  */
 import { Effect, Option, Result } from "effect"
+import type { Scope } from "effect"
 import { Dns, NetAddress } from "effect/net"
 import { lookup } from "node:dns/promises"
 import { createSocket } from "node:dgram"
+import type { Socket } from "node:dgram"
 import { QuicError, ResolveFailed } from "../../QuicError.ts"
 import type { Address, AddressBook } from "../wire/Datagram.ts"
 import { addressFromInput, literalAddress } from "./Addresses.ts"
 import type { AddressInput } from "./Addresses.ts"
 import { badConfig } from "./BadConfig.ts"
+import { bindError, systemCode, unreachable } from "./UdpErrors.ts"
 
 const systemLookup = (host: string): Effect.Effect<ReadonlyArray<string>, QuicError> =>
   Effect.tryPromise({
@@ -65,22 +68,71 @@ export const numericAddress = (
     : badConfig(field, String(input), 'an address such as "127.0.0.1:4433" or "[::1]:4433"')
 }
 
+const ignore = (): void => {}
+
+const discard = (socket: Socket): void => {
+  socket.removeAllListeners()
+  socket.on("error", ignore)
+  socket.close()
+}
+
 /**
- * The local host that packets to `remote` leave from, as the system's routes say now; undefined if there is no route. A
+ * The local host that packets to `remote` leave from, as the system's routes say now; if they are to leave from `local`, that
+ * one. Fails with `AddressUnreachable` where no route leads, with `AddressUnavailable` when `local` is not of this host. A
  * connected UDP socket tells it without sending anything.
  */
-export const sourceHost = (remote: Address): Effect.Effect<string | undefined> =>
-  Effect.callback<string | undefined>((resume) => {
+export const sourceHost = (remote: Address, local?: Address): Effect.Effect<string, QuicError> =>
+  Effect.callback<string, QuicError>((resume) => {
     const socket = createSocket(remote.family === 6 ? "udp6" : "udp4")
-    const finish = (host: string | undefined): void => {
-      socket.removeAllListeners()
-      socket.close()
-      resume(Effect.succeed(host))
+    const fail = (error: QuicError): void => {
+      discard(socket)
+      resume(Effect.fail(error))
     }
-    socket.once("error", () => finish(undefined))
-    socket.connect(remote.port, remote.host, () => finish(socket.address().address))
-    return Effect.sync(() => {
-      socket.removeAllListeners()
-      socket.close()
-    })
+    const connect = (): void => {
+      socket.removeAllListeners("error")
+      socket.once("error", (cause) => fail(unreachable(remote, local, cause)))
+      // Node hands a refusal to the callback as well.
+      socket.connect(remote.port, remote.host, (cause?: Error) => {
+        if (cause !== undefined && cause !== null) return fail(unreachable(remote, local, cause))
+        const { address } = socket.address()
+        discard(socket)
+        resume(Effect.succeed(address))
+      })
+    }
+    if (local === undefined) {
+      connect()
+    } else {
+      socket.once("error", (cause) => fail(bindError(local, cause)))
+      socket.bind({ port: 0, address: local.host, exclusive: true }, connect)
+    }
+    return Effect.sync(() => discard(socket))
   })
+
+/** Bytes of a datagram that no QUIC endpoint takes for a packet. */
+const KNOCK = new Uint8Array(1)
+
+/**
+ * Sends a datagram of one byte to `remote` and tells every ICMP error that answers it, until the scope closes. For sockets
+ * that do not hear of such errors: the system tells them to a connected socket only.
+ */
+export const listenForRefusals = (
+  local: Address,
+  remote: Address,
+  onRefusal: (code: string) => void
+): Effect.Effect<void, never, Scope.Scope> => {
+  const onError = (cause: unknown): void => onRefusal(systemCode(cause))
+  const open = Effect.sync(() => {
+    const socket = createSocket(remote.family === 6 ? "udp6" : "udp4")
+    socket.on("error", onError)
+    socket.bind({ port: 0, address: local.host, exclusive: true }, () =>
+      socket.connect(remote.port, remote.host, (cause?: Error) => {
+        if (cause !== undefined && cause !== null) return onError(cause)
+        socket.send(KNOCK, (refusal) => {
+          if (refusal !== null) onError(refusal)
+        })
+      })
+    )
+    return socket
+  })
+  return Effect.asVoid(Effect.acquireRelease(open, (socket) => Effect.sync(() => discard(socket))))
+}

@@ -1,7 +1,7 @@
 /**
  * What the system says about sockets, as reasons of `QuicError`.
  */
-import { AddressInUse, AddressUnavailable, QuicError, SocketFailed } from "../../QuicError.ts"
+import { AddressInUse, AddressUnavailable, AddressUnreachable, QuicError, SocketFailed } from "../../QuicError.ts"
 import type { Address } from "../wire/Datagram.ts"
 
 interface HostAndPort {
@@ -11,7 +11,8 @@ interface HostAndPort {
 
 const text = ({ host, port }: HostAndPort): string => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`)
 
-const systemCode = (cause: unknown): string =>
+/** The system's name of an error; empty if it gives none. */
+export const systemCode = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : ""
 
 export const addressInUse = (address: HostAndPort): QuicError =>
@@ -19,6 +20,18 @@ export const addressInUse = (address: HostAndPort): QuicError =>
 
 export const addressUnavailable = (address: HostAndPort): QuicError =>
   new QuicError({ reason: new AddressUnavailable({ address: text(address) }) })
+
+/** No route, from `local` if it was asked for, as the system says in `cause` where it was asked. */
+export const unreachable = (remote: Address, local?: Address, cause?: unknown): QuicError => {
+  const code = systemCode(cause)
+  return new QuicError({
+    reason: new AddressUnreachable({
+      address: remote.toString(),
+      local: local?.host,
+      code: code === "" ? undefined : code
+    })
+  })
+}
 
 /** Why a `bind` failed. */
 export const bindError = (address: HostAndPort, cause: unknown): QuicError => {
