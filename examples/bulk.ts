@@ -5,7 +5,7 @@
  *     node examples/bulk.ts
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Stream } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 import { Endpoint, Tls, UdpSocket, WarmUp } from "../src/index.ts"
 
@@ -13,14 +13,12 @@ const MB = 1_000_000
 const chunk = new Uint8Array(MB).map((_, index) => index % 251)
 
 // Answers a number with so many megabytes.
-const SourceLive = Endpoint.serve((connection) =>
-  Stream.runForEach(connection.streams, (stream) =>
-    Effect.gen(function* () {
-      const megabytes = Number(yield* stream.text)
-      for (let sent = 0; sent < megabytes; sent++) yield* stream.write(chunk)
-      yield* stream.end()
-    })
-  )
+const SourceLive = Endpoint.serveStreams((stream) =>
+  Effect.gen(function* () {
+    const megabytes = Number(yield* stream.text)
+    for (let sent = 0; sent < megabytes; sent++) yield* stream.write(chunk)
+    yield* stream.end()
+  })
 ).pipe(
   Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: "bulk" })),
   // A server does this before its first client: V8 compiles what it has seen running.

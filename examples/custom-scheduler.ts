@@ -27,7 +27,7 @@ const threeToOne = PathScheduler.layer(() => {
 })
 
 const SinkLive = Endpoint.serve((connection) =>
-  connection.uniStreams.pipe(Stream.runForEach((stream) => Stream.runDrain(stream.readable)))
+  connection.serveUniStreams((stream) => Stream.runDrain(stream.readable))
 ).pipe(
   Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: "upload", multipath: { maxPaths: 2 } })),
   Layer.provideMerge(Tls.layerSelfSigned())

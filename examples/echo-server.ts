@@ -1,5 +1,5 @@
 /**
- * An echo server that runs until it is stopped.
+ * An echo server that runs until it is stopped (Ctrl-C, SIGTERM): then it accepts no more, and lets what it has begun finish.
  *
  *     node examples/echo-server.ts 0.0.0.0:4433 cert.pem key.pem
  */
@@ -9,13 +9,8 @@ import { Endpoint, Tls, UdpSocket } from "../src/index.ts"
 
 const [listen = "0.0.0.0:4433", certificate = "cert.pem", privateKey = "key.pem"] = process.argv.slice(2)
 
-const EchoLive = Endpoint.serve((connection) =>
-  connection.streams.pipe(
-    // Streams side by side, 100 at a time: one that is slow holds nobody up.
-    Stream.mapEffect((stream) => Stream.run(stream.readable, stream.sink), { concurrency: 100 }),
-    Stream.runDrain
-  )
-)
+// Streams side by side: one that is slow holds nobody up, and one that fails harms no other.
+const EchoLive = Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink))
 
 const Announce = Layer.effectDiscard(
   Effect.flatMap(Endpoint.Endpoint, (endpoint) => Effect.log(`serving on ${endpoint.addresses.join(", ")}`))

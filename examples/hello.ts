@@ -7,10 +7,8 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { Endpoint, Tls, UdpSocket } from "../src/index.ts"
 
-// One fiber per connection, one stream after the other: whatever comes in goes out again.
-const EchoLive = Endpoint.serve((connection) =>
-  connection.streams.pipe(Stream.runForEach((stream) => Stream.run(stream.readable, stream.sink)))
-).pipe(
+// A fiber and a scope for each stream: whatever comes in goes out again.
+const EchoLive = Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink)).pipe(
   Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: "echo" })),
   Layer.provideMerge(Tls.layerSelfSigned())
 )

@@ -4,15 +4,13 @@
  *     node examples/multipath.ts
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Option, Stream } from "effect"
+import { Console, Effect, Layer, Option } from "effect"
 import { Endpoint, PathScheduler, Tls, UdpSocket } from "../src/index.ts"
 import type { Path } from "../src/index.ts"
 
 const SIZE = 4_000_000
 
-const DownloadsLive = Endpoint.serve((connection) =>
-  connection.streams.pipe(Stream.runForEach((stream) => stream.end(new Uint8Array(SIZE))))
-).pipe(
+const DownloadsLive = Endpoint.serveStreams((stream) => stream.end(new Uint8Array(SIZE))).pipe(
   Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: "download", multipath: { maxPaths: 3 } })),
   Layer.provideMerge(Tls.layerSelfSigned()),
   // The server sends the data, so it is the server's scheduler that decides about paths.

@@ -20,9 +20,7 @@ const program = Effect.gen(function* () {
   const wifi = network.link("192.168.1.10", "203.0.113.1", { mbps: 40, delay: 10, queue: 100 })
   network.link("10.20.30.40", "203.0.113.1", { mbps: 20, delay: 30, queue: 100 })
 
-  const ServerLive = Endpoint.serve((connection) =>
-    connection.streams.pipe(Stream.runForEach((stream) => stream.end(new Uint8Array(SIZE))))
-  ).pipe(
+  const ServerLive = Endpoint.serveStreams((stream) => stream.end(new Uint8Array(SIZE))).pipe(
     Layer.provide(Endpoint.layer({ listen: "203.0.113.1:4433", alpn: "download", multipath })),
     Layer.provide(Layer.mergeAll(server.udpSocket, TestCertificates.layer, SeededRandom.layer(1)))
   )

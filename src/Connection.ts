@@ -5,7 +5,7 @@
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
  */
 import { Cause, Deferred, Effect, Exit, Predicate, Stream } from "effect"
-import type { Pull, Scope } from "effect"
+import type { Context, Pull, Scope } from "effect"
 import type { NetAddress } from "effect/net"
 import type {
   CloseInfo,
@@ -15,15 +15,23 @@ import type {
 } from "./internal/connection/Machine.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
+import { badConfig } from "./internal/runtime/BadConfig.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
 import { closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
+import { ConnectionLog } from "./internal/runtime/ConnectionLog.ts"
+import { deliver, isUnderWay, undeliveredOf } from "./internal/runtime/Delivery.ts"
+import type { Undelivered } from "./internal/runtime/Delivery.ts"
+import { line } from "./internal/runtime/EndpointLog.ts"
+import type { EndpointLog } from "./internal/runtime/EndpointLog.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
 import { pathGone } from "./internal/runtime/PathGone.ts"
+import { serveStreams } from "./internal/runtime/ServeStreams.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
+import type { CloseCodes } from "./QuicConfig.ts"
 import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
 import { QuicStreamImpl } from "./QuicStream.ts"
@@ -78,10 +86,26 @@ export interface OpenPathOptions {
 }
 
 /**
- * A connection. One that `Endpoint.connect` made is closed by its scope, an accepted one by the scope of its handler.
- * That close has code 0 and comes after what was written is acknowledged, but at most 3 seconds later; when the scope
- * failed or was interrupted it comes at once. Under `TestClock` time has to pass for that too: let a test's clock run until
- * the scope of its connections is closed.
+ * How a connection serves the streams of its peer.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ServeOptions {
+  /** Handlers at a time; further streams wait. Default: as many as the peer may open (`maxBidiStreams`). */
+  readonly concurrency?: number | "unbounded" | undefined
+}
+
+/**
+ * A connection. One that `Endpoint.connect` made is closed by its scope, an accepted one by the end of its handler.
+ *
+ * - When the scope succeeded the close has code 0 (`codes.connectionEnd`) and comes when everything that was written is
+ *   acknowledged, however long that takes, as long as acknowledgements come (`lingerTimeout`).
+ * - When it failed the close comes at once, with code 1 (`codes.connectionAbort`).
+ * - When it was interrupted the close comes at once, with code 0 if there is nothing that it drops, with 1 if there is.
+ *
+ * What is dropped is logged, and never looks like a clean end to the peer. Under `TestClock` time has to pass for a close
+ * too: let a test's clock run until the scope of its connections is closed.
  *
  * @category models
  */
@@ -107,8 +131,30 @@ export interface Connection {
   /** The next unidirectional stream of the peer, refused by the scope's end if it is not read to its end. */
   readonly acceptUniStream: Effect.Effect<ReceiveStream, QuicError, Scope.Scope>
   /**
-   * The bidirectional streams of the peer. Nobody's scope owns them: finish them, or they live as long as the connection.
-   * Ends when the connection is closed with code 0, fails when it ends otherwise.
+   * Runs the handler for each bidirectional stream of the peer, many at a time, each in a fiber and a scope of its own.
+   * What fails in one stay in it: a handler that fails or is interrupted has its stream reset and stopped
+   * (`codes.streamAbort`), and says so in a debug line; one that succeeds has it ended. Done when the connection has ended
+   * or the endpoint shuts down, and the last handler is done; how it ended is told by `closed`. Fails with `BadConfig` only.
+   *
+   * @since 0.2.0
+   */
+  readonly serve: <A, E, R>(
+    handler: (stream: QuicStream) => Effect.Effect<A, E, R>,
+    options?: ServeOptions
+  ) => Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>>
+  /**
+   * As `serve`, for the unidirectional streams of the peer.
+   *
+   * @since 0.2.0
+   */
+  readonly serveUniStreams: <A, E, R>(
+    handler: (stream: ReceiveStream) => Effect.Effect<A, E, R>,
+    options?: ServeOptions
+  ) => Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>>
+  /**
+   * The bidirectional streams of the peer. Nobody's scope owns them: finish them, or they live as long as the connection;
+   * `serve` does that. Ends when the connection is closed with code 0 or the endpoint shuts down, fails when it ends
+   * otherwise.
    */
   readonly streams: Stream.Stream<QuicStream, QuicError>
   /** The unidirectional streams of the peer. */
@@ -139,7 +185,10 @@ export interface Connection {
   readonly stats: Stats
   /** Begins a new generation of packet keys (RFC 9001 section 6). `false`: not allowed yet, the last update is too recent. */
   readonly updateKeys: Effect.Effect<boolean>
-  /** Closes at once; what is not delivered yet is lost. Default: code 0, no reason. */
+  /**
+   * Closes at once; what is not delivered yet is lost. Default: no reason, and code 0, or 1 if something is lost
+   * (`codes.connectionEnd`, `codes.connectionAbort`).
+   */
   readonly close: (options?: {
     readonly code?: number | undefined
     readonly reason?: string | undefined
@@ -158,9 +207,6 @@ export interface Connection {
  * @category guards
  */
 export const isConnection = (u: unknown): u is Connection => Predicate.hasProperty(u, TypeId)
-
-/** ms that a scope's end waits for what was written to be acknowledged. */
-const LINGER = 3000
 
 /** How often opening a path waits one round trip for the peer's connection IDs, which come right after the handshake. */
 const CONNECTION_ID_ROUNDS = 5
@@ -182,6 +228,10 @@ export interface ConnectionHost {
     remote: Address
   ) => Effect.Effect<Address, QuicError>
   readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
+  readonly log: EndpointLog
+  /** ms that the end of a scope waits without any acknowledgement. */
+  readonly linger: number
+  readonly codes: CloseCodes
   /** The connection may be used. */
   readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
   readonly onClosed?: ((connection: ConnectionImpl) => void) | undefined
@@ -204,6 +254,10 @@ export class ConnectionImpl implements Connection {
   private readonly datagramWriters: WaitList
   /** Streams that may still have something to deliver. */
   private sending: Array<QuicStreamImpl> = []
+  /** What the ends of scopes say. A server of the connection may have codes of its own. */
+  codes: CloseCodes
+  /** No stream of the peer is handed out any more. */
+  private draining = false
   private sweepAt = FIRST_SWEEP
   private lastPrimary: PathView
 
@@ -211,6 +265,7 @@ export class ConnectionImpl implements Connection {
     this.host = host
     this.runtime = host.runtime
     this.machine = machine
+    this.codes = host.codes
     this.lastPrimary = machine.paths[0]!
     const { datagrams, streams } = machine
     const waits = (bidirectional: boolean) => ({
@@ -219,13 +274,13 @@ export class ConnectionImpl implements Connection {
         (wake) => streams.setOpenWaiter(bidirectional, wake)
       ),
       accept: new WaitList(
-        () => streams.isAcceptable(bidirectional),
+        () => streams.isAcceptable(bidirectional) || this.draining,
         (wake) => streams.setAcceptWaiter(bidirectional, wake)
       )
     })
     this.waits = { bidi: waits(true), uni: waits(false) }
     this.datagramReaders = new WaitList(
-      () => datagrams.isReadSettled,
+      () => datagrams.isReadSettled || this.draining,
       (wake) => {
         datagrams.readWaiter = wake
       }
@@ -236,15 +291,27 @@ export class ConnectionImpl implements Connection {
         datagrams.writeWaiter = wake
       }
     )
+    const log = new ConnectionLog(host.log, machine)
+    let established = false
     machine.listener = {
       onEstablished: () =>
         this.runtime.defer(() => {
+          established = true
+          log.established()
           Deferred.doneUnsafe(this.ready, Effect.void)
           host.onEstablished?.(this)
         }),
       onConfirmed: () => this.runtime.defer(() => this.confirmed.wake()),
-      onPath: (event) => this.runtime.defer(() => this.onPath(event)),
-      onClosed: (info) => this.runtime.defer(() => this.onClosed(info)),
+      onPath: (event) =>
+        this.runtime.defer(() => {
+          log.path(event)
+          this.onPath(event)
+        }),
+      onClosed: (info) =>
+        this.runtime.defer(() => {
+          log.ended(info, established, this.undelivered)
+          this.onClosed(info)
+        }),
       onDiscarded: () => {}
     }
   }
@@ -312,6 +379,16 @@ export class ConnectionImpl implements Connection {
     return this.scoped("uni", "accept")
   }
 
+  readonly serve = <A, E, R>(
+    handler: (stream: QuicStream) => Effect.Effect<A, E, R>,
+    options?: ServeOptions
+  ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> => this.serveKind("bidi", handler, options)
+
+  readonly serveUniStreams = <A, E, R>(
+    handler: (stream: ReceiveStream) => Effect.Effect<A, E, R>,
+    options?: ServeOptions
+  ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> => this.serveKind("uni", handler, options)
+
   get streams(): Stream.Stream<QuicStream, QuicError> {
     return this.accepted("bidi")
   }
@@ -346,7 +423,7 @@ export class ConnectionImpl implements Connection {
   get datagrams(): Stream.Stream<Uint8Array, QuicError> {
     const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
       const first = this.machine.datagrams.read()
-      if (first === undefined) return this.waitUnlessClosed(this.datagramReaders, pull)
+      if (first === undefined) return this.draining ? Cause.done() : this.waitUnlessClosed(this.datagramReaders, pull)
       const burst: [Uint8Array, ...Array<Uint8Array>] = [first]
       for (let next = this.machine.datagrams.read(); next !== undefined; next = this.machine.datagrams.read())
         burst.push(next)
@@ -380,11 +457,7 @@ export class ConnectionImpl implements Connection {
   readonly close = (options?: {
     readonly code?: number | undefined
     readonly reason?: string | undefined
-  }): Effect.Effect<void> =>
-    Effect.sync(() => {
-      this.machine.close(options?.code ?? 0, options?.reason ?? "", this.runtime.now())
-      this.machine.wake()
-    })
+  }): Effect.Effect<void> => Effect.sync(() => this.closeNow(options?.code, options?.reason))
 
   get closed(): Effect.Effect<CloseReason> {
     return Effect.map(Deferred.await(this.end), closeReason)
@@ -400,16 +473,52 @@ export class ConnectionImpl implements Connection {
   }
 
   /** Closes as the end of a scope does. */
-  readonly release = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  readonly release = (exit: Exit.Exit<unknown, unknown>, reason?: string): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (this.machine.closeInfo !== undefined) return Effect.void
-      if (Exit.isFailure(exit) || this.machine.state !== "established") return this.close()
-      const waiting = this.sending.filter(isDelivering)
-      return Effect.forEach(waiting, (stream) => Effect.exit(stream.flushed), {
-        concurrency: "unbounded",
-        discard: true
-      }).pipe(Effect.timeoutOption(LINGER), Effect.andThen(this.close()))
+      if (Exit.isFailure(exit)) {
+        this.closeNow(Cause.hasInterruptsOnly(exit.cause) ? undefined : this.codes.connectionAbort, reason)
+        return Effect.void
+      }
+      if (this.machine.state !== "established") return this.close()
+      return Effect.andThen(
+        deliver(
+          this.machine,
+          () => this.sending,
+          this.host.linger,
+          () => this.runtime.now()
+        ),
+        Effect.sync(() => this.closeNow(undefined, reason))
+      )
     })
+
+  /** Hands out no more streams of the peer, so that what serves them comes to its end. */
+  drain(): void {
+    if (this.draining) return
+    this.draining = true
+    this.waits.bidi.accept.wake()
+    this.waits.uni.accept.wake()
+    this.datagramReaders.wake()
+    this.refuseStreams()
+  }
+
+  /** What a close now would drop. */
+  get undelivered(): Undelivered | undefined {
+    return undeliveredOf(this.sending)
+  }
+
+  /** Closes at once. Without a code: that of a clean end, unless something is dropped. */
+  closeNow(code?: number, reason = ""): void {
+    if (this.machine.closeInfo !== undefined) return
+    const { codes } = this
+    const dropped = this.undelivered
+    const wrong = dropped === undefined ? reason : reason || "closed before everything was delivered"
+    this.machine.close(
+      code ?? (dropped === undefined ? codes.connectionEnd : codes.connectionAbort),
+      wrong,
+      this.runtime.now()
+    )
+    this.machine.wake()
+  }
 
   /** Addresses of path 0, or of the lowest path that is left, or was. */
   private get primary(): PathView {
@@ -483,29 +592,91 @@ export class ConnectionImpl implements Connection {
         if (taken !== undefined) {
           const stream = this.adopt(taken)
           return Effect.as(
-            Effect.addFinalizer((exit) => Effect.sync(() => stream.release(exit))),
+            Effect.addFinalizer((exit) => Effect.sync(() => this.releaseStream(stream, exit))),
             stream
           )
         }
-        if (machine.closeInfo !== undefined) return Effect.fail(closeError(machine.closeInfo))
+        const closed = machine.closeInfo
+        if (closed !== undefined) return Effect.fail(closeError(closed))
         // What the peer should know: that we are blocked.
         machine.wake()
-        return Effect.flatMap(restore(this.waits[kind][how].wait), () => attempt)
+        const never = how === "accept" && this.draining
+        const wait = never ? Effect.asVoid(Deferred.await(this.end)) : this.waits[kind][how].wait
+        return Effect.flatMap(restore(wait), () => attempt)
       })
       return attempt
     })
   }
 
   private accepted(kind: StreamKind): Stream.Stream<QuicStreamImpl, QuicError> {
-    const { streams } = this.machine
     const pull: Pull.Pull<readonly [QuicStreamImpl, ...Array<QuicStreamImpl>], QuicError> = Effect.suspend(() => {
-      const first = streams.accept(kind === "bidi")
-      if (first === undefined) return this.waitUnlessClosed(this.waits[kind].accept, pull)
       // One by one: what is taken and then not handled, because its handler fails, would be lost.
-      this.machine.wake()
-      return Effect.succeed([this.adopt(first)] as const)
+      const stream = this.take(kind)
+      if (stream !== undefined) return Effect.succeed([stream] as const)
+      return this.draining ? Cause.done() : this.waitUnlessClosed(this.waits[kind].accept, pull)
     })
     return Stream.fromPull(Effect.succeed(pull))
+  }
+
+  /** The next stream of the peer. */
+  private take(kind: StreamKind): QuicStreamImpl | undefined {
+    const stream = this.draining ? undefined : this.machine.streams.accept(kind === "bidi")
+    if (stream === undefined) return undefined
+    this.machine.wake()
+    return this.adopt(stream)
+  }
+
+  /** No more streams are handed out: the peer learns it at once, of each that comes. */
+  private readonly refuseStreams = (): void => {
+    const { machine } = this
+    if (machine.closeInfo !== undefined) return
+    for (const bidirectional of [true, false]) {
+      for (let stream = machine.streams.accept(bidirectional); stream; stream = machine.streams.accept(bidirectional))
+        this.adopt(stream).abandon(this.codes.streamAbort)
+      machine.streams.setAcceptWaiter(bidirectional, this.refuseStreams)
+    }
+  }
+
+  private serveKind<A, E, R>(
+    kind: StreamKind,
+    handler: (stream: QuicStreamImpl) => Effect.Effect<A, E, R>,
+    options: ServeOptions | undefined
+  ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> {
+    const given = options?.concurrency
+    const limit = given === undefined || given === "unbounded" ? Infinity : given
+    if (limit !== Infinity && !(Number.isInteger(limit) && limit > 0))
+      return badConfig("concurrency", String(given), 'a whole number of handlers from 1, or "unbounded"')
+    return Effect.contextWith((context: Context.Context<never>) => {
+      const run = Effect.runForkWith(context)
+      return serveStreams(
+        {
+          take: () => this.take(kind),
+          ended: () => this.draining || this.machine.closeInfo !== undefined,
+          arrivals: this.waits[kind].accept,
+          settle: (stream, exit) => {
+            if (Exit.isFailure(exit)) run(this.handlerFailed(stream, exit.cause))
+            this.releaseStream(stream, exit)
+          }
+        },
+        handler,
+        limit
+      )
+    })
+  }
+
+  private handlerFailed(stream: QuicStreamImpl, cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    return line("Debug", "The handler of a stream failed", { connection: this.id, stream: stream.id }, cause)
+  }
+
+  /** Leaves a stream as the end of its scope asks. */
+  private releaseStream(stream: QuicStreamImpl, exit: Exit.Exit<unknown, unknown>): void {
+    const unread = stream.release(exit, this.codes)
+    if (unread > 0 && this.host.log.enabled("Debug"))
+      this.host.log.write("Debug", "A stream was left with bytes that nobody read", {
+        connection: this.id,
+        stream: stream.id,
+        bytes: unread
+      })
   }
 
   private waitUnlessClosed<A>(list: WaitList, next: Pull.Pull<A, QuicError>): Pull.Pull<A, QuicError> {
@@ -514,17 +685,18 @@ export class ConnectionImpl implements Connection {
     return isCleanClose(closed) ? Cause.done() : Effect.fail(closeError(closed))
   }
 
-  private adopt(stream: StreamMachine): QuicStreamImpl {
-    const face = new QuicStreamImpl(this.machine, stream)
-    if (stream.send !== undefined) {
+  private adopt(machine: StreamMachine): QuicStreamImpl {
+    const stream = new QuicStreamImpl(this.machine, machine)
+    if (machine.send !== undefined) {
       if (this.sending.length >= this.sweepAt) {
-        this.sending = this.sending.filter(isDelivering)
+        this.sending = this.sending.filter(mayDeliver)
         this.sweepAt = Math.max(FIRST_SWEEP, 2 * this.sending.length)
       }
-      this.sending.push(face)
+      this.sending.push(stream)
     }
-    return face
+    return stream
   }
 }
 
-const isDelivering = (stream: QuicStreamImpl): boolean => stream.isDelivering
+/** Not done: neither all acknowledged nor a reset that is. */
+const mayDeliver = ({ machine }: QuicStreamImpl): boolean => machine.send!.active || isUnderWay(machine)

@@ -19,7 +19,21 @@
  * }).pipe(Effect.scoped, Effect.provide(Endpoint.layer()), Effect.provide(UdpSocket.layer))
  * ```
  */
-import { Cause, Config, Context, Effect, Exit, Layer, Option, Redacted, Scope, Stream } from "effect"
+import {
+  Cause,
+  Config,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Redacted,
+  References,
+  Scope,
+  Stream
+} from "effect"
 import { NetAddress } from "effect/net"
 import { CongestionControl } from "./CongestionControl.ts"
 import { ConnectionImpl } from "./Connection.ts"
@@ -31,7 +45,10 @@ import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { badConfig } from "./internal/runtime/BadConfig.ts"
+import { EndpointLife } from "./internal/runtime/EndpointLife.ts"
+import { EndpointLog, line } from "./internal/runtime/EndpointLog.ts"
 import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
+import { Handlers } from "./internal/runtime/Handlers.ts"
 import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
 import { firstOf } from "./internal/runtime/HappyEyeballs.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
@@ -44,6 +61,7 @@ import * as PacketProtection from "./PacketProtection.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
+import type { QuicStream } from "./QuicStream.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, UdpSocket } from "./UdpSocket.ts"
 
@@ -81,6 +99,12 @@ export type ConnectOptions = (
   readonly alpn: string | ReadonlyArray<string>
   /** The name that the server's certificate must be for. Default: the host. */
   readonly serverName?: string | undefined
+  /**
+   * Codes of the ends of scopes, in place of those of the endpoint.
+   *
+   * @since 0.2.0
+   */
+  readonly codes?: QuicConfig.CodesInput | undefined
   /** Local address to connect from. Default: what the system's routes say, with a port that the system chooses. */
   readonly local?: AddressInput | undefined
 }
@@ -113,7 +137,15 @@ export class Endpoint extends Context.Service<
      * endpoint ends. `serve` runs a handler for each.
      */
     readonly connections: Stream.Stream<Connection>
-    /** Closes all connections now, and accepts no more. */
+    /**
+     * Ends gracefully: accepts no more, hands out no more streams of clients, and lets handlers and streams finish for
+     * `within` (default: `shutdownTimeout`). Then closes what is left, with code 0 where that drops nothing and with 1
+     * (`codes.connectionAbort`) where it does. The end of `serve`'s Layer does the same for its connections.
+     *
+     * @since 0.2.0
+     */
+    readonly shutdown: (options?: { readonly within?: Duration.Input | undefined }) => Effect.Effect<void>
+    /** Closes all connections now, and accepts no more. Codes are those of `Connection.close`. */
     readonly close: (options?: {
       readonly code?: number | undefined
       readonly reason?: string | undefined
@@ -123,8 +155,27 @@ export class Endpoint extends Context.Service<
   }
 >()("effect-mpquic/Endpoint") {}
 
-/** Code of a connection whose handler failed. */
-const HANDLER_FAILED = 1
+/** What `serve` needs to know of an endpoint beyond its service. */
+interface Lifetime {
+  readonly codes: QuicConfig.CloseCodes
+  readonly shutdownTimeout: Duration.Input
+  readonly log: EndpointLog | undefined
+  /** Somebody begins to serve with these handlers, or ends. */
+  readonly begin: (handlers: Handlers) => void
+  readonly end: (handlers: Handlers) => void
+}
+
+const lifetimes = new WeakMap<Endpoint["Service"], Lifetime>()
+
+/** Of an endpoint that is none of ours, as a test may have one: defaults. */
+const lifetimeOf = (endpoint: Endpoint["Service"]): Lifetime =>
+  lifetimes.get(endpoint) ?? {
+    codes: new QuicConfig.CloseCodes(),
+    shutdownTimeout: "10 seconds",
+    log: undefined,
+    begin: () => {},
+    end: () => {}
+  }
 
 const toList = <A>(value: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> =>
   value === undefined ? [] : Array.isArray(value) ? value : [value as A]
@@ -138,8 +189,8 @@ const alpnOf = (field: string, value: string | ReadonlyArray<string> | undefined
 }
 
 /**
- * Makes an endpoint that lives in the scope: its end closes all connections with code 0, and the sockets after their last
- * packet. Fails with `BadConfig` and what `UdpSocket` fails with.
+ * Makes an endpoint that lives in the scope: its end delivers what was written, for `shutdownTimeout` at most, closes all
+ * connections, with code 0 where nothing was dropped, and the sockets after their last packet. Fails with `BadConfig` and what `UdpSocket` fails with.
  *
  * @category constructors
  */
@@ -178,12 +229,21 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     lane: config.lane,
     onSendError: ({ code, remote }: SendError) => answers.record(remote, code)
   }
-  const accepted = new AcceptQueue<ConnectionImpl>()
+  const life = new EndpointLife(runtime, new AcceptQueue<ConnectionImpl>())
   const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions)
   const numeric = (field: string, input: AddressInput, port: number) => numericAddress(runtime.book, field, input, port)
 
+  const minimumLevel = yield* References.MinimumLogLevel
+  const log = new EndpointLog(
+    minimumLevel,
+    (effect) => runtime.fork(effect),
+    () => runtime.now()
+  )
   const host: ConnectionHost = {
     runtime,
+    log,
+    linger: Duration.toMillis(config.lingerTimeout),
+    codes: config.codes,
     localAddress: (local, primary, remote) => {
       if (local !== undefined)
         return Effect.flatMap(numeric("local", local, 0), (address) => sockets.from(address, remote))
@@ -191,13 +251,10 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
         ? sockets.bind({ host: primary.local.host, port: 0 })
         : sockets.anotherTowards(remote, primary.local)
     },
-    remoteAddress: (remote, primary) => numeric("remote", remote, primary.port)
+    remoteAddress: (remote, primary) => numeric("remote", remote, primary.port),
+    onClosed: (connection) => life.remove(connection)
   }
-  const acceptingHost: ConnectionHost = {
-    ...host,
-    onEstablished: (connection) => accepted.add(connection),
-    onClosed: (connection) => accepted.remove(connection)
-  }
+  const acceptingHost: ConnectionHost = { ...host, onEstablished: (connection) => life.accepted.add(connection) }
 
   let defective = false
   runtime.start(
@@ -221,11 +278,11 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       },
       onWake: runtime.wake,
       onConnection: (machine) => {
-        void new ConnectionImpl(acceptingHost, machine)
+        life.add(new ConnectionImpl(acceptingHost, machine))
       }
     })
   )
-  yield* Effect.addFinalizer(() => Effect.sync(() => accepted.end()))
+  yield* Effect.addFinalizer(() => life.shutdown(config.shutdownTimeout, false))
 
   for (const [index, input] of listenAt.entries()) {
     const local = yield* numeric(listenAt.length === 1 ? "listen" : `listen[${index}]`, input, 0)
@@ -238,6 +295,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     const offered = yield* alpnOf("alpn", target.alpn)
     if (offered.length === 0) return yield* badConfig("alpn", "empty", "at least one application protocol")
     const from = target.local === undefined ? undefined : yield* numeric("local", target.local, 0)
+    const codes = yield* QuicConfig.withCodes(config.codes, target.codes)
     const policies = {
       serverName: target.serverName ?? to.host,
       alpn: offered,
@@ -251,12 +309,14 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.from(from, remote), (local) => {
-        if (runtime.ended)
+        if (life.ended)
           return Effect.fail(
             new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })
           )
         const machine = runtime.machine.connect({ ...policies, local, remote }, runtime.now())
         const connection = new ConnectionImpl(host, machine)
+        connection.codes = codes
+        life.add(connection)
         made.push(connection)
         runtime.wake()
         return Effect.as(answers.explain(local, remote, connection.established), connection)
@@ -273,22 +333,26 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     )
   })
 
-  return {
+  const service: Endpoint["Service"] = {
     get addresses() {
       return runtime.sockets.map((socket) => toInetAddress(socket.local))
     },
     connect: connectTo,
-    connections: Stream.fromPull(Effect.succeed(Effect.map(accepted.take, (connection) => [connection] as const))),
-    close: (why) =>
-      Effect.sync(() => {
-        accepted.end()
-        runtime.machine.closeAll(why?.code ?? 0, why?.reason ?? "", runtime.now())
-        runtime.wake()
-      }),
+    connections: Stream.fromPull(Effect.succeed(Effect.map(life.accepted.take, (connection) => [connection] as const))),
+    shutdown: (options) => life.shutdown(options?.within ?? config.shutdownTimeout, true),
+    close: (why) => Effect.sync(() => life.close(why?.code, why?.reason)),
     get stats() {
       return runtime.machine.stats()
     }
   }
+  lifetimes.set(service, {
+    codes: config.codes,
+    shutdownTimeout: config.shutdownTimeout,
+    log,
+    begin: (handlers) => life.begin(handlers),
+    end: (handlers) => life.end(handlers)
+  })
+  return service
 })
 
 const targetOf = (
@@ -349,44 +413,119 @@ export const connect = (options: ConnectOptions): Effect.Effect<Connection, Quic
   Effect.flatMap(Effect.service(Endpoint), (endpoint) => endpoint.connect(options))
 
 /**
+ * How connections are served.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export interface ServeOptions {
+  /** Codes of the ends of scopes and handlers, in place of those of the endpoint. */
+  readonly codes?: QuicConfig.CodesInput | undefined
+}
+
+/**
+ * How the streams of connections are served.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export interface ServeStreamsOptions extends ServeOptions {
+  /** Handlers of one connection at a time; further streams wait. Default: as many as a client may open (`maxBidiStreams`). */
+  readonly concurrency?: number | "unbounded" | undefined
+}
+
+/**
  * Serves: runs the handler for each accepted connection, in a fiber and a scope of its own. When the handler is done the
  * connection is closed with code 0, after what was written is acknowledged; when it fails, at once and with code 1, and the
- * failure is logged. The end of the Layer interrupts the handlers and closes their connections with code 0.
+ * failure is logged, unless it is that the connection ended.
+ *
+ * The end of the Layer accepts no more, hands out no more streams, and lets handlers finish for `shutdownTimeout`. What is
+ * not done then is interrupted, and its connection closed: with code 0 if that drops nothing, with 1 if it does.
  *
  * @category layers
  */
 export const serve = <A, E, R>(
-  handler: (connection: Connection) => Effect.Effect<A, E, R>
-): Layer.Layer<never, never, Endpoint | Exclude<R, Scope.Scope>> =>
+  handler: (connection: Connection) => Effect.Effect<A, E, R>,
+  options?: ServeOptions
+): Layer.Layer<never, QuicError, Endpoint | Exclude<R, Scope.Scope>> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const endpoint = yield* Endpoint
-      const scope = yield* Effect.scope
-      yield* Stream.runForEach(endpoint.connections, (connection) =>
-        Effect.forkIn(handled(handler(connection), connection as ConnectionImpl), scope)
-      ).pipe(Effect.forkIn(scope))
+      const { begin, codes, end, log, shutdownTimeout } = lifetimeOf(endpoint)
+      const own = options?.codes === undefined ? undefined : yield* QuicConfig.withCodes(codes, options.codes)
+      const fork = Effect.runForkWith(yield* Effect.context<Exclude<R, Scope.Scope>>())
+      const handlers = new Handlers()
+      begin(handlers)
+      const accepting = fork(
+        Stream.runForEach(endpoint.connections, (connection) =>
+          Effect.sync(() => {
+            const taken = connection as ConnectionImpl
+            if (own !== undefined) taken.codes = own
+            handlers.add(
+              fork(
+                handled(
+                  Effect.suspend(() => handler(connection)),
+                  taken,
+                  log
+                )
+              ),
+              taken
+            )
+          })
+        )
+      )
+      yield* Effect.addFinalizer(() => {
+        end(handlers)
+        return Effect.andThen(Fiber.interrupt(accepting), handlers.finish(shutdownTimeout))
+      })
     })
   )
+
+/**
+ * Serves streams: runs the handler for each bidirectional stream of each client, many at a time, each in a fiber and a
+ * scope of its own. When the handler is done, its stream is ended; when it fails, only its stream is reset
+ * (`codes.streamAbort`), and a debug line says so. See `serve` for the end of the Layer, and `Connection.serve`.
+ *
+ * **Example** (An echo server)
+ *
+ * ```ts
+ * import { Layer, Stream } from "effect"
+ * import { Endpoint, Tls, UdpSocket } from "effect-mpquic"
+ *
+ * const EchoLive = Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink)).pipe(
+ *   Layer.provide(Endpoint.layer({ listen: "0.0.0.0:4433", alpn: "echo" })),
+ *   Layer.provide(Tls.layerIdentity({ certificate: "cert.pem", privateKey: "key.pem" })),
+ *   Layer.provide(UdpSocket.layer)
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const serveStreams = <A, E, R>(
+  handler: (stream: QuicStream, connection: Connection) => Effect.Effect<A, E, R>,
+  options?: ServeStreamsOptions
+): Layer.Layer<never, QuicError, Endpoint | Exclude<R, Scope.Scope>> =>
+  serve((connection) => connection.serve((stream) => handler(stream, connection), options), options)
 
 /** Runs a handler to its end, and closes its connection as the end asks. */
 const handled = <A, E, R>(
   handler: Effect.Effect<A, E, R>,
-  connection: ConnectionImpl
+  connection: ConnectionImpl,
+  log: EndpointLog | undefined
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
-  Effect.scoped(handler).pipe(
-    Effect.tap(connection.release(Exit.void)),
-    Effect.onExit((exit) => {
-      if (Exit.isSuccess(exit)) return Effect.void
-      if (Cause.hasInterruptsOnly(exit.cause)) return connection.close()
-      // That the connection ended is no failure of the handler.
-      const log = connection.machine.closeInfo === undefined ? Effect.logError : Effect.logDebug
-      return Effect.andThen(
-        connection.close({ code: HANDLER_FAILED, reason: "the handler failed" }),
-        log("The handler of a connection failed", exit.cause).pipe(
-          Effect.annotateLogs({ module: "effect-mpquic", connection: connection.id })
-        )
-      )
-    }),
-    Effect.exit,
-    Effect.asVoid
-  )
+  Effect.onExit(Effect.scoped(handler), (exit) => {
+    if (Exit.isSuccess(exit)) return connection.release(exit)
+    const { cause } = exit
+    if (Cause.hasInterruptsOnly(cause)) return connection.release(exit)
+    // That the connection ended is no failure of the handler. Otherwise it is one that clients may be able to cause.
+    const ended = connection.machine.closeInfo !== undefined
+    const message = "The handler of a connection failed"
+    const admitted = ended ? {} : log === undefined ? {} : log.admit(message)
+    return Effect.andThen(
+      connection.release(exit, "the handler failed"),
+      admitted === undefined
+        ? Effect.void
+        : line(ended ? "Debug" : "Error", message, { connection: connection.id, ...admitted }, cause)
+    )
+  }).pipe(Effect.exit, Effect.asVoid)

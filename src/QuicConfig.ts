@@ -98,6 +98,35 @@ export class MultipathConfig extends Schema.Class<MultipathConfig>("effect-mpqui
   maxPaths: integer(0, 0, 256, "paths")
 }) {}
 
+/** Code of an application (RFC 9000 section 20.2). Exact in a JavaScript number up to 2^53. */
+const code = (value: number) => {
+  const message = "Expected a code from 0 to 2^53 - 1"
+  return Schema.Number.annotate({ message })
+    .check(Schema.isInt({ message }), Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }, { message }))
+    .pipe(
+      Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
+      Schema.withConstructorDefault(Effect.succeed(value))
+    )
+}
+
+/**
+ * Codes with which the ends of scopes and handlers speak to the peer. Applications have their own: HTTP/3 ends well with
+ * H3_NO_ERROR (0x100).
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export class CloseCodes extends Schema.Class<CloseCodes>("effect-mpquic/CloseCodes")({
+  /** CONNECTION_CLOSE of a scope or handler that ended well, after everything was delivered. Default 0. */
+  connectionEnd: code(0),
+  /** CONNECTION_CLOSE of one that failed, or whose end drops something that was written. Default 1. */
+  connectionAbort: code(1),
+  /** STOP_SENDING of a stream's scope that ended well and had not read everything. Default 0. */
+  streamEnd: code(0),
+  /** RESET_STREAM and STOP_SENDING of a stream's scope that failed or was interrupted. Default 1. */
+  streamAbort: code(1)
+}) {}
+
 /** A field that must not be below another one. */
 const atLeast = <A>(config: A, field: keyof A & string, other: keyof A & string) =>
   Number(config[field]) >= Number(config[other])
@@ -115,6 +144,18 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     idleTimeout: duration("30 seconds", "0 seconds", "1 day"),
     /** From the first packet until the handshake must be complete. Default 10 s. */
     handshakeTimeout: duration("10 seconds", "10 millis", "10 minutes"),
+    /**
+     * The end of a connection's scope waits until everything that was written is acknowledged, but not longer than this
+     * without any acknowledgement. What is left then is dropped: logged, and told with `codes.connectionAbort`. Default 10 s.
+     */
+    lingerTimeout: duration("10 seconds", "0 seconds", "1 hour"),
+    /** How long the end of a serving Layer lets handlers finish before it interrupts them. Default 10 s. */
+    shutdownTimeout: duration("10 seconds", "0 seconds", "1 hour"),
+    /** Codes of the ends of scopes and handlers. */
+    codes: CloseCodes.pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed({})),
+      Schema.withConstructorDefault(Effect.sync(() => new CloseCodes()))
+    ),
     /** Between PINGs on a quiet connection, to hold it and the mappings of NATs open. Default 0: off. */
     keepAlive: duration("0 seconds", "0 seconds", "1 day"),
     /** Bytes that a peer may send on a stream before the application reads. Default 512 KB; grows by itself. */
@@ -192,14 +233,25 @@ type InputField<A> = A extends Duration.Duration ? Duration.Input : A
  * @category configuration
  */
 export type Input = {
-  readonly [K in Exclude<keyof QuicConfig, "multipath">]?: InputField<QuicConfig[K]> | undefined
+  readonly [K in Exclude<keyof QuicConfig, "codes" | "multipath">]?: InputField<QuicConfig[K]> | undefined
 } & {
   readonly multipath?: { readonly maxPaths?: number | undefined } | undefined
+  readonly codes?: CodesInput | undefined
 }
+
+/**
+ * Some of the codes; others keep their defaults.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export type CodesInput = { readonly [K in keyof CloseCodes]?: number | undefined }
 
 const durations: ReadonlySet<string> = new Set([
   "idleTimeout",
   "handshakeTimeout",
+  "lingerTimeout",
+  "shutdownTimeout",
   "keepAlive",
   "maxAckDelay",
   "initialRtt"
@@ -225,6 +277,9 @@ const readInput = (input: Input) => {
   if (Predicate.isObject(raw["multipath"])) {
     fields["multipath"] = raw["multipath"] = readFields(["multipath"], raw["multipath"], MultipathConfig.fields)
   }
+  if (Predicate.isObject(raw["codes"])) {
+    fields["codes"] = raw["codes"] = readFields(["codes"], raw["codes"], CloseCodes.fields)
+  }
   return { fields, raw }
 }
 
@@ -241,6 +296,15 @@ const readFields = (parent: ReadonlyArray<string>, input: object, fields: object
   }
   return record
 }
+
+/** Codes with others in place of some. @internal */
+export const withCodes = (codes: CloseCodes, input: CodesInput | undefined): Effect.Effect<CloseCodes, QuicError> =>
+  input === undefined
+    ? Effect.succeed(codes)
+    : Effect.map(make({ codes: input }), (all) => new CloseCodes({ ...codes, ...pick(all.codes, Object.keys(input)) }))
+
+const pick = (codes: CloseCodes, keys: ReadonlyArray<string>): Partial<CloseCodes> =>
+  Object.fromEntries(Object.entries(codes).filter(([key]) => keys.includes(key)))
 
 /** Not a Duration: left for the schema to refuse, with the range. */
 const toDuration = (value: unknown): unknown =>
@@ -277,6 +341,7 @@ const addVariables = (parent: ReadonlyArray<string>, fields: Readonly<Record<str
   for (const [key, field] of Object.entries(fields)) {
     const path = [...parent, key]
     if (key === "multipath") addVariables(path, MultipathConfig.fields)
+    else if (key === "codes") addVariables(path, CloseCodes.fields)
     else
       variables.set(path.map(Str.constantCase).join("_"), {
         path,

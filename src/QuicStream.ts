@@ -3,8 +3,8 @@
  * receives, a unidirectional one does one of the two.
  *
  * Leaving the scope that a stream was opened in closes it: what was written is still delivered and then its end (FIN), or,
- * if the scope failed or was interrupted, the sending part is reset with code 0, so that the peer never takes half a
- * message for a whole one. What was not read is refused (STOP_SENDING, code 0).
+ * if the scope failed or was interrupted, the sending part is reset (code 1), so that the peer never takes half a message
+ * for a whole one. What was not read is refused (STOP_SENDING, code 0 or 1). The codes are settings: `codes` of `QuicConfig`.
  *
  * Every operation may be interrupted: an interrupted `write` sends nothing, an interrupted read loses nothing.
  */
@@ -13,6 +13,7 @@ import { closeError } from "./internal/runtime/CloseError.ts"
 import { pathGone } from "./internal/runtime/PathGone.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { CloseInfo, ConnectionMachine } from "./internal/connection/Machine.ts"
+import type { CloseCodes } from "./QuicConfig.ts"
 import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
 import { ConnectionClosed, QuicError, StreamReset, StreamStopped } from "./QuicError.ts"
 
@@ -353,20 +354,36 @@ export class QuicStreamImpl implements QuicStream {
       if (this.stream.stopSending(options?.code ?? 0)) this.changed()
     })
 
-  /** Not reset, and not acknowledged to its end. */
-  get isDelivering(): boolean {
-    return this.stream.send !== undefined && this.stream.send.active
+  /** What the end of a connection waits for. @internal */
+  get machine(): StreamMachine {
+    return this.stream
   }
 
-  /** Leaves the stream as a scope's end asks. */
-  release(exit: Exit.Exit<unknown, unknown>): void {
-    const stream = this.stream
-    if (stream.error !== undefined) return
-    if (stream.isWritable) {
-      if (Exit.isSuccess(exit)) stream.finish()
-      else stream.reset(0)
+  /** Done when everything is acknowledged, or never will be. @internal */
+  get settled(): Effect.Effect<void> {
+    return Effect.asVoid(Effect.exit(this.flushed))
+  }
+
+  /** Leaves the stream as a scope's end asks. Gives the bytes that were there and that nobody read. @internal */
+  release(exit: Exit.Exit<unknown, unknown>, codes: CloseCodes): number {
+    const { stream } = this
+    const unread = stream.isFinished ? 0 : (stream.receive?.buffer.readable ?? 0)
+    if (stream.error !== undefined) return unread
+    if (Exit.isFailure(exit)) {
+      this.abandon(codes.streamAbort)
+      return unread
     }
-    if (!stream.isFinished) stream.stopSending(0)
+    if (stream.isWritable) stream.finish()
+    if (!stream.isFinished) stream.stopSending(codes.streamEnd)
+    this.changed()
+    return unread
+  }
+
+  /** Gives up on both parts. @internal */
+  abandon(code: number): void {
+    const { stream } = this
+    if (stream.isWritable) stream.reset(code)
+    if (!stream.isFinished) stream.stopSending(code)
     this.changed()
   }
 

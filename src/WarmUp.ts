@@ -64,9 +64,7 @@ export const run = ({ handshakes = 50, lane, megabytes = 15 }: Options = {}): Ef
     yield* inRange("handshakes", handshakes, 1, 10_000)
     const server = yield* Endpoint.make({ listen: "127.0.0.1:0", alpn: ALPN, lane })
     yield* Stream.runForEach(server.connections, (connection) =>
-      Effect.forkChild(
-        Stream.runForEach(connection.streams, (stream) => Effect.forkChild(Stream.run(stream.readable, stream.sink)))
-      )
+      Effect.forkChild(connection.serve((stream) => Stream.run(stream.readable, stream.sink)))
     ).pipe(Effect.forkScoped)
     const client = yield* Endpoint.make({ lane })
     const connect = client.connect({ address: server.addresses[0]!, alpn: ALPN, serverName: "localhost" })

@@ -93,9 +93,7 @@ describe("examples", () => {
     )
     assert.isTrue(Effect.isEffect(client))
 
-    const EchoLive = Endpoint.serve((connection) =>
-      connection.streams.pipe(Stream.runForEach((stream) => Stream.run(stream.readable, stream.sink)))
-    ).pipe(
+    const EchoLive = Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink)).pipe(
       Layer.provide(Endpoint.layer({ listen: "0.0.0.0:4433", alpn: ["echo"], multipath: { maxPaths: 3 } })),
       Layer.provide(Tls.layerIdentity({ certificate: "cert.pem", privateKey: "key.pem" })),
       Layer.provide(UdpSocket.layer)

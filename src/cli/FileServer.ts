@@ -1,8 +1,8 @@
 /**
  * A server that answers HTTP/0.9 requests with the files of a directory.
  */
-import { Effect, Layer, Stream } from "effect"
-import type { FileSystem, Path } from "effect"
+import { Effect, Layer } from "effect"
+import type { Duration, FileSystem, Path } from "effect"
 import type { Connection } from "../Connection.ts"
 import { addressText } from "../internal/runtime/Addresses.ts"
 import * as Endpoint from "../Endpoint.ts"
@@ -22,6 +22,8 @@ export interface Options {
   readonly root: string
   readonly listen: ReadonlyArray<string>
   readonly idleTimeout?: string | undefined
+  /** How long answers may still take when the scope closes. */
+  readonly shutdownTimeout?: Duration.Input | undefined
   /** Runs beside each connection, and is interrupted at its end. */
   readonly onConnection?: ((connection: Connection) => Effect.Effect<void>) | undefined
   /** Called after each answer. `ms` is the time it took to hand it to the connection. */
@@ -31,17 +33,10 @@ export interface Options {
 const serveConnection = (options: Options) =>
   Effect.fnUntraced(function* (connection: Connection) {
     if (options.onConnection !== undefined) yield* Effect.forkScoped(options.onConnection(connection))
-    yield* connection.streams.pipe(
-      Stream.mapEffect(
-        (stream) =>
-          answer(stream, options.root).pipe(
-            Effect.flatMap((done) => options.onAnswer?.(done, connection) ?? Effect.void),
-            // The client went away, or wants no more of this one.
-            Effect.catch((error) => Effect.logDebug(`An answer was not wanted: ${error.message}`))
-          ),
-        { concurrency: CONCURRENCY, unordered: true }
-      ),
-      Stream.runDrain
+    yield* connection.serve(
+      (stream) =>
+        Effect.flatMap(answer(stream, options.root), (done) => options.onAnswer?.(done, connection) ?? Effect.void),
+      { concurrency: CONCURRENCY }
     )
   })
 
@@ -55,6 +50,7 @@ export const layer = (options: Options): Layer.Layer<Endpoint.Endpoint, QuicErro
         listen: options.listen,
         alpn: ALPN,
         multipath: { maxPaths: MAX_PATHS },
+        shutdownTimeout: options.shutdownTimeout,
         idleTimeout: options.idleTimeout as "10 seconds" | undefined
       })
     ),

@@ -12,7 +12,7 @@ import type { CliFailure } from "./Failure.ts"
 import * as FileServer from "./FileServer.ts"
 import { ALPN, ResetCode } from "./Http09.ts"
 import type { Answer } from "./Http09.ts"
-import { congestion, DEFAULT_PORT, layerPolicies, parseAddress, scheduler } from "./Options.ts"
+import { congestion, DEFAULT_PORT, layerPolicies, numberFlag, parseAddress, scheduler } from "./Options.ts"
 import { print } from "./Progress.ts"
 import { formatBytes } from "./Result.ts"
 
@@ -44,6 +44,10 @@ const flags = {
     Flag.withMetavar("FILE"),
     Flag.withDescription("Private key of the certificate, PEM"),
     Flag.optional
+  ),
+  grace: numberFlag("grace", 0, 3600, "seconds").pipe(
+    Flag.withDefault(10),
+    Flag.withDescription("Seconds that answers may still take after an interrupt or SIGTERM. Default: 10")
   ),
   scheduler,
   congestion
@@ -83,7 +87,7 @@ const run = Effect.fnUntraced(
     const identity = yield* layerIdentity(input)
     const listen = input.listen.length === 0 ? [`0.0.0.0:${DEFAULT_PORT}`] : input.listen
     const context = yield* Layer.build(
-      FileServer.layer({ root, listen, onAnswer }).pipe(
+      FileServer.layer({ root, listen, onAnswer, shutdownTimeout: input.grace * 1000 }).pipe(
         Layer.provideMerge(identity),
         Layer.provide(layerPolicies(input))
       )
@@ -106,7 +110,7 @@ const run = Effect.fnUntraced(
 export const serve = Command.make("serve", flags, run).pipe(
   Command.withShortDescription("Give out the files of a directory"),
   Command.withDescription(
-    `Give out the files of a directory over HTTP/0.9 on QUIC (ALPN ${ALPN}), over as many paths as clients open. Runs until it is interrupted.
+    `Give out the files of a directory over HTTP/0.9 on QUIC (ALPN ${ALPN}), over as many paths as clients open. Runs until it is interrupted (or gets a SIGTERM): then it takes no more requests, and ends when those that it has are answered.
 
 A request that cannot be answered ends with a reset of its stream: code ${ResetCode.notFound} not found, ${ResetCode.badRequest} bad request, ${ResetCode.failed} the file could not be read.
 

@@ -217,7 +217,8 @@ const nanosecond = 1e-6
 
 const makeDriver = Effect.fnUntraced(function* (simulator: Simulator) {
   const clock = yield* Clock.Clock
-  const scope = yield* Effect.scope
+  // Ends after everything that was made after the network: endpoints still have last packets to send.
+  const scope = yield* Scope.fork(yield* Effect.scope)
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const epoch = Number(clock.monotonicTimeNanosUnsafe())
   const now = (): number => (Number(clock.monotonicTimeNanosUnsafe()) - epoch) / 1e6

@@ -136,7 +136,7 @@ describe("a transfer that does not end well", () => {
 
   it("leaves no file when the server goes away", async () => {
     const target = out("gone")
-    const own = start("serve", root, "--listen", "127.0.0.1:0")
+    const own = start("serve", root, "--listen", "127.0.0.1:0", "--grace", "0.2")
     const [, address, hash] = await own.saw(/listening on (\S+)\n[^]*--pin ([0-9a-f]{64})\n/)
     const get = start("get", `${address}/endless.bin`, "--out", target, "--pin", hash!)
     await get.saw(/MB .*Mbit\/s/)

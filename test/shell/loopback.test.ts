@@ -15,9 +15,7 @@ describe("real UDP", () => {
     }).pipe(
       Effect.scoped,
       Effect.provide(
-        Endpoint.serve((connection) =>
-          connection.streams.pipe(Stream.runForEach((stream) => Stream.run(stream.readable, stream.sink)))
-        ).pipe(
+        Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink)).pipe(
           Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: ["echo"], multipath: { maxPaths: 3 } })),
           Layer.provide(TestCertificates.layer),
           Layer.provide(UdpSocket.layer)

@@ -1,5 +1,5 @@
 import { it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Logger, References, Stream } from "effect"
 import type { Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Endpoint } from "../../src/index.ts"
@@ -114,3 +114,41 @@ export const reasonOf = (exit: Exit.Exit<unknown, unknown>): string => {
   }
   return String(exit.cause)
 }
+
+/** What is logged while the effect runs: level, message and annotations of each line. */
+export interface LoggedLine {
+  readonly level: string
+  readonly message: string
+  readonly annotations: Readonly<Record<string, unknown>>
+}
+
+export const logged = <A, E, R>(
+  lines: Array<LoggedLine>,
+  effect: Effect.Effect<A, E, R>,
+  minimum: "Debug" | "Info" = "Debug"
+): Effect.Effect<A, E, R> =>
+  effect.pipe(
+    Effect.provide(
+      Logger.layer([
+        Logger.make((entry) => {
+          const message = Array.isArray(entry.message) ? entry.message.join(" ") : String(entry.message)
+          lines.push({
+            level: entry.logLevel,
+            message,
+            annotations: { ...entry.fiber.getRef(References.CurrentLogAnnotations) }
+          })
+        })
+      ])
+    ),
+    Effect.provideService(References.MinimumLogLevel, minimum)
+  )
+
+/** Serves at the endpoint for as long as the scope. */
+export const serving = (
+  endpoint: Endpoint.Endpoint["Service"],
+  layer: Layer.Layer<never, unknown, Endpoint.Endpoint>
+): Effect.Effect<void, unknown, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    yield* Layer.buildWithScope(layer.pipe(Layer.provide(Layer.succeed(Endpoint.Endpoint, endpoint))), scope)
+  })

@@ -15,21 +15,15 @@ const memory = (): number => {
 }
 
 /** Answers each stream with as many bytes as it asks for. */
-const ServerLive = Endpoint.serve((connection) =>
-  connection.streams.pipe(
-    Stream.runForEach((stream) =>
-      Effect.forkChild(
-        Effect.gen(function* () {
-          const wanted = Number(yield* stream.text)
-          const chunk = new Uint8Array(65_536).fill(7)
-          for (let sent = 0; sent < wanted; sent += chunk.length) {
-            yield* stream.write(wanted - sent < chunk.length ? chunk.subarray(0, wanted - sent) : chunk)
-          }
-          yield* stream.end()
-        })
-      )
-    )
-  )
+const ServerLive = Endpoint.serveStreams((stream) =>
+  Effect.gen(function* () {
+    const wanted = Number(yield* stream.text)
+    const chunk = new Uint8Array(65_536).fill(7)
+    for (let sent = 0; sent < wanted; sent += chunk.length) {
+      yield* stream.write(wanted - sent < chunk.length ? chunk.subarray(0, wanted - sent) : chunk)
+    }
+    yield* stream.end()
+  })
 ).pipe(
   Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: "soak", maxConnections: 5000 })),
   Layer.provide(UdpSocket.layerNode),

@@ -163,8 +163,8 @@ export interface EndpointMachine {
   /** Earliest deadline of all connections in ms; Infinity if none. */
   readonly nextTimeout: () => number
   readonly onTimeout: (now: number) => void
-  /** From now on clients get CONNECTION_REFUSED in place of a connection. Those that are there stay. */
-  readonly refuseAll: () => void
+  /** From now on clients get CONNECTION_REFUSED in place of a connection, until `false`. Those that are there stay. */
+  readonly refuseAll: (refuse?: boolean) => void
   /** Closes every connection with an application code, and refuses new ones. */
   readonly closeAll: (code: number, reason: string, now: number) => void
   readonly stats: () => EndpointStats

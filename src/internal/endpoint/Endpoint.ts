@@ -162,8 +162,8 @@ export class Endpoint implements EndpointMachine {
     }
   }
 
-  refuseAll(): void {
-    this.refusing = true
+  refuseAll(refuse = true): void {
+    this.refusing = refuse
   }
 
   closeAll(code: number, reason: string, now: number): void {

@@ -1,0 +1,373 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import { Endpoint } from "../../src/index.ts"
+import type { QuicStream } from "../../src/index.ts"
+import { connectTo, drive, logged, makeWorld, reasonOf, scenario, serving } from "./support.ts"
+import type { LoggedLine } from "./support.ts"
+
+const echo = (stream: QuicStream.QuicStream) => Stream.run(stream.readable, stream.sink)
+
+const ask = (connection: { readonly openStream: () => Effect.Effect<QuicStream.QuicStream, unknown, Scope.Scope> }) =>
+  Effect.gen(function* () {
+    const stream = yield* connection.openStream()
+    yield* stream.end("question")
+    return yield* stream.text
+  }).pipe(Effect.scoped)
+
+describe("streams that are served", () => {
+  it.effect("D1: a client that gives up one request harms that request alone, and fills no log", () => {
+    const lines: Array<LoggedLine> = []
+    return logged(
+      lines,
+      drive(
+        Effect.gen(function* () {
+          const world = yield* makeWorld()
+          yield* serving(world.server, Endpoint.serveStreams(echo))
+          const connection = yield* connectTo(world.client)
+          for (let i = 0; i < 3; i++) {
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                const stream = yield* connection.openStream()
+                yield* stream.write("x")
+                return yield* Effect.never
+              })
+            ).pipe(Effect.timeoutOption("100 millis"))
+          }
+          yield* Effect.sleep("100 millis")
+          assert.strictEqual(yield* ask(connection), "question")
+          assert.isFalse(connection.isClosed)
+          const failed = lines.filter((line) => line.message === "The handler of a stream failed")
+          assert.deepStrictEqual(
+            failed.map(({ annotations, level }) => [level, annotations["stream"], annotations["connection"]]),
+            [0, 4, 8].map((id) => ["Debug", id, connection.id])
+          )
+        })
+      )
+    ).pipe(
+      Effect.map(() =>
+        assert.deepStrictEqual(
+          lines.filter((line) => line.level !== "Debug"),
+          []
+        )
+      )
+    )
+  })
+
+  scenario("D2: a stream that stays open does not hold up the next ones", (world) =>
+    Effect.gen(function* () {
+      yield* serving(world.server, Endpoint.serveStreams(echo))
+      const connection = yield* connectTo(world.client)
+      const slow = yield* connection.openStream()
+      yield* slow.write("a")
+      for (let i = 0; i < 5; i++) assert.strictEqual(yield* ask(connection), "question")
+      yield* slow.end("b")
+      assert.strictEqual(yield* slow.text, "ab")
+    })
+  )
+
+  scenario("D2: many at a time by default, and as many as asked for otherwise", (world) =>
+    Effect.gen(function* () {
+      for (const concurrency of [undefined, "unbounded", 3, 1] as const) {
+        let running = 0
+        let most = 0
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const server = yield* Effect.forkScoped(
+              Effect.flatMap(Stream.runHead(world.server.connections), (head) =>
+                Option.getOrThrow(head).serve(
+                  (stream) =>
+                    Effect.gen(function* () {
+                      most = Math.max(most, ++running)
+                      yield* stream.bytes
+                      yield* Effect.sleep("50 millis")
+                      yield* stream.end("done")
+                      running--
+                    }),
+                  { concurrency }
+                )
+              ),
+              { startImmediately: true }
+            )
+            const connection = yield* connectTo(world.client)
+            const answers = yield* Effect.forEach(Array.from({ length: 20 }), () => ask(connection), {
+              concurrency: "unbounded"
+            })
+            assert.deepStrictEqual(new Set(answers), new Set(["done"]))
+            yield* connection.close()
+            yield* Fiber.join(server)
+          })
+        )
+        assert.strictEqual(most, typeof concurrency === "number" ? concurrency : 20)
+      }
+    })
+  )
+
+  scenario("D1: a handler that fails, dies or throws resets its stream with the code of the settings", (world) =>
+    Effect.gen(function* () {
+      const codes = { streamAbort: 0x10c }
+      yield* serving(
+        world.server,
+        Endpoint.serveStreams(
+          (stream) => {
+            if (stream.id === 8) throw new Error("no effect")
+            return Effect.flatMap(stream.write("half"), () =>
+              stream.id === 0 ? Effect.fail("no") : Effect.die("boom")
+            )
+          },
+          { codes }
+        )
+      )
+      const connection = yield* connectTo(world.client)
+      for (let i = 0; i < 3; i++) {
+        const exit = yield* Effect.exit(ask(connection))
+        assert.strictEqual(reasonOf(exit), "StreamReset")
+        assert.include(String(exit), String(0x10c))
+      }
+      assert.isFalse(connection.isClosed)
+    })
+  )
+
+  scenario("a wrong concurrency is named", (world) =>
+    Effect.gen(function* () {
+      const { server } = yield* world.pair()
+      for (const concurrency of [0, -1, 1.5, Number.NaN])
+        assert.strictEqual(reasonOf(yield* Effect.exit(server.serve(echo, { concurrency }))), "BadConfig")
+    })
+  )
+
+  scenario("unidirectional streams are served alike; the interruption of serve interrupts its handlers", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      const texts: Array<string> = []
+      const ends: Array<string> = []
+      const serve = yield* Effect.forkChild(
+        server.serveUniStreams((stream) =>
+          Effect.flatMap(stream.text, (text) => Effect.sync(() => texts.push(text))).pipe(
+            Effect.onExit((exit) => Effect.sync(() => ends.push(exit._tag)))
+          )
+        ),
+        { startImmediately: true }
+      )
+      yield* Effect.scoped(Effect.flatMap(client.openUniStream(), (stream) => stream.end("one")))
+      const open = yield* client.openUniStream()
+      yield* open.write("two")
+      yield* Effect.sleep("100 millis")
+      assert.deepStrictEqual(texts, ["one"])
+      yield* Fiber.interrupt(serve)
+      assert.deepStrictEqual(ends, ["Success", "Failure"])
+      yield* Effect.sleep("100 millis")
+      assert.strictEqual(reasonOf(yield* Effect.exit(open.write("more"))), "StreamStopped")
+    })
+  )
+
+  scenario("what arrived before the end of the connection is served to the end", (world) =>
+    Effect.gen(function* () {
+      const got: Array<string> = []
+      yield* serving(
+        world.server,
+        Endpoint.serveStreams((stream) =>
+          Effect.gen(function* () {
+            yield* Effect.sleep("1 second")
+            got.push(yield* stream.text)
+          })
+        )
+      )
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const connection = yield* connectTo(world.client)
+          for (const text of ["a", "b", "c"]) yield* (yield* connection.openStream()).end(text)
+        })
+      )
+      yield* Effect.sleep("2 seconds")
+      assert.deepStrictEqual(got, ["a", "b", "c"])
+    })
+  )
+})
+
+describe("the end of what serves", () => {
+  const size = 3_000_000
+
+  scenario("A7: a scope's end delivers what takes longer than any fixed time, while acknowledgements come", (world) =>
+    Effect.gen(function* () {
+      world.network.link("10.0.0.1", "10.9.0.1", { mbps: 1, delay: 10, queue: 100 })
+      yield* serving(
+        world.server,
+        Endpoint.serve((connection) =>
+          Effect.gen(function* () {
+            const stream = yield* connection.acceptStream
+            yield* stream.text
+            yield* stream.end(new Uint8Array(size))
+          })
+        )
+      )
+      const connection = yield* connectTo(world.client)
+      const stream = yield* connection.openStream()
+      yield* stream.end("please")
+      assert.strictEqual((yield* stream.bytes).length, size)
+      assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
+    })
+  )
+
+  scenario(
+    "A7: the same on a client with a slow reader",
+    (world) =>
+      Effect.gen(function* () {
+        const received = yield* Effect.forkChild(
+          Effect.scoped(
+            Effect.gen(function* () {
+              const connection = Option.getOrThrow(yield* Stream.runHead(world.server.connections))
+              const stream = yield* connection.acceptStream
+              let bytes = 0
+              yield* stream.consume((chunk) => {
+                bytes += chunk.length
+                return Effect.sleep(`${chunk.length / 100} millis`)
+              })
+              return [bytes, yield* connection.closed] as const
+            })
+          )
+        )
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const connection = yield* connectTo(world.client)
+            const stream = yield* connection.openStream()
+            yield* stream.write(new Uint8Array(size))
+          })
+        )
+        const [bytes, end] = yield* Fiber.join(received)
+        assert.strictEqual(bytes, size)
+        assert.deepInclude(end, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
+      }),
+    { server: { initialStreamWindow: 200_000, maxStreamWindow: 200_000 } }
+  )
+
+  it.effect("A7: what is dropped at last is logged, and the peer gets a code that is not that of a clean end", () => {
+    const lines: Array<LoggedLine> = []
+    return logged(
+      lines,
+      drive(
+        Effect.gen(function* () {
+          const world = yield* makeWorld({ server: { lingerTimeout: "2 seconds" } })
+          const { client, server } = yield* world.pair()
+          const scope = yield* Scope.make()
+          const stream = yield* server.openStream().pipe(Effect.provideService(Scope.Scope, scope))
+          yield* stream.end(new Uint8Array(10_000_000))
+          const theirs = yield* client.acceptStream
+          yield* theirs.read
+          // Nobody reads on: the window closes, and no acknowledgement comes any more.
+          const closing = yield* Effect.forkChild(
+            (server as unknown as { release: (exit: Exit.Exit<void>) => Effect.Effect<void> }).release(Exit.void)
+          )
+          yield* Fiber.join(closing)
+          const end = yield* client.closed
+          assert.deepInclude(end, { _tag: "ApplicationClosed", initiator: "peer", code: 1 })
+          assert.include(end.message, "before everything was delivered")
+          const line = lines.find((each) => each.message === "Connection closed before everything was delivered")
+          assert.deepInclude(line, { level: "Info" })
+          assert.deepInclude(line!.annotations, { connection: server.id, streams: 1, code: 1 })
+          assert.isAbove(Number(line!.annotations["bytes"]), 5_000_000)
+        })
+      )
+    )
+  })
+
+  scenario("D3: shutdown lets handlers finish, hands out no more streams, and ends with code 0", (world) =>
+    Effect.gen(function* () {
+      const begun = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      yield* serving(
+        world.server,
+        Endpoint.serveStreams((stream) =>
+          Effect.gen(function* () {
+            yield* Deferred.succeed(begun, undefined)
+            yield* Deferred.await(go)
+            yield* stream.end("finished")
+          })
+        )
+      )
+      const connection = yield* connectTo(world.client)
+      const request = yield* Effect.forkChild(ask(connection), { startImmediately: true })
+      yield* Deferred.await(begun)
+      const stopping = yield* Effect.forkChild(world.server.shutdown({ within: "20 seconds" }), {
+        startImmediately: true
+      })
+      yield* Effect.sleep("100 millis")
+      const late = yield* Effect.exit(ask(connection))
+      assert.strictEqual(reasonOf(late), "StreamReset")
+      assert.strictEqual(reasonOf(yield* Effect.exit(connectTo(world.client))), "ConnectionRefused")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* Deferred.succeed(go, undefined)
+      assert.strictEqual(yield* Fiber.join(request), "finished")
+      assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
+      yield* Fiber.join(stopping)
+    })
+  )
+
+  scenario("D3: what is not done in time is cut, and never with the code of a clean end", (world) =>
+    Effect.gen(function* () {
+      let ended = ""
+      yield* serving(
+        world.server,
+        Endpoint.serveStreams((stream) =>
+          Effect.gen(function* () {
+            yield* stream.write("begin")
+            return yield* Effect.never
+          }).pipe(Effect.onExit((exit) => Effect.sync(() => (ended = exit._tag))))
+        )
+      )
+      const connection = yield* connectTo(world.client)
+      const request = yield* Effect.forkChild(Effect.exit(ask(connection)), { startImmediately: true })
+      yield* Effect.sleep("100 millis")
+      const before = (yield* Effect.clockWith(Effect.succeed)).currentTimeMillisUnsafe()
+      yield* world.server.shutdown({ within: "3 seconds" })
+      const after = (yield* Effect.clockWith(Effect.succeed)).currentTimeMillisUnsafe()
+      assert.approximately(after - before, 3000, 50)
+      assert.strictEqual(ended, "Failure")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(request)))
+      assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 1 })
+      const refused = yield* Effect.exit(world.server.connect({ address: "10.0.0.1:1", alpn: "test" }))
+      assert.strictEqual(reasonOf(refused), "ConnectionClosed")
+    })
+  )
+
+  scenario("D3: the end of the Layer does the same", (world) =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const begun = yield* Deferred.make<void>()
+      yield* serving(
+        world.server,
+        Endpoint.serveStreams((stream) =>
+          Effect.gen(function* () {
+            yield* Deferred.succeed(begun, undefined)
+            yield* Effect.sleep("2 seconds")
+            yield* stream.end("finished")
+          })
+        )
+      ).pipe(Effect.provideService(Scope.Scope, scope))
+      const connection = yield* connectTo(world.client)
+      const request = yield* Effect.forkChild(ask(connection), { startImmediately: true })
+      yield* Deferred.await(begun)
+      yield* Scope.close(scope, Exit.interrupt())
+      assert.strictEqual(yield* Fiber.join(request), "finished")
+      assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
+    })
+  )
+
+  scenario("D3: a connection that nobody serves finishes its streams too", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      const stream = yield* client.openStream()
+      yield* stream.end("please")
+      const theirs = yield* server.acceptStream
+      yield* theirs.text
+      const stopping = yield* Effect.forkChild(world.server.shutdown({ within: "20 seconds" }), {
+        startImmediately: true
+      })
+      yield* Effect.sleep("2 seconds")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* theirs.end("here")
+      assert.strictEqual(yield* stream.text, "here")
+      assert.deepInclude(yield* client.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
+      yield* Fiber.join(stopping)
+    })
+  )
+})
