@@ -143,6 +143,53 @@ describe("RFC 9001 6: key updates during transfers", () => {
     assert.strictEqual(transportCode(pair.client), TransportError.keyUpdate)
   })
 
+  it("B9: 6.6: an update comes long before a key has sealed too much", () => {
+    const pair = established()
+    exchange(pair, 1000, 1000, "before")
+    pair.run(pair.simulator.now + 200)
+    pair.connection.core.handshake.oneRtt!.sealed(2 ** 22)
+    exchange(pair, 1000, 1000, "after")
+    assert.strictEqual(pair.connection.stats().keyUpdates, 1)
+    assert.isFalse(pair.connection.core.handshake.oneRtt!.limitReached)
+  })
+
+  it("B9: 6.6: a key that cannot be updated is not used beyond its limit: AEAD_LIMIT_REACHED", () => {
+    const pair = established()
+    exchange(pair, 1000, 1000, "before")
+    pair.run(pair.simulator.now + 200)
+    const keys = pair.connection.core.handshake.oneRtt!
+    // Nothing under the new keys is acknowledged, so there can be no next ones.
+    pair.server.tap = () => false
+    assert.isTrue(pair.connection.updateKeys(pair.simulator.now))
+    send(pair.connection, pair.accepted, 1000)
+    pair.run(pair.simulator.now + 20)
+    keys.sealed(2 ** 23 - 4096 - 50)
+    assert.isTrue(pair.connection.core.open)
+    assert.isTrue(keys.needsUpdate)
+    const sent = capture(pair.client)
+    for (let i = 0; i < 100 && pair.connection.core.open; i++) {
+      pair.connection.core.pingPending = true
+      pair.connection.wake()
+      pair.run(pair.simulator.now + 1)
+    }
+    assert.strictEqual(transportCode(pair.client), TransportError.aeadLimitReached)
+    assert.isBelow(sent.length, 100)
+    assert.isFalse(keys.exhausted)
+    pair.run(pair.simulator.now + 100)
+    assert.strictEqual(transportCode(pair.server), TransportError.aeadLimitReached)
+  })
+
+  it("B9: 6.6: at the limit itself not even the end of the connection is sealed", () => {
+    const pair = established()
+    exchange(pair, 1000, 1000, "before")
+    pair.run(pair.simulator.now + 200)
+    pair.connection.core.handshake.oneRtt!.sealed(2 ** 23)
+    const sent = capture(pair.client)
+    pair.connection.close(0, "over", pair.simulator.now)
+    pair.run(pair.simulator.now + 100)
+    assert.strictEqual(sent.length, 0)
+  })
+
   it("6.3: forged packets with the other key phase move no keys", () => {
     const pair = established()
     exchange(pair, 1000, 1000, "before")

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
-import { CRYPTO_BUFFER, CryptoStream } from "../../src/internal/streams/CryptoStream.ts"
+import { CRYPTO_BUFFER, CryptoStream, INITIAL_CRYPTO_BUFFER } from "../../src/internal/streams/CryptoStream.ts"
 import { ByteWriter } from "../../src/internal/wire/Cursor.ts"
 import { FrameReader } from "../../src/internal/wire/FrameReader.ts"
 import { FrameType } from "../../src/internal/wire/FrameType.ts"
@@ -79,6 +79,44 @@ describe("CryptoStream (RFC 9000 sections 7.5, 19.6)", () => {
     stream.onFrame(0, content(0, 5), 0, 5)
     stream.read()
     assert.isUndefined(stream.onFrame(CRYPTO_BUFFER - 5, content(0, 10), 0, 10))
+  })
+
+  it("keeps less at the Initial level, where anyone may ask for it", () => {
+    const stream = new CryptoStream(Level.initial)
+    assert.isUndefined(stream.onFrame(INITIAL_CRYPTO_BUFFER - 10, content(0, 10), 0, 10))
+    const wrong = stream.onFrame(INITIAL_CRYPTO_BUFFER - 9, content(0, 10), 0, 10)
+    assert.strictEqual(wrong?.code, TransportError.cryptoBufferExceeded)
+  })
+
+  it("B9: takes nothing new once TLS reads elsewhere, but repetitions (RFC 9001 section 4.1.3)", () => {
+    const stream = new CryptoStream(Level.handshake)
+    stream.onFrame(0, content(0, 100), 0, 100)
+    stream.read()
+    assert.isUndefined(stream.endReading())
+    assert.isUndefined(stream.onFrame(0, content(0, 100), 0, 100))
+    assert.isUndefined(stream.onFrame(50, content(50, 50), 0, 50))
+    assert.isUndefined(stream.onFrame(1000, content(0, 0), 0, 0))
+    for (const [offset, length] of [
+      [100, 1],
+      [50, 51],
+      [5000, 10]
+    ] as const) {
+      const wrong = stream.onFrame(offset, content(offset, length), 0, length)
+      assert.strictEqual(wrong?.code, TransportError.protocolViolation)
+      assert.strictEqual(wrong?.frameType, FrameType.crypto)
+    }
+    assert.isUndefined(stream.read())
+  })
+
+  it("B9: what TLS has not read when it reads on elsewhere was too much, also behind a gap", () => {
+    for (const offset of [100, 105]) {
+      const stream = new CryptoStream(Level.initial)
+      stream.onFrame(0, content(0, 100), 0, 100)
+      stream.read()
+      assert.isUndefined(stream.onFrame(200, content(0, 0), 0, 0))
+      stream.onFrame(offset, content(offset, 10), 0, 10)
+      assert.strictEqual(stream.endReading()?.code, TransportError.protocolViolation)
+    }
   })
 
   it("writes nothing when there is no room worth a frame", () => {

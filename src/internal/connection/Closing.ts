@@ -147,7 +147,7 @@ export class Closing {
     const id = path.remoteIds.active
     const keys = core.handshake.oneRtt!
     const sent = path.recovery.sent(Space.application)
-    if (id === undefined || sent === undefined) return true
+    if (id === undefined || sent === undefined || keys.exhausted) return true
     const packetNumber = path.recovery.nextPacketNumber(Space.application)
     const pnLength = packetNumberLength(packetNumber, sent.largestAcked)
     const size = Math.min(path.mtu, path.amplificationBudget())

@@ -42,7 +42,8 @@ export class Handshake {
   private tls: TlsSession | undefined = undefined
   private handshakeSecrets: { read?: Uint8Array; write?: Uint8Array } = {}
   private applicationSecrets: { read?: Uint8Array; write?: Uint8Array } = {}
-  private parametersViolation: Violation | undefined = undefined
+  /** What TLS cannot know of: parameters that break the protocol, or data that crosses a change of keys. */
+  private problem: Violation | undefined = undefined
 
   constructor(options: {
     readonly role: Role
@@ -70,11 +71,12 @@ export class Handshake {
       const problem = this.events.onPeerParameters(encoded)
       if (problem === undefined) return undefined
       if (!isViolation(problem)) return problem
-      this.parametersViolation = problem
+      this.problem = problem
       // illegal_parameter: only to stop TLS; the connection closes with the violation itself.
       return { alert: 47, message: problem.reason }
     },
     complete: (info) => {
+      if (this.problem !== undefined) return
       this.info = info
       this.events.onComplete(info)
     },
@@ -139,6 +141,10 @@ export class Handshake {
   }
 
   private onSecret(level: Level, direction: "read" | "write", suite: CipherSuite, secret: Uint8Array): void {
+    // TLS reads each level to its end before the next one.
+    if (direction === "read" && level !== Level.zeroRtt) {
+      this.problem ??= this.streams[level === Level.oneRtt ? Level.handshake : Level.initial]!.endReading()
+    }
     if (level === Level.handshake) {
       const secrets = this.handshakeSecrets
       secrets[direction] = secret
@@ -159,8 +165,8 @@ export class Handshake {
   }
 
   private failure(failure: TlsFailure | undefined): HandshakeFailure | undefined {
+    if (this.problem !== undefined) return { violation: this.problem, tls: undefined }
     if (failure === undefined) return undefined
-    if (this.parametersViolation !== undefined) return { violation: this.parametersViolation, tls: undefined }
     return {
       violation: violation(failure.transportError ?? TransportError.crypto + failure.alert, failure.message, 0x06),
       tls: failure

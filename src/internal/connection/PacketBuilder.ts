@@ -13,7 +13,7 @@ import type { Address, TransmitSink } from "../wire/Datagram.ts"
 import { writePadding, writePing } from "../wire/FrameWriter.ts"
 import { writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
-import { AEAD_TAG } from "../wire/Protocol.ts"
+import { AEAD_TAG, TransportError, violation } from "../wire/Protocol.ts"
 import type { ConnectionCore } from "./Core.ts"
 import { SendBatch } from "./SendBatch.ts"
 
@@ -68,6 +68,11 @@ export class PacketBuilder {
     const count = batch.burst.count
     if (!batch.send(this.sink, keys.write, keys.headerWrite)) this.ready = false
     keys.sealed(count)
+    // RFC 9001 section 6.6: no update was possible for long; the key is used no further than it takes to say so.
+    if (keys.limitReached) {
+      this.ready = false
+      this.core.fail(violation(TransportError.aeadLimitReached, "no more packets may be sealed with this key"))
+    }
     batch.begin(this.sink.slab, this.core.paths.all.length)
   }
 

@@ -65,7 +65,7 @@ export class Sender {
     this.sendData()
     this.acknowledger.sendDue()
     packet.flush()
-    return packet.ready
+    return packet.ready || !core.open
   }
 
   private sendPathFrames(path: Path): void {

@@ -34,7 +34,7 @@ export interface AeadLimits {
   readonly updateInterval: number
 }
 
-/** Packets short of the confidentiality limit at which `limitReached` says so: they let the connection close. */
+/** Packets short of the confidentiality limit at which `limitReached` says so: those of a flush, and they let the connection close. */
 const RESERVE = 4096
 
 const gcmLimits: AeadLimits = { confidentiality: 2 ** 23, integrity: 2 ** 52, updateInterval: 2 ** 22 }
@@ -237,6 +237,11 @@ export class KeyPhases {
   /** Enough was sealed with this key for an update: initiate one as soon as that is allowed. */
   get needsUpdate(): boolean {
     return this.#sealedInPhase >= this.#limits.updateInterval
+  }
+
+  /** Nothing may be sealed any more, not even the end of the connection (section 6.6). */
+  get exhausted(): boolean {
+    return this.#sealedInPhase >= this.#limits.confidentiality
   }
 
   /** Close with AEAD_LIMIT_REACHED (section 6.6): a limit is reached, or so near that closing takes what is left. */

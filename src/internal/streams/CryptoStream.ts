@@ -3,13 +3,15 @@ import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
 import type { ByteWriter } from "../wire/Cursor.ts"
 import { FrameType } from "../wire/FrameType.ts"
 import { cryptoRoom, writeCryptoHeader } from "../wire/FrameWriter.ts"
-import { TransportError, violation } from "../wire/Protocol.ts"
-import type { Level, Violation } from "../wire/Protocol.ts"
+import { Level, TransportError, violation } from "../wire/Protocol.ts"
+import type { Violation } from "../wire/Protocol.ts"
 import { ReceiveBuffer } from "./ReceiveBuffer.ts"
 import { SendBuffer } from "./SendBuffer.ts"
 
-/** Bytes that may wait for a gap to close (RFC 9000 section 7.5 asks for 4096 at least). */
-export const CRYPTO_BUFFER = 65536
+/** Bytes that may wait for a gap to close (RFC 9000 section 7.5 asks for 4096 at least): those of a long chain. */
+export const CRYPTO_BUFFER = 65_536
+/** At the Initial level, where anyone can have them kept: a hello of 16 kB with its header, the most that TLS takes. */
+export const INITIAL_CRYPTO_BUFFER = 16_388
 
 /** A frame with less data than this is only written if it is all there is. */
 const MIN_FRAME_DATA = 32
@@ -19,10 +21,14 @@ export class CryptoStream {
   readonly level: Level
   private readonly outgoing = new SendBuffer()
   private readonly incoming = new ReceiveBuffer()
+  private readonly maxAhead: number
   private discarded = false
+  /** Where the peer's bytes of this level end; Infinity while TLS reads them. */
+  private end = Infinity
 
   constructor(level: Level) {
     this.level = level
+    this.maxAhead = level === Level.initial ? INITIAL_CRYPTO_BUFFER : CRYPTO_BUFFER
   }
 
   /** Bytes to send, for the first time or again. */
@@ -68,12 +74,28 @@ export class CryptoStream {
   onFrame(offset: number, bytes: Uint8Array, start: number, length: number): Violation | undefined {
     if (this.discarded) return undefined
     const buffer = this.incoming
-    const over = offset + length - buffer.readOffset - CRYPTO_BUFFER
+    if (offset + length > this.end && length > 0) return this.beyondEnd()
+    const over = offset + length - buffer.readOffset - this.maxAhead
     if (over > 0) {
-      const reason = `CRYPTO data ${over} bytes beyond the buffer of ${CRYPTO_BUFFER}`
+      const reason = `CRYPTO data ${over} bytes beyond the buffer of ${this.maxAhead}`
       return violation(TransportError.cryptoBufferExceeded, reason, FrameType.crypto)
     }
-    return buffer.insert(offset, bytes, start, length, false)
+    return length === 0 ? undefined : buffer.insert(offset, bytes, start, length, false)
+  }
+
+  /**
+   * TLS reads on at another level: what TLS has not read by now, in order or behind a gap, and what still comes that is new,
+   * breaks the protocol (RFC 9001 section 4.1.3).
+   */
+  endReading(): Violation | undefined {
+    if (this.discarded) return undefined
+    this.end = this.incoming.readOffset
+    return this.incoming.highestOffset > this.end ? this.beyondEnd() : undefined
+  }
+
+  private beyondEnd(): Violation {
+    const reason = "handshake data at an encryption level that is over"
+    return violation(TransportError.protocolViolation, reason, FrameType.crypto)
   }
 
   /** The next bytes in order, or undefined. */
