@@ -287,7 +287,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   for (const [index, input] of listenAt.entries()) {
     const local = yield* numeric(listenAt.length === 1 ? "listen" : `listen[${index}]`, input, 0)
     const bound = yield* bindAll(local, bindOptions).pipe(Scope.provide(socketScope))
-    for (const socket of bound) runtime.addSocket(socket)
+    for (const socket of bound) sockets.add(socket)
   }
 
   const connectTo = Effect.fnUntraced(function* (target: ConnectOptions) {

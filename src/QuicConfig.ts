@@ -207,7 +207,10 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
      * @since 0.2.0
      */
     resetKey: Schema.optionalKey(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(SECRET_LENGTH)))),
-    /** Packet I/O and encryption: native code where the runtime permits it (`auto`, the default), always, or never. */
+    /**
+     * Packet I/O and encryption: native code in the main thread where the runtime permits it (`auto`, the default), always,
+     * or never. In a worker `native` may cost the process (docs/native-lane.md).
+     */
     lane: choice("auto", "auto", "portable", "native"),
     /** Connections that an endpoint has at a time; first packets of further ones are dropped and counted. Default 10000. */
     maxConnections: integer(10_000, 1, 10_000_000, "connections"),

@@ -147,7 +147,8 @@ export const layerNative: Layer.Layer<UdpSocket, QuicError> = Layer.effect(
 )
 
 /**
- * The best lane that this process may use: native where it can be and works, portable elsewhere. The environment variable
+ * The best lane that this process may use: native where it can be and works, portable elsewhere and in workers, where native
+ * code could end the process (docs/native-lane.md). The environment variable
  * `MPQUIC_LANE` (`auto`, `portable`, `native`) forces it, and so does the setting `lane` of an endpoint, which goes before.
  * The choice and its reason are logged at debug level. When the variable asks for what cannot be, `bind` fails with
  * `BadConfig`.

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { readdirSync } from "node:fs"
 import { AddressBook } from "../src/internal/wire/Datagram.ts"
 import type { Transmit } from "../src/internal/wire/Datagram.ts"
 import { AddressInUse, AddressUnavailable, SocketFailed } from "../src/QuicError.ts"
@@ -126,6 +127,46 @@ describe("UdpSocket.layerNode", () => {
         assert.strictEqual((yield* b.pull).count, 256)
         a.send(transmit(a, b.local, new Uint8Array(9)))
         assert.lengthOf(yield* receive(b, 1), 1)
+      })
+    )
+  )
+
+  it.live("G4: segment sizes that are none, or no whole number, lose nothing", () =>
+    run(
+      Effect.gen(function* () {
+        const [a, b] = [yield* bind(), yield* bind()]
+        const bytes = Uint8Array.from({ length: 450 }, (_, i) => i)
+        for (const [size, count] of [
+          [0, 1],
+          [-5, 1],
+          [NaN, 1],
+          [Infinity, 1],
+          [0.5, 1],
+          [100.7, 5]
+        ] as const) {
+          a.send(transmit(a, b.local, bytes, size))
+          const arrived = yield* receive(b, count)
+          assert.lengthOf(arrived, count, String(size))
+          assert.deepStrictEqual(new Uint8Array(Buffer.concat(arrived)), bytes)
+        }
+        for (const port of [0, -1, NaN, 1.5, 65_536]) a.send(transmit(a, a.addresses.intern("127.0.0.1", port), bytes))
+        assert.deepStrictEqual(a.stats.sendErrors, { EADDRNOTAVAIL: 5 })
+      })
+    )
+  )
+
+  it.live("G8: a socket that cannot be set up leaves no descriptor behind", () =>
+    run(
+      Effect.gen(function* () {
+        const addresses = new AddressBook()
+        const before = readdirSync("/proc/self/fd").length
+        addresses.intern = () => {
+          throw new Error("no address")
+        }
+        for (let i = 0; i < 5; i++)
+          assert.instanceOf((yield* Effect.flip(bind(loopback, { addresses }))).reason, SocketFailed)
+        yield* Effect.sleep(1)
+        assert.strictEqual(readdirSync("/proc/self/fd").length, before)
       })
     )
   )

@@ -7,6 +7,7 @@ import * as PacketProtection from "../../src/PacketProtection.ts"
 import { BadConfig } from "../../src/QuicError.ts"
 import type { QuicError } from "../../src/QuicError.ts"
 import * as UdpSocket from "../../src/UdpSocket.ts"
+import { run } from "./run.ts"
 import { loopback, skipped } from "./support.ts"
 
 const live = it.live.skipIf(skipped)
@@ -129,6 +130,22 @@ const lanesOf = (
   assert.strictEqual(status, 0, `${signal} ${stderr}`)
   return { ...(JSON.parse(stdout) as Lanes), stderr }
 }
+
+describe("A1: in a worker", () => {
+  const inWorker = async (env: Record<string, string>): Promise<Lanes> => {
+    const { code, stdout, stderr } = await run("laneInWorker.ts", [], [], env)
+    assert.strictEqual(code, 0, stderr)
+    return JSON.parse(stdout) as Lanes
+  }
+
+  test("the lane is portable and says why; MPQUIC_LANE forces the native one", { timeout: 60_000 }, async () => {
+    const lanes = await inWorker({ MPQUIC_LANE: "auto" })
+    assert.deepStrictEqual([lanes.lane, lanes.protection], ["portable", "node"])
+    assert.include(lanes.logged[0], "in a worker it could end the whole process")
+    const forced = await inWorker({ MPQUIC_LANE: "native" })
+    assert.deepStrictEqual([forced.lane, forced.protection], ["native", "native"])
+  })
+})
 
 describe("where native code cannot be", () => {
   const permissions = ["--permission", "--allow-fs-read=*", "--allow-net"]

@@ -199,6 +199,46 @@ describe("native sockets: wildcards", () => {
 })
 
 describe("native sockets: bad input and faults", () => {
+  live("G8: a socket that cannot be set up leaves no descriptor behind", () =>
+    native(
+      Effect.gen(function* () {
+        const addresses = new AddressBook()
+        const before = descriptors()
+        addresses.intern = () => {
+          throw new Error("no address")
+        }
+        for (let i = 0; i < 5; i++)
+          assert.instanceOf((yield* Effect.flip(bind(loopback, { addresses }))).reason, SocketFailed)
+        yield* Effect.sleep(1)
+        assert.strictEqual(descriptors(), before)
+      })
+    )
+  )
+
+  live("G9: the interface of a link-local address is looked up again after a refusal, and now and then", () =>
+    Effect.gen(function* () {
+      const { AddressMemory, endpointOf, forgetEndpoint } = yield* Effect.promise(
+        () => import("../../src/internal/runtime/native/Sockaddr.ts")
+      )
+      const book = new AddressBook()
+      const address = book.intern("fe80::1%1", 9)
+      const first = endpointOf(address)
+      assert.strictEqual(first?.scope, 1)
+      assert.strictEqual(endpointOf(address), first)
+      forgetEndpoint(address)
+      assert.notStrictEqual(endpointOf(address), first)
+      // A new object of the book shows that the name was looked up.
+      const memory = AddressMemory.of(book)
+      const seen = new Set<UdpSocket.Address>()
+      for (let i = 0; i < 10_000; i++) {
+        seen.add(memory.find(10, 0x80fe, 0, 0, 0x0100_0000, 1))
+        if (i % 1000 === 0) for (let k = 0; k < 5000; k++) book.intern("192.0.2.1", k)
+      }
+      assert.strictEqual(seen.size, 3)
+      assert.isTrue(Array.from(seen).every(({ host }) => host.startsWith("fe80::1%")))
+    })
+  )
+
   live("fails with AddressInUse, AddressUnavailable or SocketFailed, and leaves no descriptor behind", () =>
     native(
       Effect.gen(function* () {

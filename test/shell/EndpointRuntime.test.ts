@@ -6,6 +6,8 @@ import { make } from "../../src/internal/runtime/EndpointRuntime.ts"
 import { SLAB_BYTES, SlabSink } from "../../src/internal/runtime/SlabSink.ts"
 import { AddressBook, makeDatagramBurst } from "../../src/internal/wire/Datagram.ts"
 import type { DatagramBurst, Transmit } from "../../src/internal/wire/Datagram.ts"
+import { QuicError, SocketFailed } from "../../src/QuicError.ts"
+import { addressInUse } from "../../src/internal/runtime/UdpErrors.ts"
 import type { BoundSocket } from "../../src/UdpSocket.ts"
 
 const book = new AddressBook()
@@ -68,9 +70,18 @@ class FakeSocket implements BoundSocket {
   constructor(address = local) {
     this.local = address
   }
+  private failed = false
   readonly pull = Effect.suspend(() => {
     this.arrived.closeUnsafe()
-    return Effect.map(this.arrived.await, () => this.inbox.shift()!)
+    return Effect.flatMap(this.arrived.await, () =>
+      this.failed
+        ? Effect.fail(
+            new QuicError({
+              reason: new SocketFailed({ operation: "receive", address: this.local.toString(), code: "EBADF" })
+            })
+          )
+        : Effect.succeed(this.inbox.shift()!)
+    )
   })
   readonly incoming = Stream.empty
   readonly send = (transmit: Transmit): boolean => {
@@ -89,6 +100,11 @@ class FakeSocket implements BoundSocket {
     bytesSent: 0,
     datagramsDropped: 0,
     sendErrors: {}
+  }
+
+  fail(): void {
+    this.failed = true
+    this.arrived.openUnsafe()
   }
 
   deliver(count: number): void {
@@ -235,6 +251,52 @@ describe("EndpointRuntime", () => {
       yield* turn
       assert.deepStrictEqual(taken(machine), ["poll 0"])
       assert.strictEqual(logged.length, 1)
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
+  it.effect("G1: a socket that fails is bound again, later each time, and it is said", () => {
+    const logged: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => logged.push(`${logLevel} ${String(message)}`))
+    return Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      const attempts: Array<number> = []
+      const bound: Array<FakeSocket> = []
+      const first = new FakeSocket()
+      let refused = 3
+      runtime.addSocket(first, (address) =>
+        Effect.suspend(() => {
+          attempts.push(runtime.now())
+          assert.strictEqual(address, local)
+          if (refused-- > 0) return Effect.fail(addressInUse(address))
+          const socket = new FakeSocket()
+          bound.push(socket)
+          return Effect.succeed(socket)
+        })
+      )
+      yield* turn
+      first.fail()
+      yield* turn
+      assert.deepStrictEqual(runtime.sockets, [])
+      yield* TestClock.adjust(1000)
+      assert.deepStrictEqual(attempts, [10, 30, 70, 150])
+      assert.deepStrictEqual(runtime.sockets, bound)
+      taken(machine)
+      bound[0]!.deliver(2)
+      yield* turn
+      assert.deepStrictEqual(taken(machine), ["receive 2 1000", "poll 1000"])
+      // It has received something: the next time begins anew, and one that only fails waits ever longer.
+      for (const after of [10, 20, 40]) {
+        bound.at(-1)!.fail()
+        const from = runtime.now()
+        yield* TestClock.adjust(1000)
+        assert.strictEqual(attempts.at(-1)! - from, after)
+      }
+      assert.lengthOf(attempts, 7)
+      assert.deepStrictEqual(logged.slice(0, 2), [
+        "Warn The socket of 10.0.0.1:1 is lost: receive failed on the UDP socket 10.0.0.1:1: EBADF",
+        "Info The socket of 10.0.0.1:1 is bound again"
+      ])
+      assert.lengthOf(logged, 8)
     }).pipe(Effect.provide(Logger.layer([logger])))
   })
 

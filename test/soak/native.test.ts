@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { skipped } from "../native/support.ts"
-import { runWorker } from "../native/workers.ts"
+import { run } from "../native/run.ts"
 
 const script = fileURLToPath(new URL("../native/fixtures/storm.ts", import.meta.url))
 
@@ -35,10 +35,13 @@ describe("native code, long and under garbage collections: no crash, no leak", (
   it.skipIf(skipped)("10,000 connections", () => steady(storm("connections", 2500)))
 
   it.skipIf(skipped)("workers that start and end", async () => {
-    const before = process.memoryUsage.rss()
-    for (let i = 0; i < 20; i++) {
-      for (const end of ["return", "terminate", "exit", "throw"] as const) assert.isAbove(await runWorker(end), 0, end)
+    const { code, signal, stdout, stderr } = await run("workers.ts", ["20"], ["--no-turbofan"])
+    assert.deepStrictEqual([code, signal], [0, null], stderr)
+    const { received, grown } = JSON.parse(stdout) as {
+      readonly received: ReadonlyArray<number>
+      readonly grown: number
     }
-    assert.isBelow((process.memoryUsage.rss() - before) / 1024 / 1024, 200)
+    for (const count of received) assert.isAbove(count, 0)
+    assert.isBelow(grown / 1024 / 1024, 200)
   })
 })

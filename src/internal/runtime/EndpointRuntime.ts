@@ -18,6 +18,13 @@ const LAST_PACKETS = 1000
 /** ms between two looks at a machine that keeps saying that it is late: it must not keep the processor busy. */
 const LATE_RETRY = 1
 
+/** ms before a socket that failed is bound again: twice as many each time, until it receives something. */
+const FIRST_REBIND = 10
+const MAX_REBIND = 10_000
+
+/** Binds an address whose socket failed. */
+export type Rebind = (local: Address) => Effect.Effect<BoundSocket, QuicError>
+
 /** One nanosecond in ms: what clocks can tell apart. A deadline due before the next one is due now. */
 const NANOSECOND = 1e-6
 
@@ -83,10 +90,17 @@ export class EndpointRuntime {
     return Fiber.runIn(this.runFork(effect), this.scope)
   }
 
-  /** Takes over a bound socket: receives from it and sends through it until the endpoint ends or the socket fails. */
-  addSocket(socket: BoundSocket): void {
+  /**
+   * Takes over a bound socket: receives from it and sends through it until the endpoint ends. When the socket fails, `again`
+   * binds one for the same address, until it can be had.
+   */
+  addSocket(socket: BoundSocket, again?: Rebind): void {
+    this.take(socket, again, FIRST_REBIND)
+  }
+
+  private take(socket: BoundSocket, again: Rebind | undefined, delay: number): void {
     this.sink.add(socket)
-    this.fork(this.receiveFrom(socket))
+    this.fork(this.receiveFrom(socket, again, delay))
   }
 
   /** The socket bound to this address. */
@@ -136,8 +150,10 @@ export class EndpointRuntime {
     )
   )
 
-  private receiveFrom(socket: BoundSocket): Effect.Effect<void> {
+  private receiveFrom(socket: BoundSocket, again: Rebind | undefined, delay: number): Effect.Effect<void> {
+    let nextDelay = delay
     const loop: Effect.Effect<void, QuicError> = Effect.flatMap(socket.pull, (burst) => {
+      nextDelay = FIRST_REBIND
       this.receive(burst)
       // What else this turn brings is the next burst, and fibers that were woken write their answers before the flush.
       return Effect.flatMap(Effect.yieldNow, () => {
@@ -154,7 +170,29 @@ export class EndpointRuntime {
       })
     ).pipe(
       Effect.catch((error) =>
-        this.stopped ? Effect.void : Effect.logWarning(`Paths from ${socket.local} are lost: ${error.message}`)
+        this.stopped
+          ? Effect.void
+          : Effect.andThen(
+              Effect.logWarning(`The socket of ${socket.local} is lost: ${error.message}`),
+              again === undefined ? Effect.void : this.rebind(socket.local, again, nextDelay)
+            )
+      )
+    )
+  }
+
+  private rebind(local: Address, again: Rebind, delay: number): Effect.Effect<void> {
+    const longer = Math.min(delay * 2, MAX_REBIND)
+    return Effect.andThen(Effect.sleep(delay), Effect.uninterruptible(again(local))).pipe(
+      Effect.flatMap((socket) => {
+        this.take(socket, again, longer)
+        this.wake()
+        return Effect.logInfo(`The socket of ${local} is bound again`)
+      }),
+      Effect.catch((error) =>
+        Effect.andThen(
+          Effect.logDebug(`The socket of ${local} cannot be bound again yet: ${error.message}`),
+          this.rebind(local, again, longer)
+        )
       )
     )
   }

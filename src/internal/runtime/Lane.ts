@@ -7,6 +7,7 @@ import type { Scope } from "effect"
 import type { PacketProtection } from "../crypto/Protection.ts"
 import { BadConfig, QuicError } from "../../QuicError.ts"
 import type { BindOptions, BoundSocket } from "./Sockets.ts"
+import { isMainThread } from "node:worker_threads"
 import { obstacle } from "./native/Availability.ts"
 
 /** `auto`: native where it can be. */
@@ -66,6 +67,15 @@ const isSetting = (value: string): value is LaneSetting =>
 const badLane = (field: string, value: string, allowed: string, problem?: string): QuicError =>
   new QuicError({ reason: new BadConfig({ field, value, allowed, ...(problem === undefined ? {} : { problem }) }) })
 
+/**
+ * What `auto` stands for in a worker. When a worker ends, Node frees memory that V8's compiler threads may still read on behalf
+ * of its native functions, and there is no way of its own to end without that (docs/native-lane.md).
+ */
+const inWorkers: LaneChoice = {
+  native: undefined,
+  why: "in a worker it could end the whole process; it takes lane or MPQUIC_LANE to be native there"
+}
+
 /** What the environment says; `auto` if it says nothing. */
 const fromEnvironment: Effect.Effect<LaneSetting, QuicError> = Effect.gen(function* () {
   const value = Option.getOrElse(
@@ -86,14 +96,14 @@ export const requireNative = (field: string): Effect.Effect<NativeLane, QuicErro
   )
 
 /**
- * Chooses by a setting of the program, else (`auto`) by MPQUIC_LANE, else by what is possible. Fails with `BadConfig` when
+ * Chooses by a setting of the program, else (`auto`) by MPQUIC_LANE, else by what is possible and safe. Fails with `BadConfig` when
  * either insists on native code where it cannot be.
  */
 export const chooseLane = (setting: LaneSetting): Effect.Effect<LaneChoice, QuicError> =>
   Effect.gen(function* () {
     const ofProgram = setting !== "auto"
     const wanted = ofProgram ? setting : yield* fromEnvironment
-    if (wanted === "auto") return yield* nativeLane
+    if (wanted === "auto") return isMainThread ? yield* nativeLane : inWorkers
     const field = ofProgram ? "lane" : variable
     const why = `${field} is ${wanted}`
     return { native: wanted === "native" ? yield* requireNative(field) : undefined, why }

@@ -3,7 +3,7 @@
  */
 import { Effect, Scope } from "effect"
 import type { QuicError } from "../../QuicError.ts"
-import type { BindOptions, Sockets } from "./Sockets.ts"
+import type { BindOptions, BoundSocket, Sockets } from "./Sockets.ts"
 import type { Address } from "../wire/Datagram.ts"
 import type { EndpointRuntime } from "./EndpointRuntime.ts"
 import { sourceHost } from "./Resolve.ts"
@@ -33,11 +33,16 @@ export class LocalSockets {
     return this.udp.bind(local, this.options).pipe(
       Scope.provide(this.scope),
       Effect.map((socket) => {
-        this.runtime.addSocket(socket)
+        this.add(socket)
         return socket.local
       }),
       Effect.uninterruptible
     )
+  }
+
+  /** Hands a socket over that was bound with the same options. */
+  add(socket: BoundSocket): void {
+    this.runtime.addSocket(socket, (local) => Scope.provide(this.udp.bind(local, this.options), this.scope))
   }
 
   /** The address of a socket on this host, bound now if there is none. Port 0 stands for any. */

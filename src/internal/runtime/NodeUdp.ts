@@ -12,12 +12,17 @@ import { AddressBook } from "../wire/Datagram.ts"
 import type { Address, Transmit } from "../wire/Datagram.ts"
 import { bindError, socketClosed } from "./UdpErrors.ts"
 import { UdpInbox } from "./UdpInbox.ts"
-import { transmitAll } from "./UdpTransmit.ts"
+import { SendErrors } from "./SendErrors.ts"
+import { datagramsIn, segmentOf, transmitAll } from "./UdpTransmit.ts"
 
 const defaultBuffer = 4 * 1024 * 1024
 
 /** One transmit in this many asks the system for its result: asking costs a third of the whole send. */
 const reportEvery = 32
+
+/** What waits in the process, at most. */
+const maxWaiting = 4 * 1024 * 1024
+const maxWaitingDatagrams = 8192
 
 /** Ms that a closing socket waits for the kernel to take what is queued. */
 const closeGrace = 1000
@@ -38,7 +43,15 @@ export const bindNodeUdp = (
   options?: BindOptions
 ): Effect.Effect<BoundSocket, QuicError, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.map(openSocket(address), (socket) => new NodeUdpSocket(socket, options ?? {})),
+    Effect.flatMap(openSocket(address), (socket) =>
+      Effect.try({
+        try: () => new NodeUdpSocket(socket, options ?? {}),
+        catch: (cause) => {
+          socket.close()
+          return bindError(address, cause)
+        }
+      })
+    ),
     (bound) => bound.close
   )
 
@@ -93,11 +106,12 @@ class NodeUdpSocket implements BoundSocket {
 
   private readonly socket: Socket
   private readonly inbox = new UdpInbox()
-  private readonly onSendError: BindOptions["onSendError"]
-  private readonly sendErrors: Record<string, number> = {}
+  private readonly errors: SendErrors
   private sent = 0
   private sentBytes = 0
   private closed = false
+  /** Something waited in the process after the last send. */
+  private full = false
   private lastSource: Address
   private lastRemote: Address | undefined = undefined
   private unreported = 0
@@ -106,7 +120,7 @@ class NodeUdpSocket implements BoundSocket {
   constructor(socket: Socket, options: BindOptions) {
     this.socket = socket
     this.addresses = options.addresses ?? new AddressBook()
-    this.onSendError = options.onSendError
+    this.errors = new SendErrors(options.onSendError)
     const { address, port } = socket.address()
     this.local = this.addresses.intern(address, port)
     this.lastSource = this.local
@@ -132,6 +146,9 @@ class NodeUdpSocket implements BoundSocket {
       Effect.timeoutOption(poll, closeGrace),
       Effect.callback((resume) => {
         this.closed = true
+        // What the system does not take in time is given up.
+        const left = socket.getSendQueueCount()
+        if (left > 0) this.refuse("EAGAIN", undefined, left)
         this.inbox.close(() => socketClosed("receive", this.local))
         socket.close(() => resume(Effect.void))
       })
@@ -139,19 +156,21 @@ class NodeUdpSocket implements BoundSocket {
   }
 
   send = (transmit: Transmit): boolean => {
-    const { bytes, remote, segmentSize } = transmit
-    if (this.closed || remote.port < 1 || remote.port > 65_535) {
-      this.count(this.closed ? "ERR_SOCKET_DGRAM_NOT_RUNNING" : "EADDRNOTAVAIL", remote)
-      return true
-    }
+    const { bytes, remote } = transmit
     const length = bytes.length
+    const segmentSize = segmentOf(transmit.segmentSize, length)
+    const bad = this.reasonAgainst(remote)
+    if (bad !== undefined) {
+      this.refuse(bad, remote, datagramsIn(length, segmentSize))
+      return !this.full
+    }
     let report: typeof this.reported | undefined
     if (remote !== this.lastRemote || segmentSize > this.largest || ++this.unreported >= reportEvery) {
       report = this.reported
       this.lastRemote = remote
       this.unreported = 0
     }
-    if (length <= segmentSize || segmentSize < 1) {
+    if (length <= segmentSize) {
       this.socket.send(bytes, remote.port, remote.host, report)
       this.sent++
     } else {
@@ -163,7 +182,19 @@ class NodeUdpSocket implements BoundSocket {
       }
     }
     this.sentBytes += length
-    return this.socket.getSendQueueCount() === 0
+    this.full = this.socket.getSendQueueCount() > 0
+    return !this.full
+  }
+
+  /** Why nothing can be sent there now. */
+  private reasonAgainst({ port }: Address): string | undefined {
+    if (this.closed) return "ERR_SOCKET_DGRAM_NOT_RUNNING"
+    if (!(Number.isInteger(port) && port >= 1 && port <= 65_535)) return "EADDRNOTAVAIL"
+    // Whoever does not heed that the socket is full must not fill the memory of the process.
+    const over =
+      this.full &&
+      (this.socket.getSendQueueSize() > maxWaiting || this.socket.getSendQueueCount() > maxWaitingDatagrams)
+    return over ? "EAGAIN" : undefined
   }
 
   get retained(): boolean {
@@ -177,7 +208,7 @@ class NodeUdpSocket implements BoundSocket {
       datagramsSent: this.sent,
       bytesSent: this.sentBytes,
       datagramsDropped: this.inbox.dropped,
-      sendErrors: { ...this.sendErrors }
+      sendErrors: { ...this.errors.counts }
     }
   }
 
@@ -190,22 +221,23 @@ class NodeUdpSocket implements BoundSocket {
   private readonly reported = (error: Error | null, bytes: number): void => {
     if (error === null) {
       if (bytes > this.largest) this.largest = bytes
-      return
+    } else if (!this.closed) {
+      this.unreported = reportEvery
+      this.refused(error)
     }
-    this.unreported = reportEvery
-    this.refused(error)
   }
 
   private readonly refused = (error: Error & { code?: string; address?: string; port?: number }): void => {
     const { address, port } = error
-    this.count(
+    this.refuse(
       error.code ?? error.name,
-      address === undefined || port === undefined ? undefined : this.addresses.intern(address, port)
+      address === undefined || port === undefined ? undefined : this.addresses.intern(address, port),
+      1
     )
   }
 
-  private count(code: string, remote: Address | undefined): void {
-    this.sendErrors[code] = (this.sendErrors[code] ?? 0) + 1
-    this.onSendError?.({ code, remote })
+  private refuse(code: string, remote: Address | undefined, datagrams: number): void {
+    this.errors.add(code, remote, datagrams)
+    this.errors.tell()
   }
 }

@@ -18,3 +18,13 @@ export const transmitAll = (
     }
     if (socket.retained) yield* socket.writable
   })
+
+/**
+ * The length of the datagrams of a transmit as sockets use it: whole, and at least 1. What is no length (below 1, not a number)
+ * stands for one datagram.
+ */
+export const segmentOf = (segmentSize: number, length: number): number =>
+  segmentSize >= 1 && segmentSize < length ? Math.trunc(segmentSize) : Math.max(length, 1)
+
+/** An empty transmit is an empty datagram. `segment` as `segmentOf` has it. */
+export const datagramsIn = (length: number, segment: number): number => Math.max(Math.ceil(length / segment), 1)

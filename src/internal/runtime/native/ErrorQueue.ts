@@ -25,7 +25,10 @@ const FLAGS = MessageFlag.errorQueue | MessageFlag.dontWait
 /** SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6. Errors of this host have failed their call already. */
 const fromNetwork = (origin: number): boolean => origin === 2 || origin === 3
 
-/** Empties the queue, tells about each ICMP error, and returns how many there were. */
+/**
+ * Empties the queue, tells about each ICMP error, and returns how many there were. `report` must not come back here, as a
+ * listener of the application might.
+ */
 export const drainErrors = (
   fd: bigint,
   memory: AddressMemory,

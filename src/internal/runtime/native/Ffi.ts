@@ -8,10 +8,21 @@
  *
  * node:ffi emits one ExperimentalWarning when it is loaded. `--disable-warning=ExperimentalWarning` silences it.
  */
+import { endWithoutTearDown } from "./ProcessEnd.ts"
+
 const ffi = process.getBuiltinModule("node:ffi")
 
 /** Symbols of this process: libc, and the libuv and OpenSSL inside Node. Held here, because functions die with it. */
 const { lib: library } = ffi.dlopen(null)
+
+/** What native code of this process is called by, for as long as the process lives, whatever becomes of this module. */
+const functions: Array<unknown> = [library]
+endWithoutTearDown(functions)
+
+const kept = <F>(found: F): F => {
+  functions.push(found)
+  return found
+}
 
 /** Arguments of native functions: addresses, lengths, flags. Negative numbers as their unsigned 64-bit form. */
 type Arguments<N extends number, Found extends Array<"pointer"> = []> = Found["length"] extends N
@@ -23,31 +34,27 @@ const pointers = <N extends number>(count: N): Arguments<N> =>
 
 /** A function of `count` arguments that returns an int, or a length that fits. */
 export const intFunction = <N extends number>(name: string, count: N) =>
-  library.getFunction(name, { arguments: pointers(count), return: "int32" })
+  kept(library.getFunction(name, { arguments: pointers(count), return: "int32" }))
 
 /** A function of `count` arguments that returns an address. */
 export const pointerFunction = <N extends number>(name: string, count: N) =>
-  library.getFunction(name, { arguments: pointers(count), return: "pointer" })
+  kept(library.getFunction(name, { arguments: pointers(count), return: "pointer" }))
 
 /** A function of `count` arguments that returns nothing. */
 export const voidFunction = <N extends number>(name: string, count: N) =>
-  library.getFunction(name, { arguments: pointers(count), return: "void" })
+  kept(library.getFunction(name, { arguments: pointers(count), return: "void" }))
 
 /** The address of a function, for native code that takes one. */
 export const symbolAddress = (name: string): bigint => library.getSymbol(name)
-
-/**
- * A callback for native code, with `count` arguments. It must never throw: that would end the process. It lives as long as
- * this module.
- */
-export const voidCallback = (count: number, callback: (...args: Array<bigint>) => void): bigint =>
-  library.registerCallback({ arguments: pointers(count), return: "void" }, callback as () => void)
 
 /** Where the bytes of a buffer are. Only `Memory.ts` asks. */
 export const rawAddress = (bytes: Uint8Array): bigint => ffi.getRawPointer(bytes)
 
 /** The int at an address that native code gave. */
 export const readInt = (address: bigint): number => ffi.getInt32(address, 0)
+
+/** The address at an address that native code gave. */
+export const readPointer = (address: bigint): bigint => ffi.getUint64(address, 0)
 
 /** The libuv loop of this thread. */
 export const eventLoop = (): bigint => ffi.getCurrentEventLoop()

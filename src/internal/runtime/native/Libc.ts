@@ -2,7 +2,7 @@
  * System calls, libuv functions and constants of Linux (the same on x64 and arm64) that sockets need.
  */
 import { getSystemErrorName } from "node:util"
-import { intFunction, pointerFunction, readInt, unsigned, voidFunction } from "./Ffi.ts"
+import { intFunction, pointerFunction, readInt, unsigned } from "./Ffi.ts"
 import { permanentRegion } from "./Memory.ts"
 
 /** family, type, protocol. */
@@ -21,8 +21,8 @@ export const sendmmsg = intFunction("sendmmsg", 4)
 /** fd, array of mmsghdr, how many, flags, timeout. */
 export const recvmmsg = intFunction("recvmmsg", 5)
 
-/** loop, callback(handle, argument), argument. */
-export const uvWalk = voidFunction("uv_walk", 3)
+/** Major, minor and patch in a byte each. */
+export const uvVersion = intFunction("uv_version", 0)
 export const uvHandleType = intFunction("uv_handle_get_type", 1)
 /** handle, address of an int. */
 export const uvFileno = intFunction("uv_fileno", 2)
@@ -36,10 +36,53 @@ const errnoAddress = pointerFunction("__errno_location", 0)()
 /** The number of the error of the call just made. */
 export const errno = (): number => readInt(errnoAddress)
 
-export const Errno = { intr: 4, io: 5, again: 11, nomem: 12, inval: 22, msgsize: 90, nobufs: 105 } as const
+export const Errno = {
+  intr: 4,
+  io: 5,
+  badf: 9,
+  again: 11,
+  nomem: 12,
+  acces: 13,
+  fault: 14,
+  inval: 22,
+  nonet: 64,
+  proto: 71,
+  notsock: 88,
+  msgsize: 90,
+  noprotoopt: 92,
+  opnotsupp: 95,
+  netunreach: 101,
+  nobufs: 105,
+  connrefused: 111,
+  hostdown: 112,
+  hostunreach: 113
+} as const
+
+const network: ReadonlySet<number> = new Set([
+  Errno.acces,
+  Errno.nonet,
+  Errno.proto,
+  Errno.msgsize,
+  Errno.noprotoopt,
+  Errno.opnotsupp,
+  Errno.netunreach,
+  Errno.connrefused,
+  Errno.hostdown,
+  Errno.hostunreach
+])
+
+/**
+ * Errors that ICMP can give: the kernel keeps one of them on the socket and fails the next call with it, whatever that call
+ * was for, and forgets it by that. It does so also when its queue of errors has no room for it.
+ */
+export const isNetworkError = (error: number): boolean => network.has(error)
+
+/** Errors after which a socket never works again. */
+export const isFatalError = (error: number): boolean =>
+  error === Errno.badf || error === Errno.notsock || error === Errno.inval || error === Errno.fault
 
 /** A system error by its name, such as `EMSGSIZE`. */
-export const errorName = (error: number): string => getSystemErrorName(-error)
+export const errorName = (error: number): string => (error > 0 ? getSystemErrorName(-error) : "EUNKNOWN")
 
 export const Family = { inet: 2, inet6: 10 } as const
 

@@ -2,6 +2,7 @@
  * Packet protection by OpenSSL's EVP functions, in place (RFC 9001 sections 5.3 and 5.4): a context for each key and
  * direction, made once, and five calls to seal a packet, four to open one. A forged packet costs no more than a good one.
  */
+import { isMainThread } from "node:worker_threads"
 import type { AeadAlgorithm, HeaderKey, PacketKey, PacketProtection } from "../../crypto/Protection.ts"
 import { writeNonce } from "../../crypto/Nonce.ts"
 import type { PacketBurst } from "../../crypto/PacketBurst.ts"
@@ -85,8 +86,23 @@ const free = (contexts: Contexts): void => {
   contexts.seal = contexts.open = 0n
 }
 
+/** Those of a worker, which ends without finalizing what it has left: process memory that nobody could free any more. */
+const ofWorker: Set<Contexts> | undefined = isMainThread ? undefined : new Set()
+if (ofWorker !== undefined) process.on("exit", () => ofWorker.forEach(free))
+
+const release = (contexts: Contexts): void => {
+  free(contexts)
+  ofWorker?.delete(contexts)
+}
+
 /** For keys that nobody closed. */
-const lost = new FinalizationRegistry<Contexts>(free)
+const lost = new FinalizationRegistry<Contexts>(release)
+
+/** Frees contexts when the key that owns them is closed, or lost. */
+const own = (key: object, contexts: Contexts): void => {
+  lost.register(key, contexts, key)
+  ofWorker?.add(contexts)
+}
 
 const failed = (operation: string): never => {
   throw new Error(`OpenSSL failed to ${operation}`)
@@ -140,7 +156,7 @@ class NativePacketKey implements PacketKey {
     Evp.cipherNamed(this.#cipher)
     this.#key = new Uint8Array(key)
     this.#iv = new Uint8Array(iv)
-    lost.register(this, this.#contexts, this)
+    own(this, this.#contexts)
   }
 
   seal(burst: PacketBurst, from: number, to: number): void {
@@ -171,7 +187,7 @@ class NativePacketKey implements PacketKey {
   close(): void {
     this.#closed = true
     this.#key.fill(0)
-    free(this.#contexts)
+    release(this.#contexts)
     lost.unregister(this)
   }
 
@@ -193,7 +209,7 @@ abstract class NativeHeaderKey implements HeaderKey {
   constructor(algorithm: AeadAlgorithm, key: Uint8Array) {
     checkLength("a header protection key", key, keyLengths[algorithm])
     this.contexts.seal = newContext(Evp.encryptInit, headerCiphers[algorithm], key)
-    lost.register(this, this.contexts, this)
+    own(this, this.contexts)
   }
 
   masks(bytes: Uint8Array, offsets: Int32Array, count: number, masks: Uint8Array): void {
@@ -203,7 +219,7 @@ abstract class NativeHeaderKey implements HeaderKey {
   }
 
   close(): void {
-    free(this.contexts)
+    release(this.contexts)
     lost.unregister(this)
   }
 

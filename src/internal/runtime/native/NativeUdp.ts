@@ -11,14 +11,17 @@ import type { BindOptions, BoundSocket, SocketStats } from "../Sockets.ts"
 import { AddressBook, MAX_SEGMENTS, MAX_TRANSMIT } from "../../wire/Datagram.ts"
 import type { Address, DatagramBurst, Transmit } from "../../wire/Datagram.ts"
 import { bindError, socketClosed } from "../UdpErrors.ts"
-import { transmitAll } from "../UdpTransmit.ts"
+import { SendErrors } from "../SendErrors.ts"
+import { datagramsIn, segmentOf, transmitAll } from "../UdpTransmit.ts"
 import { drainErrors } from "./ErrorQueue.ts"
 import { unsigned } from "./Ffi.ts"
-import { Errno, errorName } from "./Libc.ts"
+import { Errno, errorName, isFatalError, isNetworkError } from "./Libc.ts"
 import { Readiness } from "./Readiness.ts"
 import { returnBatch, takeBatch } from "./ReceiveMessages.ts"
 import type { ReceiveBatch, Receiver } from "./ReceiveMessages.ts"
-import { aim, MAX_DATAGRAM, sendApart, sendTrain } from "./SendMessages.ts"
+import { aim, forget, MAX_DATAGRAM, sendApart, sendTrain } from "./SendMessages.ts"
+import { SendQueue } from "./SendQueue.ts"
+import type { Waiting } from "./SendQueue.ts"
 import { AddressMemory } from "./Sockaddr.ts"
 import { openSocket } from "./SocketSetup.ts"
 import type { Opened } from "./SocketSetup.ts"
@@ -31,11 +34,12 @@ const closeGrace = 1000
 /** Ms between two attempts on a full socket: the pace of the system's timers, in which 4 MB go out at 30 Gbit/s. */
 const retryEvery = 1
 
-/** Bytes that wait in the process, at most, when a sender does not heed that the socket is full. */
-const maxWaiting = 4 * 1024 * 1024
-
-/** How often a call is made again because errors of earlier datagrams had made it fail. */
+/** How often a call is made again because errors of earlier datagrams may have made it fail. */
 const maxRetries = 4
+
+/** Remotes whose datagrams leave one by one, at most, and transmits to one of them before a train is tried again. */
+const maxUncut = 256
+const retryTrain = 1000
 
 /** Turns of the event loop for which libuv may tell an absent reader about datagrams, before it is told to be quiet. */
 const maxIdleTurns = 1
@@ -50,18 +54,18 @@ export const bindNativeUdp = (
       try: () => {
         const receive = options?.socketReceiveBuffer ?? defaultBuffer
         const send = options?.socketSendBuffer ?? defaultBuffer
-        return new NativeUdpSocket(openSocket(address.host, address.port, { receive, send }), address.host, options)
+        const opened = openSocket(address.host, address.port, { receive, send })
+        try {
+          return new NativeUdpSocket(opened, address.host, options)
+        } catch (cause) {
+          opened.socket.close()
+          throw cause
+        }
       },
       catch: (cause) => bindError(address, cause)
     }),
     (bound) => bound.close
   )
-
-/** A transmit that the kernel has not taken, with bytes of its own. */
-interface Waiting {
-  readonly source: Address | undefined
-  readonly transmit: Transmit
-}
 
 class NativeUdpSocket implements BoundSocket, Receiver {
   readonly local: Address
@@ -80,19 +84,18 @@ class NativeUdpSocket implements BoundSocket, Receiver {
   dropped = 0
 
   private readonly socket: Socket
-  private readonly fd: bigint
+  /** No descriptor once the socket is closed: the system gives its number to others. */
+  private fd: bigint
   private readonly inet6: boolean
   private readonly readiness: Readiness
-  private readonly onSendError: BindOptions["onSendError"]
-  private readonly sendErrors: Record<string, number> = {}
+  private readonly errors: SendErrors
   private sent = 0
   private sentBytes = 0
   private closed = false
-  /** Whether the system cuts trains for this socket. */
-  private trains = true
-  /** Transmits that the kernel had no room for, in order. */
-  private readonly waiting: Array<Waiting> = []
-  private waitingBytes = 0
+  /** Remotes whose trains the system cannot cut, with the transmits before it is asked again: it depends on the route. */
+  private readonly uncut = new Map<Address, number>()
+  /** Transmits that the kernel had no room for. */
+  private readonly waiting = new SendQueue()
   /** The burst that the reader has. */
   private batch: ReceiveBatch | undefined = undefined
   /** Resumes the waiting reader, in a task of its fiber's scheduler. */
@@ -105,7 +108,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     this.fd = unsigned(opened.fd)
     this.inet6 = opened.inet6
     this.wildcard = opened.wildcard
-    this.onSendError = options?.onSendError
+    this.errors = new SendErrors(options?.onSendError)
     const addresses = options?.addresses ?? new AddressBook()
     this.addresses = addresses
     this.memory = AddressMemory.of(addresses)
@@ -114,46 +117,63 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     if (opened.wildcard) {
       this.covers = (address) => address.port === local.port && (this.inet6 || address.family === 4)
     }
-    const readiness = Readiness.take(opened.fd, this.onReadable)
-    if (readiness === undefined) {
-      opened.socket.close()
-      throw new Error("the event loop does not know the socket")
-    }
+    const readiness = Readiness.take(opened.socket, opened.fd, this.onReadable)
+    if (readiness === undefined) throw new Error("the event loop does not know the socket")
     this.readiness = readiness
     this.pull = Effect.suspend(() => this.next(false))
     this.incoming = Stream.fromEffectRepeat(this.pull)
-    const poll: Effect.Effect<void> = Effect.suspend(() =>
-      this.flush() ? Effect.void : Effect.andThen(Effect.sleep(retryEvery), poll)
-    )
+    const poll: Effect.Effect<void> = Effect.suspend(() => {
+      this.flush()
+      this.errors.tell()
+      return this.waiting.first === undefined ? Effect.void : Effect.andThen(Effect.sleep(retryEvery), poll)
+    })
     this.writable = poll
     this.transmit = transmitAll(this, () => (this.closed ? socketClosed("send", this.local) : undefined))
-    this.close = Effect.andThen(
-      Effect.timeoutOption(poll, closeGrace),
-      Effect.callback((done) => {
-        this.closed = true
-        this.waiting.length = 0
-        this.readiness.end()
-        // The reader may still look at its burst, so nobody else gets it.
-        this.batch = undefined
-        this.resume?.(Effect.fail(socketClosed("receive", this.local)))
-        this.socket.close(() => done(Effect.void))
-      })
-    )
+    this.close = Effect.andThen(Effect.timeoutOption(poll, closeGrace), this.closeNow)
+  }
+
+  private readonly closeNow: Effect.Effect<void> = Effect.callback((done) => {
+    if (this.closed) return done(Effect.void)
+    this.socket.once("close", () => done(Effect.void))
+    this.end()
+  })
+
+  private end(): void {
+    this.closed = true
+    this.readiness.end()
+    this.fd = NO_DESCRIPTOR
+    for (let left = this.waiting.first; left !== undefined; left = this.waiting.first) {
+      this.errors.add(errorName(Errno.again), left.remote, datagramsIn(left.bytes.length, left.segment))
+      this.waiting.removeFirst()
+    }
+    // The reader may still look at its burst, so nobody else gets it.
+    this.batch = undefined
+    this.resume?.(Effect.fail(socketClosed("receive", this.local)))
+    this.socket.close()
+    this.errors.tell()
   }
 
   send = (transmit: Transmit): boolean => {
-    const source = this.sourceOf(transmit)
+    const taken = this.take(transmit)
+    this.errors.tell()
+    return taken
+  }
+
+  private take(transmit: Transmit): boolean {
+    const { bytes, remote } = transmit
+    const { length } = bytes
+    const ecn = transmit.ecn & 3
+    const segment = segmentOf(transmit.segmentSize, length)
     if (this.closed) {
-      this.refuse("ERR_SOCKET_DGRAM_NOT_RUNNING", transmit.remote, 1)
+      this.errors.add("ERR_SOCKET_DGRAM_NOT_RUNNING", remote, datagramsIn(length, segment))
       return true
     }
-    if (this.waiting.length > 0 && !this.flush()) {
-      this.keep(transmit, source, 0)
-      return false
+    const source = this.sourceOf(transmit)
+    const sent = this.flush() ? this.push(bytes, remote, source, ecn, segment) : 0
+    if (sent === ALL) return true
+    if (!this.waiting.add(bytes, sent, remote, source, ecn, segment)) {
+      this.errors.add(errorName(Errno.again), remote, datagramsIn(length - sent, segment))
     }
-    const taken = this.push(transmit, source)
-    if (taken === transmit.bytes.length) return true
-    this.keep(transmit, source, taken)
     return false
   }
 
@@ -169,7 +189,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
       datagramsSent: this.sent,
       bytesSent: this.sentBytes,
       datagramsDropped: this.dropped + this.overflow,
-      sendErrors: { ...this.sendErrors }
+      sendErrors: { ...this.errors.counts }
     }
   }
 
@@ -183,23 +203,25 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     return this.wildcard && local !== this.local && local.key !== this.local.key ? local : undefined
   }
 
-  /** Hands a transmit to the kernel. Returns how many bytes are dealt with: not all of them if it has no more room. */
-  private push({ bytes, remote, ecn, segmentSize }: Transmit, source: Address | undefined): number {
+  /**
+   * Hands datagrams to the kernel. Returns `ALL` when they are dealt with, else how many bytes are: the kernel has no room for
+   * the others. No listener runs meanwhile.
+   */
+  private push(bytes: Uint8Array, remote: Address, source: Address | undefined, ecn: number, segment: number): number {
     const length = bytes.length
-    const segment = segmentSize < 1 ? Math.max(length, 1) : segmentSize
+    const bad = segment > MAX_DATAGRAM ? "EMSGSIZE" : aim(remote, source, ecn, this.inet6)
+    if (bad !== undefined) {
+      this.errors.add(bad, remote, datagramsIn(length, segment))
+      return ALL
+    }
     const most = segment * Math.max(Math.min(MAX_SEGMENTS, Math.trunc(MAX_TRANSMIT / segment)), 1)
     let at = 0
     let retries = maxRetries
     // Up to here datagrams go out apart, because the system refused them as a train.
-    let apartTo = this.trains ? 0 : length
+    let apartTo = length > segment && this.isUncut(remote) ? length : 0
     let suspicious = false
-    do {
-      // Every time, because listeners of errors may send too.
-      const bad = segment > MAX_DATAGRAM ? "EMSGSIZE" : aim(remote, source, ecn, this.inet6)
-      if (bad !== undefined) {
-        this.refuse(bad, remote, Math.max(Math.ceil((length - at) / segment), 1))
-        return length
-      }
+    // Not until `at` has come to the end: an empty datagram begins there.
+    for (;;) {
       const end = Math.min(at + most, length)
       const apart = at < apartTo && end - at > segment
       const result = apart
@@ -208,60 +230,66 @@ class NativeUdpSocket implements BoundSocket, Receiver {
       if (result >= 0) {
         const to = apart ? Math.min(at + result * segment, length) : end
         // What the system takes apart and not together, it cannot cut.
-        if (apart && suspicious && result > 1) this.trains = false
-        this.sent += Math.max(Math.ceil((to - at) / segment), 1)
+        if (apart && suspicious && result > 1) this.rememberUncut(remote)
+        this.sent += datagramsIn(to - at, segment)
         this.sentBytes += to - at
         at = to
+        if (at >= length) return ALL
         continue
       }
       const error = -result
       if (error === Errno.again) return at
       if (error === Errno.intr) continue
-      if (retries > 0 && drainErrors(this.fd, this.memory, this.onNetworkError) > 0) {
+      if (retries > 0 && isNetworkError(error)) {
+        // It may have been meant for an earlier datagram. Then the call took it away, whatever is in the queue.
         retries--
+        this.readErrors()
       } else if (!apart && end - at > segment && isTrainError(error)) {
         apartTo = end
         suspicious = error !== Errno.msgsize
       } else {
         const to = apart ? Math.min(at + segment, length) : end
-        this.refuse(errorName(error), remote, Math.max(Math.ceil((to - at) / segment), 1))
+        this.errors.add(errorName(error), remote, datagramsIn(to - at, segment))
+        // The interface behind a link-local address may have come back with another number.
+        if (remote.host.includes("%")) forget(remote, source)
         at = to
+        if (at >= length) return ALL
       }
-    } while (at < length)
-    return at
+    }
+  }
+
+  private isUncut(remote: Address): boolean {
+    if (this.uncut.size === 0) return false
+    const left = this.uncut.get(remote)
+    if (left === undefined) return false
+    if (left > 0) this.uncut.set(remote, left - 1)
+    else this.uncut.delete(remote)
+    return left > 0
+  }
+
+  private rememberUncut(remote: Address): void {
+    if (this.uncut.size >= maxUncut) this.uncut.clear()
+    this.uncut.set(remote, retryTrain)
   }
 
   /** Sends what waits; false if some of it still does. */
   private flush(): boolean {
-    while (this.waiting.length > 0) {
-      const { transmit, source } = this.waiting[0]!
-      const taken = this.push(transmit, source)
-      this.waitingBytes -= taken
-      if (taken < transmit.bytes.length) {
-        this.waiting[0] = { source, transmit: { ...transmit, bytes: transmit.bytes.subarray(taken) } }
+    for (let first: Waiting | undefined; (first = this.waiting.first) !== undefined;) {
+      const sent = this.push(first.bytes, first.remote, first.source, first.ecn, first.segment)
+      if (sent !== ALL) {
+        if (sent > 0) first.bytes = first.bytes.subarray(sent)
         return false
       }
-      this.waiting.shift()
+      this.waiting.removeFirst()
     }
     return true
   }
 
-  private keep(transmit: Transmit, source: Address | undefined, from: number): void {
-    const length = transmit.bytes.length - from
-    if (this.waitingBytes + length > maxWaiting) {
-      this.refuse(errorName(Errno.again), transmit.remote, Math.max(Math.ceil(length / transmit.segmentSize), 1))
-      return
-    }
-    this.waitingBytes += length
-    this.waiting.push({ source, transmit: { ...transmit, bytes: new Uint8Array(transmit.bytes.subarray(from)) } })
-  }
+  private readonly onNetworkError = (code: string, remote: Address): void => this.errors.add(code, remote, 1)
 
-  private refuse(code: string, remote: Address, datagrams: number): void {
-    this.sendErrors[code] = (this.sendErrors[code] ?? 0) + datagrams
-    for (let i = 0; i < datagrams; i++) this.onSendError?.({ code, remote })
+  private readErrors(): void {
+    drainErrors(this.fd, this.memory, this.onNetworkError)
   }
-
-  private readonly onNetworkError = (code: string, remote: Address): void => this.refuse(code, remote, 1)
 
   /** The next burst, waiting for it when there is nothing. `woken`: libuv just said that there is something. */
   private next(woken: boolean): Effect.Effect<DatagramBurst, QuicError> {
@@ -270,24 +298,38 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     if (this.closed) return Effect.fail(socketClosed("receive", this.local))
     this.idleTurns = 0
     const batch = takeBatch()
-    for (let retries = maxRetries; ; retries--) {
-      const error = batch.receive(this.fd, this)
-      if (error === 0 && batch.burst.count > 0) {
-        this.batch = batch
-        return Effect.succeed(batch.burst)
-      }
-      if (retries === 0 || error === Errno.nobufs || error === Errno.nomem) break
-      if (error === 0 || error === Errno.intr) continue
-      // Woken for nothing, or refused: it was an error of an earlier datagram.
-      const errors = woken || error !== Errno.again ? drainErrors(this.fd, this.memory, this.onNetworkError) : 0
-      if (error === Errno.again) break
-      if (errors === 0) {
-        returnBatch(batch)
-        return Effect.fail(receiveFailed(this.local, error))
-      }
+    const error = this.receive(batch, woken)
+    if (error === 0 && batch.burst.count > 0) {
+      this.batch = batch
+      this.errors.tell()
+      return Effect.succeed(batch.burst)
     }
     returnBatch(batch)
-    return this.wait
+    this.errors.tell()
+    if (this.closed) return Effect.fail(socketClosed("receive", this.local))
+    if (isFatalError(error)) {
+      // Its address is free for the next socket then.
+      this.end()
+      return Effect.fail(receiveFailed(this.local, error))
+    }
+    // Who is short of memory is not to be asked again at once.
+    return error === 0 || error === Errno.again ? this.wait : this.waitLater
+  }
+
+  /** Fills a batch. Returns the error that is left; 0 with an empty batch: there may be more than could be looked at. */
+  private receive(batch: ReceiveBatch, woken: boolean): number {
+    for (let tries = maxRetries; ; tries--) {
+      const error = batch.receive(this.fd, this)
+      if (error === 0 && batch.burst.count > 0) return 0
+      if (error === Errno.again) {
+        // Woken for nothing: it was an error of an earlier datagram.
+        if (woken) this.readErrors()
+        return error
+      }
+      if (isNetworkError(error)) this.readErrors()
+      else if (error !== 0 && error !== Errno.intr) return error
+      if (tries === 0) return error
+    }
   }
 
   private readonly wait: Effect.Effect<DatagramBurst, QuicError> = Effect.flatMap(
@@ -304,7 +346,12 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     () => this.next(true)
   )
 
-  /** Called by libuv on every turn of the event loop on which there are datagrams, or errors. Must not throw. */
+  private readonly waitLater = Effect.andThen(
+    Effect.sleep(retryEvery),
+    Effect.suspend(() => (this.closed ? Effect.fail(socketClosed("receive", this.local)) : this.wait))
+  )
+
+  /** Called on every turn of the event loop on which there are datagrams, or errors. */
   private readonly onReadable = (): void => {
     if (this.resume !== undefined && this.dispatcher !== undefined) {
       this.dispatcher.scheduleTask(this.wake, 0)
@@ -320,6 +367,12 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     resume?.(Effect.void)
   }
 }
+
+/** What `push` returns when nothing is left; an empty datagram may be. */
+const ALL = -1
+
+/** Any call with it fails with EBADF. */
+const NO_DESCRIPTOR = unsigned(-1)
 
 /** Errors that may mean that the system cannot cut this train: too long for the way, or no support (EINVAL, EIO). */
 const isTrainError = (error: number): boolean => error === Errno.msgsize || error === Errno.inval || error === Errno.io

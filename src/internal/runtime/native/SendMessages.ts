@@ -10,7 +10,7 @@ import type { Address } from "../../wire/Datagram.ts"
 import { unsigned } from "./Ffi.ts"
 import { errno, IpOption, Ipv6Option, Level, sendmmsg, sendmsg, UdpOption } from "./Libc.ts"
 import { addressOf, permanentRegion } from "./Memory.ts"
-import { endpointOf, writeSockaddr } from "./Sockaddr.ts"
+import { endpointOf, forgetEndpoint, writeSockaddr } from "./Sockaddr.ts"
 
 /** Bytes of a datagram, at most: what an IPv6 packet holds. The kernel refuses those too big for IPv4. */
 export const MAX_DATAGRAM = 65_527
@@ -95,6 +95,13 @@ export const aim = (
   mark = ecn
   inet6 = socketIsInet6
   return undefined
+}
+
+/** Looks these addresses up again next time. */
+export const forget = (remote: Address, source: Address | undefined): void => {
+  forgetEndpoint(remote)
+  if (source !== undefined) forgetEndpoint(source)
+  to = undefined
 }
 
 /** in_pktinfo {interface, source, unused}, or in6_pktinfo {source, interface}. */

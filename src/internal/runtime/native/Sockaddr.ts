@@ -51,6 +51,11 @@ export const endpointOf = (address: Address): Endpoint | undefined => {
   return made
 }
 
+/** Looks the address up again next time: its interface may have got another number. */
+export const forgetEndpoint = (address: Address): void => {
+  endpoints.delete(address)
+}
+
 export const endpointOfHost = (host: string, port: number): Endpoint | undefined =>
   Number.isInteger(port) && port >= 0 && port <= 65_535 ? toEndpoint(host, port) : undefined
 
@@ -90,6 +95,9 @@ const ENTRIES = 1 << ENTRY_BITS
 /** Words of an entry: family and port, four of the IP address, scope. */
 const ENTRY = 6
 
+/** How often a link-local address is found before the name of its interface is looked up again: it may have been renamed. */
+const SCOPED_USES = 4096
+
 /**
  * Turns addresses in the kernel's form into interned ones, and remembers as many as it has room for: who sends from ever new
  * addresses costs time, not memory.
@@ -99,6 +107,7 @@ export class AddressMemory {
   private readonly book: AddressBook
   private readonly words = new Int32Array(ENTRIES * ENTRY)
   private readonly known: Array<Address | undefined> = Array.from({ length: ENTRIES }, () => undefined)
+  private scopedUses = 0
 
   private constructor(book: AddressBook) {
     this.book = book
@@ -139,7 +148,8 @@ export class AddressMemory {
       words[at + 2] === b &&
       words[at + 3] === c &&
       words[at + 4] === d &&
-      words[at + 5] === scope
+      words[at + 5] === scope &&
+      (scope === 0 || ++this.scopedUses % SCOPED_USES !== 0)
     ) {
       return known
     }

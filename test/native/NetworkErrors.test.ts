@@ -1,0 +1,95 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import type * as UdpSocket from "../../src/UdpSocket.ts"
+import { SocketFailed } from "../../src/QuicError.ts"
+import { bind, contents, loopback, native, pattern, receive, skipped, transmit } from "./support.ts"
+
+const live = it.live.skipIf(skipped)
+
+/** Small, so that it is soon full. */
+const small = { socketReceiveBuffer: 4096 }
+
+const portOfNobody = Effect.scoped(Effect.map(bind(), ({ local }) => local))
+
+/** Fills the receive buffer of `to` to the last byte: then the kernel cannot queue ICMP errors for it. */
+const fill = (from: UdpSocket.BoundSocket, to: UdpSocket.BoundSocket): void => {
+  for (const length of [1200, 1]) {
+    for (let i = 0; i < 100; i++) from.send(transmit(from, to.local, new Uint8Array(length).fill(7)))
+  }
+}
+
+describe("native sockets: what strangers make of them", () => {
+  live("G1: a full receive buffer and an ICMP error at once do not end the reader", () =>
+    native(
+      Effect.gen(function* () {
+        const codes: Array<string> = []
+        const [a, b] = [yield* bind(), yield* bind(loopback, { ...small, onSendError: ({ code }) => codes.push(code) })]
+        const nobody = yield* portOfNobody
+        let received = 0
+        const reader = yield* Effect.forkChild(
+          Effect.forever(
+            Effect.map(b.pull, (burst) => {
+              received += burst.count
+            })
+          )
+        )
+        for (let round = 0; round < 5; round++) {
+          yield* Effect.sleep(2)
+          fill(a, b)
+          b.send(transmit(b, nobody, Uint8Array.of(1)))
+        }
+        yield* Effect.sleep(5)
+        assert.isUndefined(reader.pollUnsafe())
+        assert.isAbove(received, 5)
+        const before = received
+        a.send(transmit(a, b.local, Uint8Array.of(9)))
+        yield* Effect.sleep(5)
+        assert.strictEqual(received, before + 1)
+      })
+    )
+  )
+
+  live("G2: with a full receive buffer, ICMP errors of one peer cost the datagrams to others nothing", () =>
+    native(
+      Effect.gen(function* () {
+        const told: Array<string> = []
+        const options = { ...small, onSendError: ({ remote }: UdpSocket.SendError) => told.push(String(remote)) }
+        const [a, b, good] = [yield* bind(), yield* bind(loopback, options), yield* bind()]
+        const nobody = yield* portOfNobody
+        for (let round = 0; round < 10; round++) {
+          fill(a, b)
+          b.send(transmit(b, nobody, Uint8Array.of(1)))
+          b.send(transmit(b, good.local, pattern(6400), { segmentSize: 100 }))
+          assert.lengthOf(yield* receive(good, 64), 64)
+        }
+        assert.isTrue(told.every((remote) => remote === String(nobody)))
+      })
+    )
+  )
+
+  live("G1: a descriptor that is none any more fails the reader, and the address is free at once", () =>
+    native(
+      Effect.gen(function* () {
+        const socket = yield* bind()
+        const libc = yield* Effect.promise(() => import("../../src/internal/runtime/native/Libc.ts"))
+        const reader = yield* Effect.forkChild(Effect.flip(socket.pull))
+        yield* Effect.sleep(2)
+        const { fd } = socket as unknown as { fd: bigint }
+        // What else in the process closes a descriptor that is not its own. The number goes to another file at once.
+        libc.close(fd)
+        const { openSync } = yield* Effect.promise(() => import("node:fs"))
+        assert.strictEqual(openSync("/dev/null", "r"), Number(fd))
+        yield* Fiber.interrupt(reader)
+        const { reason } = yield* Effect.flip(socket.pull)
+        assert.instanceOf(reason, SocketFailed)
+        assert.include(reason.message, "ENOTSOCK")
+        const again = yield* bind({ host: "127.0.0.1", port: socket.local.port })
+        again.send(transmit(again, again.local, Uint8Array.of(3)))
+        assert.deepStrictEqual(contents(yield* again.pull)[0]!.bytes, Uint8Array.of(3))
+        // The failed one uses nothing of it.
+        assert.isTrue(socket.send(transmit(socket, again.local, Uint8Array.of(4))))
+        assert.deepStrictEqual(socket.stats.sendErrors, { ERR_SOCKET_DGRAM_NOT_RUNNING: 1 })
+      })
+    )
+  )
+})
