@@ -245,6 +245,13 @@ describe("RFC 9000 6: version negotiation", () => {
     assert.strictEqual(pair.server.endpoint.stats().connections, 1)
   })
 
+  it("B10: of a long list of versions a few are told", () => {
+    const { pair, first, bytes } = stranded()
+    const many = Array.from({ length: 250 }, (_, i) => 0xff00_0100 + i)
+    answer(pair, negotiation(bytes, first, many))
+    assert.deepStrictEqual(ending(pair.client), { kind: "versionNegotiation", offered: many.slice(0, 16) })
+  })
+
   it("without a common version the connection ends and says what was offered", () => {
     const { pair, first, bytes, sent } = stranded()
     answer(pair, negotiation(bytes, first, [0x0a1a2a3a, 0xff00_001d]))

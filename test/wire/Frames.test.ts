@@ -439,6 +439,23 @@ describe("room", () => {
     }
   })
 
+  it("B10: a reason is read without control characters, and not to any length", () => {
+    const read = (reason: string) => {
+      const w = new ByteWriter(new Uint8Array(8192))
+      Write.writeConnectionClose(w, 1, -1, reason)
+      const reader = new FrameReader()
+      reader.reset(w.bytes, 0, w.position, Level.oneRtt, false)
+      assert.strictEqual(reader.next(), FrameType.applicationClose)
+      return reader.reason()
+    }
+    assert.strictEqual(read("bye\r\n\u001b[31mERROR\u202e\u0085\u2028"), "bye???[31mERROR???")
+    assert.strictEqual(read("né €uro 🎉 👩‍💻"), "né €uro 🎉 👩‍💻")
+    assert.strictEqual(read("x".repeat(2048)), "x".repeat(2048))
+    const long = read("🎉".repeat(1000))
+    assert.isBelow(long.length, 1030)
+    assert.match(long, /^(🎉)+\??…$/u)
+  })
+
   it("a reason that is not UTF-8 is read with replacement characters", () => {
     const reader = over(hex("1d 00 02 ff61"))
     assert.strictEqual(reader.next(), FrameType.applicationClose)

@@ -44,6 +44,8 @@ import { Timers } from "./Timers.ts"
 /** Overhead of a 1-RTT packet around its frames, beside the connection ID: first byte, packet number and tag. */
 const PACKET_OVERHEAD = 1 + 4 + AEAD_TAG
 
+/** Versions of a Version Negotiation packet that are told. */
+const MAX_VERSIONS = 16
 /** Longest token of a Retry: it goes into every Initial, and must leave room there for what the packet is for. */
 const MAX_RETRY_TOKEN = 1000
 
@@ -532,9 +534,12 @@ export class Connection implements ConnectionMachine {
     }
     const offered: Array<number> = []
     const view = new DataView(burst.slab.buffer, burst.slab.byteOffset)
-    for (let at = 0; at < header.versionsLength; at += 4) offered.push(view.getUint32(header.versionsStart + at))
-    // RFC 9000 section 6.2: one that lists the version in use is a mistake or an attack.
-    if (offered.includes(core.handshake.version)) return
+    for (let at = 0; at < header.versionsLength; at += 4) {
+      const version = view.getUint32(header.versionsStart + at)
+      // RFC 9000 section 6.2: one that lists the version in use is a mistake or an attack.
+      if (version === core.handshake.version) return
+      if (offered.length < MAX_VERSIONS) offered.push(version)
+    }
     this.closing.vanish({ kind: "versionNegotiation", offered }, now)
   }
 

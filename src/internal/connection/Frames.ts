@@ -23,7 +23,6 @@ export interface FrameEvents {
   readonly onNewToken: (token: Uint8Array) => void
 }
 
-const text = new TextDecoder()
 /** One for all connections: a packet is read to its end before the next one starts, and its range table is large. */
 const sharedReader = new FrameReader()
 
@@ -195,7 +194,7 @@ export class Frames {
             kind: "transport",
             initiator: "peer",
             code: reader.code,
-            reason: this.reason(),
+            reason: reader.reason(),
             frameType: reader.offendingType
           },
           now
@@ -203,7 +202,7 @@ export class Frames {
         return undefined
       case FrameType.applicationClose:
         this.events.onPeerClose(
-          { kind: "application", initiator: "peer", code: reader.code, reason: this.reason() },
+          { kind: "application", initiator: "peer", code: reader.code, reason: reader.reason() },
           now
         )
         return undefined
@@ -293,10 +292,5 @@ export class Frames {
     }
     core.datagrams.onReceived(reader.bytes, reader.dataStart, reader.dataLength)
     return undefined
-  }
-
-  private reason(): string {
-    const { bytes, reasonStart, reasonLength } = this.reader
-    return text.decode(bytes.subarray(reasonStart, reasonStart + reasonLength))
   }
 }

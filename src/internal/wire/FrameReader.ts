@@ -4,6 +4,7 @@
 import { aboveMaxStreams, MAX_SAFE, varintLength } from "./Cursor.ts"
 import { FrameTrait, FrameType, frameTraits, MAX_PATH_ID, StreamBit } from "./FrameType.ts"
 import { Level, MAX_CONNECTION_ID, RESET_TOKEN, TransportError } from "./Protocol.ts"
+import { printable } from "./Text.ts"
 
 /** `FrameReader.next`: the payload is read to its end. */
 export const FRAMES_END = -1
@@ -16,6 +17,8 @@ export const MAX_ACK_RANGES = 512
 const NO_BYTES = new Uint8Array(0)
 const TWO_32 = 0x1_0000_0000
 const utf8 = new TextDecoder()
+/** The most of a reason phrase that is kept: more than fits a packet on most paths. */
+const MAX_REASON_BYTES = 2048
 
 /**
  * One object, reused for every packet: `reset`, then `next` until it is negative. Each call leaves the frame in the fields
@@ -145,9 +148,11 @@ export class FrameReader {
     return this.errorCode === 0 ? type : FRAMES_VIOLATION
   }
 
-  /** Reason phrase of the CONNECTION_CLOSE frame just read. Malformed UTF-8 is replaced. */
+  /** Reason phrase of the CONNECTION_CLOSE frame just read, fit for a log: without control characters, and not too long. */
   reason(): string {
-    return utf8.decode(this.bytes.subarray(this.reasonStart, this.reasonStart + this.reasonLength))
+    const length = Math.min(this.reasonLength, MAX_REASON_BYTES)
+    const text = utf8.decode(this.bytes.subarray(this.reasonStart, this.reasonStart + length))
+    return printable(text, length < this.reasonLength ? text.length - 1 : text.length)
   }
 
   private refuseType(traits: number): void {
