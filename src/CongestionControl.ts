@@ -50,7 +50,6 @@ export const CongestionControl: Context.Reference<Factory> = Context.Reference<F
  *     onCongestion: () => {},
  *     onPersistentCongestion: () => {},
  *     onSpuriousLoss: () => {},
- *     onMaxDatagramSize: () => {},
  *     reset: () => {},
  *     close: () => {}
  *   })

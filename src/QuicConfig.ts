@@ -192,6 +192,13 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     activeConnectionIdLimit: integer(4, 2, 64, "connection IDs"),
     /** Round-trip time assumed before the first sample. Default 333 ms (RFC 9002 section 6.2.2). */
     initialRtt: duration("333 millis", "1 millis", "10 seconds"),
+    /**
+     * Longest time between two probes of a path that has gone silent: the probe timeout doubles up to here, or once if the
+     * path is slower than that (RFC 9002 section 6.2.1). An outage costs up to this much more after its end. Default 2 s.
+     *
+     * @since 0.2.0
+     */
+    maxPtoInterval: duration("2 seconds", "100 millis", "60 seconds"),
     /** Sends versions, parameters and bits that mean nothing, so that peers stay tolerant (RFC 9287). Default true. */
     grease: flag(true),
     /** Multipath; off by default. */
@@ -257,7 +264,8 @@ const durations: ReadonlySet<string> = new Set([
   "shutdownTimeout",
   "keepAlive",
   "maxAckDelay",
-  "initialRtt"
+  "initialRtt",
+  "maxPtoInterval"
 ] satisfies ReadonlyArray<keyof QuicConfig>)
 
 /**
@@ -472,5 +480,6 @@ export const toSettings = (self: QuicConfig): ConnectionSettings => ({
   activeConnectionIdLimit: self.activeConnectionIdLimit,
   maxPaths: self.multipath.maxPaths,
   initialRtt: Duration.toMillis(self.initialRtt),
+  maxPtoInterval: Duration.toMillis(self.maxPtoInterval),
   grease: self.grease
 })

@@ -46,6 +46,7 @@ describe("QuicConfig", () => {
         activeConnectionIdLimit: 4,
         maxPaths: 0,
         initialRtt: 333,
+        maxPtoInterval: 2000,
         grease: true
       })
     })
@@ -75,6 +76,7 @@ describe("QuicConfig", () => {
         activeConnectionIdLimit: 7,
         maxPaths: 8,
         initialRtt: 9,
+        maxPtoInterval: 2500,
         grease: false
       }
       const { maxPaths, ...same } = settings

@@ -32,6 +32,8 @@ export interface ConnectionSettings {
   readonly maxPaths: number
   /** ms of RTT assumed before the first sample. */
   readonly initialRtt: number
+  /** ms: the probe timeout of a silent path backs off up to here. */
+  readonly maxPtoInterval: number
   /** Sends a transport parameter and version that mean nothing, to keep peers tolerant (RFC 9287, RFC 9000 section 18.1). */
   readonly grease: boolean
 }

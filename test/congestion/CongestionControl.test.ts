@@ -35,7 +35,6 @@ describe("CongestionControl", () => {
             onCongestion: () => {},
             onPersistentCongestion: () => {},
             onSpuriousLoss: () => {},
-            onMaxDatagramSize: () => {},
             reset: () => {},
             close: () => {}
           })

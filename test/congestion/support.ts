@@ -6,7 +6,8 @@ export const MSS = 1200
 /** A path with a fixed RTT of 100 ms, which tests may change. */
 export class TestPath implements PathInfo {
   readonly pathId = 0
-  readonly maxDatagramSize = MSS
+  maxDatagramSize = MSS
+  usable = true
   readonly rtt = new RttEstimator(100)
 
   constructor() {

@@ -3,7 +3,7 @@ import { EcnValidation } from "../../src/internal/recovery/EcnValidation.ts"
 
 const sent = (count: number): EcnValidation => {
   const ecn = new EcnValidation(true)
-  for (let i = 0; i < count; i++) ecn.onSent(2)
+  for (let i = 0; i < count; i++) ecn.onSent(2, 0)
   return ecn
 }
 
@@ -11,7 +11,7 @@ describe("EcnValidation (RFC 9000 section 13.4.2, appendix A.4)", () => {
   it("marks 10 packets, then waits", () => {
     const ecn = sent(9)
     assert.isTrue(ecn.marks)
-    ecn.onSent(2)
+    ecn.onSent(2, 0)
     assert.isFalse(ecn.marks)
     assert.strictEqual(ecn.state, "unknown")
   })
@@ -43,7 +43,7 @@ describe("EcnValidation (RFC 9000 section 13.4.2, appendix A.4)", () => {
       assert.strictEqual(ecn.onAck(2, marked, hasCounts, ect0, ect1, ce), 0)
       assert.strictEqual(ecn.state, "failed")
       assert.isFalse(ecn.marks)
-      ecn.onSent(2)
+      ecn.onSent(2, 0)
       assert.strictEqual(ecn.onAck(2, 1, true, 1, 0, 5), 0)
       assert.strictEqual(ecn.state, "failed")
     })
@@ -64,8 +64,8 @@ describe("EcnValidation (RFC 9000 section 13.4.2, appendix A.4)", () => {
 
   it("keeps counts apart by packet number space", () => {
     const ecn = new EcnValidation(true)
-    ecn.onSent(0)
-    ecn.onSent(1)
+    ecn.onSent(0, 0)
+    ecn.onSent(1, 0)
     assert.strictEqual(ecn.onAck(0, 1, true, 0, 0, 1), 1)
     assert.strictEqual(ecn.onAck(1, 1, true, 1, 0, 0), 0)
     assert.strictEqual(ecn.state, "capable")
@@ -84,11 +84,37 @@ describe("EcnValidation (RFC 9000 section 13.4.2, appendix A.4)", () => {
     assert.strictEqual(other.state, "capable")
   })
 
+  it("C16: ends the test by time, and probes without marks before that (appendix A.4)", () => {
+    const ecn = sent(2)
+    ecn.onProbeTimeout(1000, 3000)
+    assert.isFalse(ecn.marks, "the mark may be what is lost")
+    ecn.onAnswered()
+    assert.isTrue(ecn.marks, "the test goes on")
+    ecn.onSent(2, 1100)
+    ecn.onProbeTimeout(2999, 3000)
+    assert.strictEqual(ecn.state, "testing")
+    ecn.onProbeTimeout(3000, 3000)
+    assert.strictEqual(ecn.state, "unknown")
+    ecn.onAnswered()
+    assert.isFalse(ecn.marks)
+    for (let i = 0; i < 3; i++) ecn.onLost()
+    assert.strictEqual(ecn.state, "failed", "all three of the test are lost")
+  })
+
+  it("C16: is proven after its end by what comes late", () => {
+    const ecn = sent(2)
+    ecn.onProbeTimeout(3000, 3000)
+    ecn.onAck(2, 2, true, 2, 0, 0)
+    assert.strictEqual(ecn.state, "capable")
+    ecn.onProbeTimeout(9000, 3000)
+    assert.isTrue(ecn.marks)
+  })
+
   it("counts early losses too", () => {
     const ecn = sent(9)
     for (let i = 0; i < 9; i++) ecn.onLost()
     assert.strictEqual(ecn.state, "testing")
-    ecn.onSent(2)
+    ecn.onSent(2, 0)
     ecn.onLost()
     assert.strictEqual(ecn.state, "failed")
   })
@@ -98,7 +124,7 @@ describe("EcnValidation (RFC 9000 section 13.4.2, appendix A.4)", () => {
     ecn.onAck(2, 1, false, 0, 0, 0)
     ecn.restart()
     assert.isTrue(ecn.marks)
-    ecn.onSent(2)
+    ecn.onSent(2, 0)
     ecn.onAck(2, 1, true, 8, 0, 0)
     assert.strictEqual(ecn.state, "capable")
   })

@@ -14,7 +14,7 @@ const make = (options: {
   controller.pacingRate = options.pacingRate ?? 0
   controller.slowStartThreshold = options.threshold ?? 0
   const rtt = new RttEstimator(options.rtt ?? 100)
-  return [new Pacer(controller, rtt, 1200), controller]
+  return [new Pacer(controller, { pathId: 0, maxDatagramSize: 1200, usable: true, rtt }), controller]
 }
 
 /** Sends as much as the pacer lets go until `end`, woken `late` ms after each time it names. Returns bytes after the first burst. */
@@ -76,6 +76,21 @@ describe("Pacer (RFC 9002 section 7.7)", () => {
     const [pacer] = make({ pacingRate: 1e5 })
     while (pacer.canSend(5, 1200)) pacer.onSent(5, 1200)
     assert.strictEqual(pacer.nextTime(5), 6)
+  })
+
+  it("C5: once there were losses, lets a quarter of the window leave at once, at least 2 packets and at most 10", () => {
+    for (const [packets, burst] of [
+      [2, 2],
+      [8, 2],
+      [12, 3],
+      [40, 10],
+      [1000, 10]
+    ] as const) {
+      const [pacer] = make({ window: 1200 * packets, rtt: 1e6 })
+      assert.strictEqual(pacer.budget(0), 12_000, "the first flight is the initial window")
+      pacer.onSent(0, 12_000)
+      assert.strictEqual(pacer.budget(1e9), 1200 * burst, `window of ${packets} packets`)
+    }
   })
 
   it("saves no more than a burst over quiet times: 10 packets, or 2 ms, or 512 KiB", () => {

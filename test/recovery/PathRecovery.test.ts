@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Space } from "../../src/internal/recovery/PathRecovery.ts"
+import { RecoveryTimeout, Space } from "../../src/internal/recovery/PathRecovery.ts"
 import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
 import { Bench } from "./support.ts"
@@ -29,7 +29,7 @@ describe("PathRecovery acknowledgements (RFC 9002 appendix A.7)", () => {
     assert.strictEqual(bench.path.bytesInFlight, 0)
     assert.deepStrictEqual([bench.path.packetsSent, bench.path.packetsAcked, bench.path.packetsLost], [4, 4, 0])
     assert.deepStrictEqual([bench.path.bytesSent, bench.path.bytesAcked], [4800, 4800])
-    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 100 3600 3", "acked 101 1200 2"])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 100 3600 3 limited", "acked 101 1200 2 limited"])
   })
 
   it("reports every record of a packet, and gives them back to the pool after that", () => {
@@ -103,15 +103,29 @@ describe("PathRecovery acknowledgements (RFC 9002 appendix A.7)", () => {
 
   it("tells the controller when the application was the limit (7.8)", () => {
     const bench = new Bench()
-    bench.path.appLimited = true
+    bench.controller.congestionWindow = 3600
     bench.send(0)
     bench.ack(10, [[0, 0]])
     assert.deepStrictEqual(bench.controller.take("acked"), ["acked 10 1200 0 limited"])
-    bench.controller.congestionWindow = 3000
+    for (const time of [20, 21, 22]) bench.send(time)
+    for (const n of [1, 2, 3]) bench.ack(30, [[n, n]])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 30 1200 20", "acked 30 1200 21", "acked 30 1200 22"])
+    bench.send(40)
+    bench.ack(50, [[4, 4]])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 50 1200 40 limited"], "full only before it left")
+  })
+
+  it("C4: pacing counts as use of the window only as far as what waits would fill it (7.8)", () => {
+    const bench = new Bench()
+    bench.controller.congestionWindow = 12_000
+    bench.send(0)
+    bench.path.onPacingLimited(1, 9000)
+    bench.ack(10, [[0, 0]])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 10 1200 0 limited"])
     bench.send(20)
-    assert.isTrue(bench.path.appLimited, "one more fits")
-    bench.send(20)
-    assert.isFalse(bench.path.appLimited, "the window is used up")
+    bench.path.onPacingLimited(21, 9601)
+    bench.ack(30, [[1, 1]])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 30 1200 20"])
   })
 })
 
@@ -146,9 +160,9 @@ describe("PathRecovery loss (RFC 9002 section 6.1)", () => {
     bench.send(8)
     bench.ack(88, [[1, 1]])
     assert.strictEqual(bench.path.timeout(), 90)
-    assert.strictEqual(bench.path.onTimeout(89.999), 0)
+    assert.strictEqual(bench.path.onTimeout(89.999), RecoveryTimeout.none)
     assert.deepStrictEqual(bench.takeLog(), ["frame acked 1", "acked 2:1"])
-    assert.strictEqual(bench.path.onTimeout(90), 1)
+    assert.strictEqual(bench.path.onTimeout(90), RecoveryTimeout.loss)
     assert.deepStrictEqual(bench.takeLog(), ["frame lost 0", "lost 2:0"])
     assert.strictEqual(bench.path.timeout(), Infinity)
     assert.strictEqual(bench.path.ptoCount, 0)
@@ -160,7 +174,7 @@ describe("PathRecovery loss (RFC 9002 section 6.1)", () => {
     bench.send(0)
     bench.ack(0.25, [[1, 1]])
     assert.strictEqual(bench.path.timeout(), 1)
-    assert.strictEqual(bench.path.onTimeout(1), 1)
+    assert.strictEqual(bench.path.onTimeout(1), RecoveryTimeout.loss)
   })
 
   it("never declares lost what is newer than the largest acknowledged", () => {
@@ -169,7 +183,7 @@ describe("PathRecovery loss (RFC 9002 section 6.1)", () => {
     bench.send(0)
     bench.ack(10, [[0, 0]])
     bench.takeLog()
-    assert.strictEqual(bench.path.onTimeout(11.5), 0)
+    assert.strictEqual(bench.path.onTimeout(11.5), RecoveryTimeout.none)
     assert.deepStrictEqual(bench.takeLog(), [])
   })
 
@@ -219,10 +233,49 @@ describe("PathRecovery loss (RFC 9002 section 6.1)", () => {
       [0, 2]
     ])
     assert.strictEqual(bench.path.spuriousLosses, 3)
-    assert.deepStrictEqual(bench.controller.take("spurious"), ["spurious 54 0"])
-    assert.deepStrictEqual(bench.takeLog(), [], "the records went when the packets were lost")
+    assert.deepStrictEqual(bench.controller.take("spurious"), ["spurious 54"])
     bench.ack(56, [[0, 5]])
     assert.strictEqual(bench.path.spuriousLosses, 3, "once")
+  })
+
+  it("C11: what a packet that was declared lost carried is acknowledged when it comes after all", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 4; i++) bench.send(i)
+    bench.ack(50, [[3, 3]])
+    assert.include(bench.takeLog(), "frame lost 0")
+    bench.ack(52, [
+      [3, 3],
+      [0, 0]
+    ])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 0"])
+    assert.strictEqual(bench.path.packetsAcked, 1, "it counts as lost")
+  })
+
+  it("C2: takes a reduction back although packets of other events are still missing", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 5; i++) bench.send(i)
+    bench.ack(50, [[3, 4]])
+    assert.strictEqual(bench.path.packetsLost, 2, "0 and 1 are lost for good")
+    for (let i = 5; i < 10; i++) bench.send(60 + i)
+    bench.ack(120, [[8, 9]])
+    assert.strictEqual(bench.path.packetsLost, 5, "2, 5 and 6 as well")
+    bench.controller.take()
+    bench.ack(125, [[5, 9]])
+    assert.deepStrictEqual(bench.controller.take("spurious"), ["spurious 125"], "5 to 7 are an event of their own")
+  })
+
+  it("C2: keeps a reduction while one of its packets is missing, and after a mark", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 5; i++) bench.send(i)
+    bench.ack(50, [[4, 4]])
+    bench.ack(55, [[1, 4]])
+    assert.deepStrictEqual(bench.controller.take("spurious"), [], "0 is missing")
+    const marked = new Bench({ ecn: true })
+    for (let i = 0; i < 5; i++) marked.send(i)
+    marked.ack(50, [[0, 0]], { ecn: [0, 0, 1] })
+    marked.ack(55, [[4, 4]])
+    marked.ack(56, [[0, 4]])
+    assert.deepStrictEqual(marked.controller.take("spurious"), [], "the event was a mark")
   })
 
   it("forgets lost packets after 3 probe timeouts", () => {

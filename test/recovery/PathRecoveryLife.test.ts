@@ -77,7 +77,7 @@ describe("PathRecovery life of spaces and paths", () => {
     bench.ack(130, [[5, 5]])
     assert.strictEqual(bench.path.rtt.latest, 20)
     assert.strictEqual(bench.path.bytesInFlight, 0)
-    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 130 1200 110"])
+    assert.deepStrictEqual(bench.controller.take("acked"), ["acked 130 1200 110 limited"])
   })
 
   it("REC-1, NON-5 keeps only application packets on other paths, numbered from 0", () => {
@@ -94,10 +94,16 @@ describe("PathRecovery life of spaces and paths", () => {
 
   it("passes the packet size on", () => {
     const bench = new Bench()
-    bench.path.setMaxDatagramSize(1452)
+    bench.path.maxDatagramSize = 1452
     assert.strictEqual(bench.path.maxDatagramSize, 1452)
     assert.strictEqual(bench.info?.maxDatagramSize, 1452)
-    assert.deepStrictEqual(bench.controller.take("size"), ["size 1452"])
+  })
+
+  it("tells the controller whether its path carries anything", () => {
+    const bench = new Bench()
+    assert.isFalse(bench.info?.usable)
+    bench.path.usable = true
+    assert.isTrue(bench.info?.usable)
   })
 
   it("holds back at the window, and then only an acknowledgement helps", () => {

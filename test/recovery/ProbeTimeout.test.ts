@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Space } from "../../src/internal/recovery/PathRecovery.ts"
+import { RecoveryTimeout, Space } from "../../src/internal/recovery/PathRecovery.ts"
 import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
 import { Bench } from "./support.ts"
 
@@ -8,13 +8,13 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     const bench = new Bench()
     bench.send(10)
     assert.strictEqual(bench.path.timeout(), 10 + 100 + 200 + 25)
-    assert.strictEqual(bench.path.onTimeout(334.9), 0)
-    assert.strictEqual(bench.path.onTimeout(335), 2)
+    assert.strictEqual(bench.path.onTimeout(334.9), RecoveryTimeout.none)
+    assert.strictEqual(bench.path.onTimeout(335), RecoveryTimeout.probe)
     assert.strictEqual(bench.path.probeSpace, Space.application)
     assert.strictEqual(bench.path.ptoCount, 1)
     bench.send(335)
     assert.strictEqual(bench.path.timeout(), 335 + 650)
-    assert.strictEqual(bench.path.onTimeout(985), 2)
+    assert.strictEqual(bench.path.onTimeout(985), RecoveryTimeout.probe)
     bench.send(985)
     assert.strictEqual(bench.path.timeout(), 985 + 1300)
     bench.ack(1000, [[2, 2]], { rtt: false })
@@ -23,11 +23,10 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
 
   it("cannot be due twice at once when no probe could be sent", () => {
     const bench = new Bench()
-    bench.path.maxPtoBackoff = 325
     bench.send(0)
-    assert.strictEqual(bench.path.onTimeout(5000), 2)
-    assert.strictEqual(bench.path.onTimeout(5000), 0)
-    assert.strictEqual(bench.path.timeout(), 5325)
+    assert.strictEqual(bench.path.onTimeout(5000), RecoveryTimeout.probe)
+    assert.strictEqual(bench.path.onTimeout(5000), RecoveryTimeout.none)
+    assert.strictEqual(bench.path.timeout(), 5650)
   })
 
   it("restarts with every ack-eliciting packet, and not with others", () => {
@@ -38,23 +37,44 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     assert.strictEqual(bench.path.timeout(), 375)
   })
 
-  it("caps the backoff, yet never below the timeout itself", () => {
-    const bench = new Bench()
+  it("A12: the interval is bounded, yet the first timeout always backs off", () => {
+    const intervals = (maxPtoInterval: number): Array<number> => {
+      const bench = new Bench({ maxPtoInterval })
+      bench.send(0)
+      return [0, 1, 2, 3, 4, 60].map((ptoCount) => {
+        bench.path.ptoCount = ptoCount
+        return bench.path.timeout()
+      })
+    }
+    assert.deepStrictEqual(intervals(2000), [325, 650, 1300, 2000, 2000, 2000])
+    assert.deepStrictEqual(intervals(100), [325, 650, 650, 650, 650, 650])
+    assert.deepStrictEqual(intervals(60_000), [325, 650, 1300, 2600, 5200, 60_000])
+  })
+
+  it("C9: one of several paths is probed every 500 ms at first, then backs off as any other", () => {
+    const bench = new Bench({ initialRtt: 40, maxPtoInterval: 2000 })
     bench.send(0)
-    bench.path.maxPtoBackoff = 2000
-    bench.path.ptoCount = 60
-    assert.strictEqual(bench.path.timeout(), 2000)
-    bench.path.maxPtoBackoff = 100
-    assert.strictEqual(bench.path.timeout(), 325)
-    bench.path.maxPtoBackoff = 60_000
-    assert.strictEqual(bench.path.timeout(), 60_000)
+    const interval = (ptoCount: number, oneOfSeveral: boolean): number => {
+      bench.path.ptoCount = ptoCount
+      bench.path.oneOfSeveral = oneOfSeveral
+      return bench.path.timeout()
+    }
+    assert.strictEqual(interval(1, true), 290)
+    for (const ptoCount of [3, 10, 16]) assert.strictEqual(interval(ptoCount, true), 500)
+    assert.strictEqual(interval(17, true), 2000)
+    assert.strictEqual(interval(10, false), 2000, "and at once when it is the last one")
+    const slow = new Bench({ initialRtt: 600, maxPtoInterval: 2000 })
+    slow.send(0)
+    slow.path.oneOfSeveral = true
+    slow.path.ptoCount = 1
+    assert.strictEqual(slow.path.timeout(), 3650, "a slow path backs off too")
   })
 
   it("is not armed with nothing ack-eliciting outstanding", () => {
     const bench = new Bench()
     bench.sendAck(0)
     assert.strictEqual(bench.path.timeout(), Infinity)
-    assert.strictEqual(bench.path.onTimeout(1e6), 0)
+    assert.strictEqual(bench.path.onTimeout(1e6), RecoveryTimeout.none)
     bench.send(10)
     bench.ack(60, [[1, 1]])
     bench.path.onTimeout(1e6)
@@ -67,7 +87,7 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     bench.send(0, Space.handshake)
     bench.send(10, Space.initial)
     assert.strictEqual(bench.path.timeout(), 300)
-    assert.strictEqual(bench.path.onTimeout(300), 2)
+    assert.strictEqual(bench.path.onTimeout(300), RecoveryTimeout.probe)
     assert.strictEqual(bench.path.probeSpace, Space.handshake)
   })
 
@@ -97,11 +117,11 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     bench.ack(55, [[0, 0]], { space: Space.initial })
     // 50 + 4 * 25 after the last thing that happened
     assert.strictEqual(bench.path.timeout(), 55 + 150)
-    assert.strictEqual(bench.path.onTimeout(205), 2)
+    assert.strictEqual(bench.path.onTimeout(205), RecoveryTimeout.probe)
     assert.strictEqual(bench.path.probeSpace, Space.initial)
     assert.strictEqual(bench.path.timeout(), 205 + 300)
     bench.path.hasHandshakeKeys = true
-    assert.strictEqual(bench.path.onTimeout(505), 2)
+    assert.strictEqual(bench.path.onTimeout(505), RecoveryTimeout.probe)
     assert.strictEqual(bench.path.probeSpace, Space.handshake)
     bench.path.peerAddressValidated = true
     assert.strictEqual(bench.path.timeout(), Infinity)
@@ -150,7 +170,7 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     assert.isTrue(bench.path.takeForProbe(Space.application, 1))
     assert.deepStrictEqual(bench.takeLog(), ["frame lost 3"])
     bench.ack(50, [[1, 1]])
-    assert.deepStrictEqual(bench.takeLog(), ["acked 2:1"])
+    assert.deepStrictEqual(bench.takeLog(), ["frame acked 1", "acked 2:1"], "C11: the original counts")
     bench.ack(51, [
       [4, 4],
       [1, 1]
@@ -159,7 +179,7 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     assert.deepStrictEqual(
       bench.takeLog(),
       ["frame acked 4", "acked 2:4", "frame lost 0", "lost 2:0", "lost 2:2", "lost 2:3"],
-      "0 had its record still, 2 and 3 had not"
+      "what 2 and 3 carried was sent again already"
     )
     assert.isFalse(bench.path.takeForProbe(Space.application))
   })
@@ -179,12 +199,12 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
   it("REC-4 hands over everything when the path seems dead", () => {
     const bench = new Bench()
     for (let i = 0; i < 100; i++) bench.send(0)
-    assert.isTrue(bench.path.takeAllForReinjection(Space.application))
+    assert.isTrue(bench.path.handOver(Space.application))
     assert.strictEqual(bench.takeLog().length, 100)
-    assert.isFalse(bench.path.takeAllForReinjection(Space.application))
+    assert.isFalse(bench.path.handOver(Space.application))
     assert.strictEqual(bench.path.bytesInFlight, 120_000)
     bench.ack(50, [[0, 99]])
-    assert.strictEqual(bench.takeLog().filter((line) => line.startsWith("frame")).length, 0)
+    assert.strictEqual(bench.takeLog().filter((line) => line.startsWith("frame acked")).length, 100)
     assert.strictEqual(bench.path.bytesInFlight, 0)
   })
 })

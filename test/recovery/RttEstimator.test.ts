@@ -56,17 +56,6 @@ describe("RttEstimator (RFC 9002 section 5)", () => {
     const rtt = new RttEstimator(333)
     for (let i = 0; i < 400; i++) rtt.update(0.25, 0, i, true, 25)
     assert.approximately(rtt.ptoBase(0), 1.25, 1e-9)
-    assert.strictEqual(rtt.lossDelay(), 1)
-  })
-
-  it("takes the loss delay from the larger of latest and smoothed (6.1.2)", () => {
-    const rtt = new RttEstimator(333)
-    rtt.update(80, 0, 0, true, 25)
-    assert.strictEqual(rtt.lossDelay(), 90)
-    rtt.update(160, 0, 0, true, 25)
-    assert.strictEqual(rtt.lossDelay(), 180)
-    rtt.update(80, 0, 0, true, 25)
-    assert.strictEqual(rtt.lossDelay(), 1.125 * rtt.smoothed)
   })
 
   it("RTT-2 restarts the minimum and keeps the rest", () => {

@@ -33,11 +33,8 @@ export class SpyController implements Controller {
   onPersistentCongestion(now: number): void {
     this.calls.push(`persistent ${now}`)
   }
-  onSpuriousLoss(now: number, sentTime: number): void {
-    this.calls.push(`spurious ${now} ${sentTime}`)
-  }
-  onMaxDatagramSize(bytes: number): void {
-    this.calls.push(`size ${bytes}`)
+  onSpuriousLoss(now: number): void {
+    this.calls.push(`spurious ${now}`)
   }
   reset(now: number): void {
     this.calls.push(`reset ${now}`)
@@ -81,6 +78,7 @@ export class Bench {
       controllers,
       random: () => 0.999,
       initialRtt: 100,
+      maxPtoInterval: 60_000,
       maxDatagramSize: 1200,
       localMaxAckDelay: 25,
       ecn: false,
@@ -119,17 +117,13 @@ export class Bench {
   ): Violation | undefined {
     const flat = Float64Array.from(ranges.flat())
     const [ect0, ect1, ce] = options.ecn ?? [0, 0, 0]
+    const hasEcn = options.ecn !== undefined
     return this.path.onAck(
       options.space ?? Space.application,
-      flat,
-      ranges.length,
+      { ranges: flat, rangeCount: ranges.length, hasEcn, ect0, ect1, ce },
       options.delay ?? 0,
       now,
-      options.rtt ?? true,
-      options.ecn !== undefined,
-      ect0,
-      ect1,
-      ce
+      options.rtt ?? true
     )
   }
 

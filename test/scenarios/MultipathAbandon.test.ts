@@ -89,13 +89,14 @@ describe("ABN: one path of several", () => {
       if (from === second) after.second++
       return true
     }
-    const received = pair.connection.path(1)!.packetsReceived
+    const path = pair.connection.path(1)!
+    const received = path.packetsReceived
     pair.until(() => down.finished, pair.simulator.now + 10_000)
     intact(down, 2_000_000, "over the other path")
     assert.strictEqual(after.second, 0)
     assert.isAbove(after.first, 100)
     // The server's packets that were on their way came in; the last of them were acknowledged on the other path (ACK-5).
-    assert.isAbove(pair.connection.path(1)!.packetsReceived, received)
+    assert.isAbove(path.packetsReceived, received)
     awaitGone(pair, 1)
     assert.strictEqual(pair.client.endpoint.stats().statelessResetsSent, 0)
     assert.strictEqual(pair.server.endpoint.stats().statelessResetsSent, 0)

@@ -330,7 +330,7 @@ describe("RTT: samples and the way back", () => {
     const min = path.minRtt
     assert.isTrue(path.samplesFrom(0, now + 2))
     assert.strictEqual(path.minRtt, min)
-    assert.isTrue(path.samplesFrom(1, now + 2 + path.recovery.pto))
+    assert.isTrue(path.samplesFrom(1, now + 2.1 + path.recovery.pto))
     assert.strictEqual(path.minRtt, Infinity)
     assert.isTrue(path.samplesFrom(1, now + 3 + path.recovery.pto))
     assert.isTrue(path.samplesFrom(0, now + 4 + path.recovery.pto))

@@ -143,7 +143,7 @@ describe("Handshake timeout", () => {
 })
 
 describe("RFC 9002 6.2: probe timeouts", () => {
-  it("the first flight goes out again after 3 x 333 ms, then after twice as long each time", () => {
+  it("the first flight goes out again after 3 x 333 ms, then after twice as long, up to 2 s (A12)", () => {
     const pair = new Pair({ client: { settings: { handshakeTimeout: 40_000, idleTimeout: 40_000 } } })
     const sent = capture(pair.client)
     const before = pair.client.tap!
@@ -151,10 +151,10 @@ describe("RFC 9002 6.2: probe timeouts", () => {
     pair.run(32_000)
     assert.deepStrictEqual(
       [...new Set(sent.map(({ at }) => at))],
-      [0, 999, 2997, 6993, 14_985, 30_969].filter((at) => at <= 32_000)
+      [0, 999, ...Array.from({ length: 15 }, (_, i) => 2997 + 2000 * i)]
     )
     // One datagram first, then two probes each time, all of them with the ClientHello.
-    assert.strictEqual(sent.length, 11)
+    assert.strictEqual(sent.length, 33)
   })
 
   it("1-RTT probes: smoothed RTT, four variances and max_ack_delay, doubling; data at each; reset by an answer", () => {

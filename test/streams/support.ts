@@ -52,6 +52,7 @@ export const settings = (overrides: Partial<ConnectionSettings> = {}): Connectio
   activeConnectionIdLimit: 4,
   maxPaths: 4,
   initialRtt: 333,
+  maxPtoInterval: 2000,
   grease: false,
   ...overrides
 })

@@ -53,6 +53,7 @@ export const defaultSettings: ConnectionSettings = {
   activeConnectionIdLimit: 4,
   maxPaths: 0,
   initialRtt: 333,
+  maxPtoInterval: 2000,
   grease: true
 }
 

@@ -194,6 +194,18 @@ describe("SimulatorCore", () => {
     assert.isTrue(late.every(({ time, first }) => Math.abs(time - first - 13.5) < 1e-9))
   })
 
+  it("breaks the order by scatter, within its bounds", () => {
+    const scattered = pair({ delay: 10, scatter: 20 })
+    for (let i = 0; i < 200; i++) scattered.sim.at(i, () => send(scattered.sim, scattered.a, scattered.b, 20, 0, i))
+    scattered.sim.run()
+    const delays = scattered.arrivals.map(({ time, first }) => time - first)
+    assert.lengthOf(delays, 200)
+    assert.isAtLeast(Math.min(...delays), 10)
+    assert.isAtMost(Math.max(...delays), 30)
+    const overtaken = scattered.arrivals.filter(({ first }, i) => i > 0 && first < scattered.arrivals[i - 1]!.first)
+    assert.isAbove(overtaken.length, 50)
+  })
+
   it("changes one byte of corrupted packets and delivers duplicates twice", () => {
     const { sim, a, b, arrivals, link } = pair({ corrupt: 1, duplicate: 1 })
     let seen: Uint8Array | undefined

@@ -26,8 +26,10 @@ export interface PathRttView {
  */
 export interface PathInfo {
   readonly pathId: number
-  /** Bytes of a full packet now. */
+  /** Bytes of a full packet now: it changes with path MTU discovery. */
   readonly maxDatagramSize: number
+  /** Whether the path carries data now: validated, and not failing or closing. */
+  readonly usable: boolean
   readonly rtt: PathRttView
 }
 
@@ -57,12 +59,8 @@ export interface Controller {
    */
   readonly onCongestion: (now: number, sentTime: number, lostBytes: number, ecn: boolean) => void
   readonly onPersistentCongestion: (now: number) => void
-  /**
-   * What was declared lost of late has all been acknowledged after all: the reduction may be undone. `sentTime` is when the
-   * newest of those packets was sent.
-   */
-  readonly onSpuriousLoss: (now: number, sentTime: number) => void
-  readonly onMaxDatagramSize: (bytes: number) => void
+  /** All packets whose loss led to the last reduction were acknowledged after all: it may be undone. */
+  readonly onSpuriousLoss: (now: number) => void
   /** The path's address changed and was validated: start over (draft-21 section 5). */
   readonly reset: (now: number) => void
   readonly close: () => void

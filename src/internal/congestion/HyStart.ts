@@ -11,6 +11,9 @@ const CSS_ROUNDS = 5
 /**
  * HyStart++ (RFC 9406): leaves slow start when the RTT rises, before the queue overflows. Between the two lies conservative
  * slow start, which goes back to slow start if the rise was only noise. Rounds are told apart by send times.
+ *
+ * Not the minimum of a round is judged, but that of every eight samples. Slow start leaves at twice the rate, and pauses when
+ * the window is full, so each round begins with an empty queue: its minimum shows nothing of what is filled behind it.
  */
 export class HyStart {
   /** Conservative slow start has run its rounds: congestion avoidance shall begin. */
@@ -20,6 +23,8 @@ export class HyStart {
   private roundStart = -Infinity
   private lastRoundMin = Infinity
   private roundMin = Infinity
+  /** Of the samples that are judged next. */
+  private groupMin = Infinity
   private samples = 0
   private conservativeRounds = 0
   /** The RTT that began conservative slow start; Infinity outside it. */
@@ -37,10 +42,11 @@ export class HyStart {
   onAcked(now: number, bytes: number, largestSentTime: number): number {
     if (largestSentTime > this.roundStart) this.nextRound(now)
     if (this.rtt.hasSample) {
-      this.samples++
-      if (this.rtt.latest < this.roundMin) this.roundMin = this.rtt.latest
+      const { latest } = this.rtt
+      if (latest < this.roundMin) this.roundMin = latest
+      if (latest < this.groupMin) this.groupMin = latest
+      if (++this.samples >= RTT_SAMPLES) this.judge()
     }
-    if (this.samples >= RTT_SAMPLES) this.judge()
     // Packets are paced, so a burst of acknowledgements needs no cap (RFC 9406 section 4.3, L).
     return this.conservative ? bytes / CSS_GROWTH_DIVISOR : bytes
   }
@@ -49,28 +55,32 @@ export class HyStart {
   reset(): void {
     this.done = false
     this.roundStart = -Infinity
-    this.lastRoundMin = this.roundMin = this.baseline = Infinity
+    this.lastRoundMin = this.roundMin = this.groupMin = this.baseline = Infinity
     this.samples = this.conservativeRounds = 0
   }
 
+  /** Eight samples are there. */
   private judge(): void {
+    const { groupMin, lastRoundMin } = this
+    this.samples = 0
+    this.groupMin = Infinity
     if (this.conservative) {
-      if (this.roundMin < this.baseline) {
+      if (groupMin < this.baseline) {
         this.baseline = Infinity
         this.conservativeRounds = 0
       }
       return
     }
-    if (this.lastRoundMin === Infinity) return
-    const share = this.lastRoundMin / MIN_RTT_DIVISOR
+    if (lastRoundMin === Infinity) return
+    const share = lastRoundMin / MIN_RTT_DIVISOR
     const threshold = Math.max(MIN_RTT_THRESHOLD, Math.min(share, MAX_RTT_THRESHOLD))
-    if (this.roundMin >= this.lastRoundMin + threshold) this.baseline = this.roundMin
+    if (groupMin >= lastRoundMin + threshold) this.baseline = groupMin
   }
 
   private nextRound(now: number): void {
     this.roundStart = now
     this.lastRoundMin = this.roundMin
-    this.roundMin = Infinity
+    this.roundMin = this.groupMin = Infinity
     this.samples = 0
     if (this.conservative && ++this.conservativeRounds >= CSS_ROUNDS) this.done = true
   }

@@ -1,91 +1,46 @@
-import type { ConnectionControllers, Controller, PathInfo } from "./Controller.ts"
-import { initialWindow, minimumWindow } from "./Window.ts"
+import type { ConnectionControllers, PathInfo } from "./Controller.ts"
+import { LossBased } from "./LossBased.ts"
+import type { Growth } from "./LossBased.ts"
 
 /** RFC 9002 section 7.3.2. */
 const LOSS_REDUCTION = 0.5
 
-/** NewReno as RFC 9002 section 7 and appendix B have it. */
-export class NewReno implements Controller {
+/** NewReno: one packet more for each window acknowledged, half of it for a loss (RFC 9002 sections 7.3.2, 7.3.3). */
+export class Reno implements Growth {
   readonly name = "newReno"
-  congestionWindow: number
-  slowStartThreshold = Infinity
-  /** The pacer's default rate fits. */
-  readonly pacingRate = 0
-  private maxDatagramSize: number
-  /** Packets sent until then belong to the congestion event that was answered last. */
-  private recoveryStart = -Infinity
+  private readonly path: PathInfo
   private bytesAcked = 0
-  /** Whether nothing but the start has set the window. */
-  private fresh = true
-  /** State before the last reduction; a window of 0 says there is nothing to undo. */
-  private priorWindow = 0
-  private priorThreshold = Infinity
+  private savedBytesAcked = 0
 
   constructor(path: PathInfo) {
-    this.maxDatagramSize = path.maxDatagramSize
-    this.congestionWindow = initialWindow(path.maxDatagramSize)
+    this.path = path
   }
 
-  onPacketSent(): void {}
-
-  onAcked(_now: number, bytes: number, largestSentTime: number, appLimited: boolean): void {
-    if (appLimited || largestSentTime <= this.recoveryStart) return
-    this.fresh = false
-    if (this.congestionWindow < this.slowStartThreshold) {
-      this.congestionWindow += bytes
-      return
-    }
+  acked(window: number, bytes: number): number {
     this.bytesAcked += bytes
-    if (this.bytesAcked < this.congestionWindow) return
-    this.bytesAcked -= this.congestionWindow
-    this.congestionWindow += this.maxDatagramSize
+    if (this.bytesAcked < window) return window
+    this.bytesAcked -= window
+    return window + this.path.maxDatagramSize
   }
 
-  onCongestion(now: number, sentTime: number, _lostBytes: number, ecn: boolean): void {
-    if (sentTime <= this.recoveryStart) return
-    // A mark is never spurious.
-    this.priorWindow = ecn ? 0 : this.congestionWindow
-    this.priorThreshold = this.slowStartThreshold
-    this.fresh = false
-    this.recoveryStart = now
+  reduced(window: number): number {
     this.bytesAcked = 0
-    const floor = minimumWindow(this.maxDatagramSize)
-    this.slowStartThreshold = Math.max(this.congestionWindow * LOSS_REDUCTION, floor)
-    this.congestionWindow = this.slowStartThreshold
+    return window * LOSS_REDUCTION
   }
 
-  onPersistentCongestion(): void {
-    this.congestionWindow = minimumWindow(this.maxDatagramSize)
-    this.recoveryStart = -Infinity
-    this.bytesAcked = 0
-    this.priorWindow = 0
+  paused(): void {}
+
+  save(): void {
+    this.savedBytesAcked = this.bytesAcked
   }
 
-  onSpuriousLoss(_now: number, sentTime: number): void {
-    if (this.priorWindow === 0 || sentTime > this.recoveryStart) return
-    this.congestionWindow = Math.max(this.congestionWindow, this.priorWindow)
-    this.slowStartThreshold = this.priorThreshold
-    this.recoveryStart = -Infinity
-    this.priorWindow = 0
-  }
-
-  onMaxDatagramSize(bytes: number): void {
-    this.maxDatagramSize = bytes
-    // RFC 9002 section 7.2: the initial window follows the size.
-    if (this.fresh) this.congestionWindow = initialWindow(bytes)
-    else this.congestionWindow = Math.max(this.congestionWindow, minimumWindow(bytes))
+  restore(): void {
+    this.bytesAcked = this.savedBytesAcked
   }
 
   reset(): void {
-    this.congestionWindow = initialWindow(this.maxDatagramSize)
-    this.slowStartThreshold = Infinity
-    this.recoveryStart = -Infinity
     this.bytesAcked = 0
-    this.fresh = true
-    this.priorWindow = 0
   }
-
-  close(): void {}
 }
 
-export const newReno = (): ConnectionControllers => ({ make: (path) => new NewReno(path) })
+export const newReno = (): ConnectionControllers => ({ make: (path) => new LossBased(path, new Reno(path)) })

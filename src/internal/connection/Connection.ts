@@ -407,7 +407,8 @@ export class Connection implements ConnectionMachine {
       initialRtt: settings.initialRtt,
       maxDatagramSize: settings.initialMtu,
       localMaxAckDelay: settings.maxAckDelay,
-      ecn: settings.ecn
+      ecn: settings.ecn,
+      maxPtoInterval: settings.maxPtoInterval
     })
     const discovery = new MtuDiscovery(settings.initialMtu, settings.maxMtu, settings.mtuDiscovery)
     const { peer } = this.core

@@ -135,7 +135,7 @@ export class ConnectionCore implements RecoveryEvents {
         const path = this.paths.get(recovery.pathId)
         if (path === undefined) break
         path.discovery.onProbeAcked(frame.value)
-        recovery.setMaxDatagramSize(path.mtu)
+        recovery.maxDatagramSize = path.mtu
         break
       }
       default:

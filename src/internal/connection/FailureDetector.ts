@@ -3,15 +3,13 @@
  * section 3.4.3; RFC 9002 section 6.2). A suspected path stays open and is asked until it answers.
  */
 import type { Path } from "../paths/Path.ts"
-import { Space } from "../recovery/PathRecovery.ts"
+import { RecoveryTimeout, Space } from "../recovery/PathRecovery.ts"
 import { PathError } from "../wire/Protocol.ts"
 import type { ConnectionCore } from "./Core.ts"
 import type { PathControl } from "./PathControl.ts"
 import type { Probing } from "./Probing.ts"
 import type { Reinjection } from "./Reinjection.ts"
 
-/** ms: probes of a silent path go on at least this often when there are several, so that it is found again soon. */
-const MULTIPATH_PTO_CAP = 500
 /**
  * Probe timeouts in a row, and ms of silence, after which a path that others depend on is given up, if these are shown to
  * work meanwhile. An interface that flaps is silent for a few hundred ms at a time, and is only suspected.
@@ -37,14 +35,14 @@ export class FailureDetector {
   /** A path's loss or probe timer has run out. */
   onRecoveryTimeout(path: Path, now: number): void {
     const { recovery } = path
-    if (recovery.onTimeout(now) !== 2) return
+    if (recovery.onTimeout(now) !== RecoveryTimeout.probe) return
     if (recovery.probeSpace !== Space.application) {
       this.probing.handshake(path, recovery.probeSpace)
       return
     }
     path.discovery.onTimeout()
-    recovery.setMaxDatagramSize(path.mtu)
-    if (this.core.paths.all.length > 1) recovery.maxPtoBackoff = MULTIPATH_PTO_CAP
+    recovery.maxDatagramSize = path.mtu
+    recovery.oneOfSeveral = this.isOneOfSeveral(path)
     this.probing.others(path)
     if (this.hasAlternative(path)) {
       this.reinjection.onPathFailed(path)
@@ -88,6 +86,11 @@ export class FailureDetector {
     const silence = Math.max(DEAD_WAY_SILENCE, 2 * this.core.pto(way))
     if (way.ptoCount < DEAD_WAY_PTOS || path.answeredAt - way.lastReceived < silence) return
     this.pathControl.abandon(way, PathError.unstableOrPoor, now)
+  }
+
+  private isOneOfSeveral(path: Path): boolean {
+    for (const other of this.core.paths.all) if (other !== path && other.open && other.validated) return true
+    return false
   }
 
   private hasAlternative(path: Path): boolean {

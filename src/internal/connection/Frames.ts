@@ -264,18 +264,7 @@ export class Frames {
     // RFC 9000 section 13.2.5: the delay of Initial and Handshake acknowledgements is not counted.
     const delay =
       level === Level.oneRtt && core.peer !== undefined ? (reader.ackDelay * 2 ** core.peer.ackDelayExponent) / 1000 : 0
-    return path.recovery.onAck(
-      space,
-      reader.ranges,
-      reader.rangeCount,
-      delay,
-      now,
-      path.samplesFrom(carrier.id, now),
-      reader.hasEcn,
-      reader.ect0,
-      reader.ect1,
-      reader.ce
-    )
+    return path.recovery.onAck(space, reader, delay, now, path.samplesFrom(carrier.id, now))
   }
 
   private onDatagram(type: number): Violation | undefined {

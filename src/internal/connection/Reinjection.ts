@@ -7,6 +7,6 @@ import { Space } from "../recovery/PathRecovery.ts"
 export class Reinjection {
   /** The path seems dead: the others carry on with everything that is outstanding there. */
   onPathFailed(path: Path): void {
-    path.recovery.takeAllForReinjection(Space.application)
+    path.recovery.handOver(Space.application)
   }
 }

@@ -86,13 +86,9 @@ export class Sender {
     const { core, usable, context, packet } = this
     collectUsable(core.paths.all, usable)
     context.now = this.now
-    let ranOut = false
     while (packet.ready) {
       const kind = this.waiting()
-      if (kind === undefined) {
-        ranOut = true
-        break
-      }
+      if (kind === undefined) break
       context.kind = kind
       context.queuedBytes = core.streams.queuedBytes
       const selected = core.scheduler.select(context) as Path | undefined
@@ -109,12 +105,10 @@ export class Sender {
       if (kind === "data" && core.scheduler.steady === true && this.sendTrain(selected)) continue
       if (!this.sendDataPacket(selected)) {
         // Nothing of what waits may go on this path (affinity): the others are asked without it.
-        selected.recovery.appLimited = packet.ready
         usable.splice(index, 1)
         if (usable.length === 0) break
       }
     }
-    for (const path of usable) path.recovery.appLimited = ranOut && path.canSend
   }
 
   /**
@@ -155,6 +149,7 @@ export class Sender {
   /** There is something to send and only the pacer, if anything that time alone can change, is in its way. */
   private awaitPacing(path: Path): void {
     const next = path.nextSendTime
+    if (next < Infinity) path.recovery.onPacingLimited(this.now, this.context.queuedBytes)
     // Never now: what time does not change must not make the timer run in circles.
     if (next < this.pacingDeadline) this.pacingDeadline = Math.max(next, this.now + MIN_WAIT)
   }

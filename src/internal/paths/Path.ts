@@ -44,7 +44,6 @@ export class Path implements PathView {
   readonly remoteIds: RemoteConnectionIds
   readonly validation: PathValidation
   readonly discovery: MtuDiscovery
-  state: PathState = "validating"
   status: PathStatus = "available"
   remoteStatus: PathStatus | undefined = undefined
   validated = false
@@ -91,6 +90,7 @@ export class Path implements PathView {
   /** Path that the acknowledgements behind our RTT samples came on, and when the last one did. */
   ackPath: number
   private ackTime = -Infinity
+  private current: PathState = "validating"
 
   constructor(options: {
     readonly id: number
@@ -174,6 +174,15 @@ export class Path implements PathView {
     return true
   }
 
+  get state(): PathState {
+    return this.current
+  }
+
+  set state(state: PathState) {
+    this.current = state
+    this.recovery.usable = state === "active"
+  }
+
   /** Open in the sense of the draft: not abandoned by either side. */
   get open(): boolean {
     return this.state !== "closing" && this.state !== "closed"
@@ -238,7 +247,7 @@ export class Path implements PathView {
 
   private restartDiscovery(): void {
     this.discovery.restart()
-    this.recovery.setMaxDatagramSize(this.discovery.current)
+    this.recovery.maxDatagramSize = this.discovery.current
   }
 
   stats(): PathStats {

@@ -382,7 +382,7 @@ export class PathTable {
     path.probes = 0
     // ABN-2. The IDs of the last path stay: CONNECTION_CLOSE may have to leave on it.
     if (this.hasOpen) path.remoteIds.clear()
-    path.recovery.takeAllForReinjection(Space.application)
+    path.recovery.handOver(Space.application)
     // A peer may have sent the acknowledgements of all paths on this one (ACK-4): what was lost with it, full windows must not
     // keep us from asking for again, nor from saying that the path is closed (RFC 9002 section 7.5).
     for (const other of this.all) {

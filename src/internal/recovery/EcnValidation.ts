@@ -14,6 +14,8 @@ export class EcnValidation {
   private readonly enabled: boolean
   private testingSent = 0
   private testingLost = 0
+  /** When the first marked packet of the test left. */
+  private testingSince = Infinity
   /** By packet number space: marked packets sent, and the counts of the last acknowledgement that passed. */
   private readonly sent = [0, 0, 0]
   private readonly ect0 = [0, 0, 0]
@@ -30,21 +32,37 @@ export class EcnValidation {
     this.state = this.enabled ? "testing" : "failed"
     this.marks = this.enabled
     this.testingSent = this.testingLost = 0
+    this.testingSince = Infinity
   }
 
   /** A packet marked ECT(0) was sent. */
-  onSent(space: number): void {
+  onSent(space: number, now: number): void {
     this.sent[space] = this.sent[space]! + 1
-    if (this.state === "testing" && ++this.testingSent === TESTING_PACKETS) {
-      this.state = "unknown"
-      this.marks = false
-    }
+    if (this.state !== "testing") return
+    if (this.testingSent === 0) this.testingSince = now
+    if (++this.testingSent === TESTING_PACKETS) this.endTest()
   }
 
-  /** A marked packet was lost. If all of the first ones are, something drops marked packets. */
+  /**
+   * Nothing is acknowledged. It may be the marks, so a probe goes without them while they are not proven; after `period` ms
+   * of the test it is over, however few packets were sent (RFC 9000 appendix A.4).
+   */
+  onProbeTimeout(now: number, period: number): void {
+    if (this.state !== "testing") return
+    if (now - this.testingSince >= period) this.endTest()
+    else this.marks = false
+  }
+
+  /** Something was acknowledged: a test that goes on marks again. */
+  onAnswered(): void {
+    if (this.state === "testing") this.marks = true
+  }
+
+  /** A marked packet was lost. If all of the test are, something drops marked packets. */
   onLost(): void {
-    if (this.state === "unknown" && ++this.testingLost >= TESTING_PACKETS) this.fail()
-    else if (this.state === "testing") this.testingLost++
+    if (this.state !== "unknown" && this.state !== "testing") return
+    this.testingLost++
+    if (this.state === "unknown" && this.testingLost >= this.testingSent) this.fail()
   }
 
   /**
@@ -70,6 +88,11 @@ export class EcnValidation {
       this.marks = true
     }
     return moreCe
+  }
+
+  private endTest(): void {
+    this.state = "unknown"
+    this.marks = false
   }
 
   private fail(): void {

@@ -1,9 +1,12 @@
-import type { Controller, PathRttView } from "../congestion/Controller.ts"
+import type { Controller, PathInfo } from "../congestion/Controller.ts"
 
 /** Timers are no finer than this, ms: waits are not shorter, and what gathers meanwhile leaves as one burst. */
 const MIN_WAIT = 1
-/** Packets that may always leave back to back (RFC 9002 section 7.7). */
-const MIN_BURST_PACKETS = 10
+/** Packets that may leave back to back at first: the initial window (RFC 9002 section 7.7). */
+const FIRST_BURST_PACKETS = 10
+/** Once losses have shown how little the path takes, a window leaves in so many bursts, of no fewer packets than these. */
+const WINDOW_BURSTS = 4
+const MIN_BURST_PACKETS = 2
 /** ms of the rate that may leave back to back, to make up for late timers. */
 const BURST_TIME = 2
 /** Bytes: eight of the largest segmented transmits. Less, and a fast link's two ends take turns instead of working side by side. */
@@ -11,19 +14,16 @@ const MAX_BURST = 8 * 65536
 
 /** Spreads a path's packets over the round trip (RFC 9002 section 7.7): a token bucket in bytes. */
 export class Pacer {
-  /** Bytes of a full packet. */
-  maxDatagramSize: number
   private readonly controller: Controller
-  private readonly rtt: PathRttView
+  private readonly path: PathInfo
   /** Negative after packets that did not ask, such as probes. */
   private tokens: number
   private last = -Infinity
 
-  constructor(controller: Controller, rtt: PathRttView, maxDatagramSize: number) {
+  constructor(controller: Controller, path: PathInfo) {
     this.controller = controller
-    this.rtt = rtt
-    this.maxDatagramSize = maxDatagramSize
-    this.tokens = MIN_BURST_PACKETS * maxDatagramSize
+    this.path = path
+    this.tokens = this.firstBurst
   }
 
   /** Bytes per ms: the controller's own rate, or the window over the RTT and some more, so that pacing is not what limits. */
@@ -32,7 +32,7 @@ export class Pacer {
     if (own > 0) return own
     const window = this.controller.congestionWindow
     const gain = window < this.controller.slowStartThreshold ? 2 : 1.25
-    return (gain * window) / this.rtt.smoothed
+    return (gain * window) / this.path.rtt.smoothed
   }
 
   /** Bytes that may leave now. */
@@ -53,7 +53,7 @@ export class Pacer {
 
   /** When a full packet may leave: `now` if it may already. */
   nextTime(now: number): number {
-    const missing = this.maxDatagramSize - this.budget(now)
+    const missing = this.path.maxDatagramSize - this.budget(now)
     if (missing <= 0) return now
     // One byte more than missing, so that rounding does not make the wait a hair too short.
     const wait = (missing + 1) / this.rate
@@ -68,9 +68,23 @@ export class Pacer {
   private refill(now: number): void {
     const rate = this.rate
     const wanted = Math.min(BURST_TIME * rate, MAX_BURST)
-    const burst = Math.max(MIN_BURST_PACKETS * this.maxDatagramSize, wanted)
+    const burst = Math.max(this.last === -Infinity ? this.firstBurst : this.minBurst, wanted)
     const tokens = this.tokens + (now - this.last) * rate
     this.tokens = tokens < burst ? tokens : burst
     this.last = now
+  }
+
+  private get firstBurst(): number {
+    return FIRST_BURST_PACKETS * this.path.maxDatagramSize
+  }
+
+  /** Bytes. A window of few packets is paced as well: sent at once, it would overflow the short queue that made it small. */
+  private get minBurst(): number {
+    const { congestionWindow, slowStartThreshold } = this.controller
+    const most = this.firstBurst
+    if (slowStartThreshold === Infinity) return most
+    const least = MIN_BURST_PACKETS * this.path.maxDatagramSize
+    const share = congestionWindow / WINDOW_BURSTS
+    return share < least ? least : share < most ? share : most
   }
 }

@@ -1,23 +1,26 @@
 import type { ConnectionControllers, Controller, PathInfo } from "../congestion/Controller.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
+import { CongestionEvents } from "./CongestionEvents.ts"
 import { EcnValidation } from "./EcnValidation.ts"
-import { LostPackets } from "./LostPackets.ts"
+import type { LostPackets } from "./LostPackets.ts"
 import { Pacer } from "./Pacer.ts"
+import { PacketLedger } from "./PacketLedger.ts"
+import type { PacketEvents } from "./PacketLedger.ts"
 import { ProbeTimeout } from "./ProbeTimeout.ts"
 import type { ProbeState } from "./ProbeTimeout.ts"
 import { ReceivedPackets } from "./ReceivedPackets.ts"
+import { ReorderingWindow } from "./ReorderingWindow.ts"
 import { RttEstimator } from "./RttEstimator.ts"
-import { SentFrameKind } from "./SentFrames.ts"
 import type { SentFrame, SentFramePool } from "./SentFrames.ts"
-import { PacketFlag, SentPackets, Space, USUAL_CAPACITY } from "./SentPackets.ts"
+import { PacketFlag, SentPackets, Space } from "./SentPackets.ts"
 
 export { Space }
 
-/** RFC 9002 section 6.1.1. */
-const PACKET_THRESHOLD = 3
 /** RFC 9002 section 7.6.1. */
 const PERSISTENT_CONGESTION_THRESHOLD = 3
+/** RFC 9000 appendix A.4: marks are tested for so many probe timeouts. */
+const ECN_TEST_PTOS = 3
 /** Lost packets are watched for a late acknowledgement for this many probe timeouts. */
 const SPURIOUS_LOSS_PTOS = 3
 
@@ -25,14 +28,29 @@ const SPURIOUS_LOSS_PTOS = 3
 const nothingReceived = new ReceivedPackets(0)
 nothingReceived.discard()
 
-/** What recovery finds out, told to the connection while it finds it. Records are valid during the call only. */
-export interface RecoveryEvents {
-  /** Once for each record of an acknowledged packet. */
-  frameAcked(path: PathRecovery, frame: SentFrame): void
-  /** Once for each record of a lost packet, or of one whose content is to be sent again. */
-  frameLost(path: PathRecovery, frame: SentFrame): void
-  packetAcked(path: PathRecovery, space: number, packetNumber: number, bytes: number): void
-  packetLost(path: PathRecovery, space: number, packetNumber: number, bytes: number): void
+export type RecoveryEvents = PacketEvents<PathRecovery>
+
+/** What a timer that ran out came to. */
+export const RecoveryTimeout = {
+  /** Nothing was due. */
+  none: 0,
+  /** Packets were declared lost. */
+  loss: 1,
+  /** The probe timeout expired: `probeSpace` says where to send one or two ack-eliciting packets. */
+  probe: 2
+} as const
+export type RecoveryTimeout = (typeof RecoveryTimeout)[keyof typeof RecoveryTimeout]
+
+/** What recovery reads of an ACK frame. */
+export interface AckFrame {
+  /** Descending pairs [smallest, largest]. */
+  readonly ranges: Float64Array
+  readonly rangeCount: number
+  /** Whether the counts of marked packets are there. */
+  readonly hasEcn: boolean
+  readonly ect0: number
+  readonly ect1: number
+  readonly ce: number
 }
 
 export interface PathRecoveryOptions {
@@ -49,6 +67,8 @@ export interface PathRecoveryOptions {
   /** ms that our own acknowledgements of application packets may wait. */
   readonly localMaxAckDelay: number
   readonly ecn: boolean
+  /** ms: the probe timeout backs off up to here. */
+  readonly maxPtoInterval: number
 }
 
 /**
@@ -61,20 +81,10 @@ export class PathRecovery implements ProbeState {
   readonly controller: Controller
   readonly pacer: Pacer
   readonly ecn: EcnValidation
-  bytesInFlight = 0
   /** Probe timeouts in a row without an acknowledgement. */
   ptoCount = 0
   /** Space that the last probe timeout wants a probe in. */
   probeSpace: number = Space.application
-
-  packetsSent = 0
-  packetsAcked = 0
-  packetsLost = 0
-  /** Packets declared lost and acknowledged later. */
-  spuriousLosses = 0
-  bytesSent = 0
-  bytesAcked = 0
-  bytesLost = 0
 
   /** Gates the probe timeout of application packets and the peer's max_ack_delay (RFC 9002 sections 5.3, 6.2.1). */
   handshakeConfirmed: boolean
@@ -85,29 +95,37 @@ export class PathRecovery implements ProbeState {
   hasHandshakeKeys = false
   /** ms the peer may hold back acknowledgements of application packets. */
   maxAckDelay = 25
-  /** ms beyond which the probe timeout does not back off. */
-  maxPtoBackoff = 60_000
-  /** Set when there was nothing to send though the path had room; sending to the limit clears it (section 7.8). */
-  appLimited = false
+  readonly maxPtoInterval: number
+  /** The connection has other paths: this one is probed more often at first, so that it is found again soon. */
+  oneOfSeveral = false
 
-  private readonly events: RecoveryEvents
-  private readonly pool: SentFramePool
   private readonly initialRtt: number
   private readonly info: { -readonly [K in keyof PathInfo]: PathInfo[K] }
   private readonly spaces: Array<SentPackets | undefined>
   private readonly receivers: Array<ReceivedPackets>
   private readonly probe: ProbeTimeout
+  private readonly ledger: PacketLedger<PathRecovery>
+  private readonly reordering: ReorderingWindow
+  private readonly congestion: CongestionEvents
+  /** When the window was last used to the full (RFC 9002 section 7.8). */
+  private windowFullTime = -Infinity
+  /** The time and the largest acknowledged number that `onAcknowledgedLate` compares with. */
+  private lateTime = 0
+  private lateLargest = -1
+  private lateSpace!: SentPackets
 
   constructor(options: PathRecoveryOptions) {
     this.pathId = options.pathId
-    this.events = options.events
-    this.pool = options.pool
     this.initialRtt = options.initialRtt
     this.rtt = new RttEstimator(options.initialRtt)
-    this.info = { pathId: options.pathId, maxDatagramSize: options.maxDatagramSize, rtt: this.rtt }
+    this.info = { pathId: options.pathId, maxDatagramSize: options.maxDatagramSize, usable: false, rtt: this.rtt }
     this.controller = options.controllers.make(this.info)
-    this.pacer = new Pacer(this.controller, this.rtt, options.maxDatagramSize)
+    this.pacer = new Pacer(this.controller, this.info)
     this.ecn = new EcnValidation(options.ecn)
+    this.ledger = new PacketLedger<PathRecovery>(this, options.events, options.pool, this.ecn)
+    this.reordering = new ReorderingWindow(this.rtt)
+    this.congestion = new CongestionEvents(this.controller, this.reordering)
+    this.maxPtoInterval = options.maxPtoInterval
     this.probe = new ProbeTimeout(this)
     const first = options.pathId === 0
     this.handshakeConfirmed = !first
@@ -139,15 +157,45 @@ export class PathRecovery implements ProbeState {
     return sp === undefined ? 0 : sp.nextPacketNumber()
   }
 
+  get bytesInFlight(): number {
+    return this.ledger.bytesInFlight
+  }
+  get packetsSent(): number {
+    return this.ledger.packetsSent
+  }
+  get packetsAcked(): number {
+    return this.ledger.packetsAcked
+  }
+  get packetsLost(): number {
+    return this.ledger.packetsLost
+  }
+  /** Packets declared lost and acknowledged later. */
+  get spuriousLosses(): number {
+    return this.ledger.spuriousLosses
+  }
+  get bytesSent(): number {
+    return this.ledger.bytesSent
+  }
+  get bytesAcked(): number {
+    return this.ledger.bytesAcked
+  }
+  get bytesLost(): number {
+    return this.ledger.bytesLost
+  }
+
+  /** Bytes of a full packet. */
   get maxDatagramSize(): number {
     return this.info.maxDatagramSize
   }
 
   /** Path MTU discovery, or a validated change of address, found another packet size. */
-  setMaxDatagramSize(bytes: number): void {
+  set maxDatagramSize(bytes: number) {
     this.info.maxDatagramSize = bytes
-    this.pacer.maxDatagramSize = bytes
-    this.controller.onMaxDatagramSize(bytes)
+  }
+
+  /** Whether the path may carry data now: its controller is told. */
+  set usable(usable: boolean) {
+    this.info.usable = usable
   }
 
   /** Takes over the records of a packet that was sent. `ecn`: it was marked ECT(0). */
@@ -163,10 +211,10 @@ export class PathRecovery implements ProbeState {
   ): void {
     const sp = this.spaces[space]
     if (sp === undefined) {
-      this.pool.release(frames)
+      this.ledger.pool.release(frames)
       return
     }
-    if (packetNumber - sp.base > sp.mask) this.makeRoom(sp, space, packetNumber, now)
+    if (packetNumber - sp.base > sp.mask) this.ledger.makeRoom(sp, space, packetNumber, now)
     let flags = 0
     if (ackEliciting) {
       flags |= PacketFlag.ackEliciting
@@ -174,42 +222,39 @@ export class PathRecovery implements ProbeState {
     }
     if (ecn) {
       flags |= PacketFlag.ecn
-      this.ecn.onSent(space)
+      this.ecn.onSent(space, now)
     }
     if (inFlight) flags |= PacketFlag.inFlight
     sp.add(packetNumber, now, bytes, flags, frames)
-    this.packetsSent++
-    this.bytesSent += bytes
+    const { ledger } = this
+    ledger.packetsSent++
+    ledger.bytesSent += bytes
     if (!inFlight) return
-    this.bytesInFlight += bytes
-    this.controller.onPacketSent(now, bytes, this.bytesInFlight)
+    const total = (ledger.bytesInFlight += bytes)
+    this.controller.onPacketSent(now, bytes, total)
     this.pacer.onSent(now, bytes)
-    // Waiting for the pacer is using the window too (RFC 9002 section 7.8).
-    if (this.appLimited && !this.canSend(this.info.maxDatagramSize, now)) this.appLimited = false
+    if (total + this.info.maxDatagramSize > this.controller.congestionWindow) this.windowFullTime = now
   }
 
   /**
-   * An acknowledgement: `ranges` are descending pairs [smallest, largest], `ackDelay` is in ms. `rttAllowed` is false if it
-   * came by a way that says nothing about this path's RTT. Costs in proportion to what is newly acknowledged or lost.
+   * `bytes` wait to be sent here and only the pacer holds them back. Without it they would be in flight, so the window is
+   * in use as far as they fill it (RFC 9002 section 7.8).
    */
-  onAck(
-    space: number,
-    ranges: Float64Array,
-    rangeCount: number,
-    ackDelay: number,
-    now: number,
-    rttAllowed: boolean,
-    hasEcn: boolean,
-    ect0: number,
-    ect1: number,
-    ce: number
-  ): Violation | undefined {
+  onPacingLimited(now: number, bytes: number): void {
+    const total = this.ledger.bytesInFlight + bytes + this.info.maxDatagramSize
+    if (total > this.controller.congestionWindow) this.windowFullTime = now
+  }
+
+  /** An acknowledgement. `ackDelay` is in ms; `rttAllowed` is false if it came on a way that says nothing about the RTT. */
+  onAck(space: number, ack: AckFrame, ackDelay: number, now: number, rttAllowed: boolean): Violation | undefined {
     const sp = this.spaces[space]
+    const { ranges, rangeCount } = ack
     if (sp === undefined || rangeCount === 0) return undefined
     const largest = ranges[1]!
     if (largest >= sp.next || sp.acknowledgesSkipped(ranges, rangeCount)) {
       return violation(TransportError.protocolViolation, "acknowledgement of a packet that was never sent")
     }
+    const largestBefore = sp.largestAcked
     let range = 0
     while (range < rangeCount && ranges[2 * range + 1]! >= sp.base) range++
     let newest = -1
@@ -217,6 +262,7 @@ export class PathRecovery implements ProbeState {
     let inFlightBytes = 0
     let marked = 0
     let seen = 0
+    let overtaken = -1
     while (--range >= 0) {
       const to = ranges[2 * range + 1]!
       const from = ranges[2 * range]!
@@ -224,29 +270,21 @@ export class PathRecovery implements ProbeState {
         const slot = n & sp.mask
         const flags = sp.flags[slot]!
         if ((flags & PacketFlag.outstanding) === 0) continue
-        const bytes = sp.size[slot]!
-        this.takeOut(sp, slot, PacketFlag.acked)
         seen |= flags
         newest = n
         newestSent = sp.timeSent[slot]!
-        if ((flags & PacketFlag.inFlight) !== 0) inFlightBytes += bytes
-        if ((flags & PacketFlag.ecn) !== 0) marked++
-        this.packetsAcked++
-        this.bytesAcked += bytes
-        const list = sp.frames[slot]
-        if (list !== undefined) {
-          sp.frames[slot] = undefined
-          for (let frame: SentFrame | undefined = list; frame !== undefined; frame = frame.next) {
-            this.events.frameAcked(this, frame)
-          }
-          this.pool.release(list)
+        if (n < largestBefore && overtaken < 0 && (flags & PacketFlag.ackEliciting) !== 0) {
+          overtaken = n
+          if (n >= sp.firstSampled) this.reordering.onLate(largestBefore - n, now - newestSent)
         }
-        this.events.packetAcked(this, space, n, bytes)
+        if ((flags & PacketFlag.inFlight) !== 0) inFlightBytes += sp.size[slot]!
+        if ((flags & PacketFlag.ecn) !== 0) marked++
+        this.ledger.acked(sp, space, n)
       }
     }
-    const raised = largest > sp.largestAcked
+    const raised = largest > largestBefore
     if (raised) sp.largestAcked = largest
-    if (sp.lost !== undefined && sp.lost.live > 0) this.checkSpurious(sp.lost, ranges, rangeCount, now)
+    if (sp.lost !== undefined && sp.lost.live > 0) this.findLate(sp, sp.lost, ranges, rangeCount, largestBefore, now)
     if (newest < 0) return undefined
     this.probe.lastActivity = now
     if (rttAllowed && newest === largest && newest >= sp.firstSampled && (seen & PacketFlag.ackEliciting) !== 0) {
@@ -254,13 +292,15 @@ export class PathRecovery implements ProbeState {
       const delay = space === Space.initial ? 0 : ackDelay
       this.rtt.update(now - newestSent, delay, now, this.handshakeConfirmed, this.maxAckDelay)
     }
-    if (raised && this.ecn.onAck(space, marked, hasEcn, ect0, ect1, ce) > 0) {
-      this.controller.onCongestion(now, newestSent, 0, true)
+    if (raised && this.ecn.onAck(space, marked, ack.hasEcn, ack.ect0, ack.ect1, ack.ce) > 0) {
+      this.congestion.onMarked(now, newestSent)
     }
     this.detectLost(sp, space, now)
-    if (inFlightBytes > 0) this.controller.onAcked(now, inFlightBytes, newestSent, this.appLimited)
+    // The window was in use if it was full at any time since the newest of these packets left.
+    if (inFlightBytes > 0) this.controller.onAcked(now, inFlightBytes, newestSent, this.windowFullTime < newestSent)
     // A client that the server may not have validated yet keeps backing off (RFC 9002 section 6.2.1).
     if (this.peerAddressValidated) this.ptoCount = 0
+    this.ecn.onAnswered()
     return undefined
   }
 
@@ -274,11 +314,8 @@ export class PathRecovery implements ProbeState {
     return lossTime < Infinity ? lossTime : this.probe.deadline(this.spaces)
   }
 
-  /**
-   * 0: nothing was due. 1: packets were declared lost. 2: the probe timeout expired, `probeSpace` says where to send one or
-   * two ack-eliciting packets, which no window holds back (RFC 9002 section 6.2.4).
-   */
-  onTimeout(now: number): number {
+  /** A probe goes out whatever the window says (RFC 9002 section 6.2.4). */
+  onTimeout(now: number): RecoveryTimeout {
     let due = -1
     let lossTime = Infinity
     for (let space = 0; space < 3; space++) {
@@ -289,18 +326,19 @@ export class PathRecovery implements ProbeState {
       }
     }
     if (due >= 0) {
-      if (lossTime > now) return 0
+      if (lossTime > now) return RecoveryTimeout.none
       this.detectLost(this.spaces[due]!, due, now)
-      return 1
+      return RecoveryTimeout.loss
     }
-    if (this.probe.deadline(this.spaces) > now) return 0
+    if (this.probe.deadline(this.spaces) > now) return RecoveryTimeout.none
     this.probeSpace = this.probe.space
     this.ptoCount++
     // The next timeout counts from here even if no probe can be sent, so that it cannot be due at once.
     const sp = this.spaces[this.probeSpace]
     if (sp !== undefined) sp.lastAckElicitingTime = now
     this.probe.lastActivity = now
-    return 2
+    this.ecn.onProbeTimeout(now, ECN_TEST_PTOS * this.pto)
+    return RecoveryTimeout.probe
   }
 
   /** ms: the current probe timeout of application packets, without backoff. What timers of whole connections are made of. */
@@ -309,21 +347,21 @@ export class PathRecovery implements ProbeState {
   }
 
   /**
-   * Hands the content of the oldest ack-eliciting packets over to be sent again, as far as it was not before. The packets
-   * stay outstanding without their records, so nothing is reported twice. False if there was no content to hand over.
+   * Asks for the content of the oldest ack-eliciting packets to be sent again, as far as that was not done before. The
+   * packets stay outstanding, and their acknowledgement counts as before. False if there was no content.
    */
   takeForProbe(space: number, maxPackets = 2): boolean {
     const sp = this.spaces[space]
     if (sp === undefined) return false
     let taken = 0
     for (let n = sp.base; n < sp.next && taken < maxPackets; n++) {
-      if (this.detach(sp, n & sp.mask)) taken++
+      if (this.ledger.copy(sp, n & sp.mask)) taken++
     }
     return taken > 0
   }
 
   /** The same for everything outstanding in the space: the path seems dead, other paths shall carry it. */
-  takeAllForReinjection(space: number): boolean {
+  handOver(space: number): boolean {
     return this.takeForProbe(space, Infinity)
   }
 
@@ -349,12 +387,7 @@ export class PathRecovery implements ProbeState {
     this.receivers[space]?.discard()
     this.receivers[space] = nothingReceived
     if (sp === undefined) return
-    for (let n = sp.base; n < sp.next; n++) {
-      const slot = n & sp.mask
-      if ((sp.flags[slot]! & PacketFlag.outstanding) !== 0) this.takeOut(sp, slot, 0)
-      this.pool.release(sp.frames[slot])
-      sp.frames[slot] = undefined
-    }
+    this.ledger.discard(sp)
     this.spaces[space] = undefined
     this.ptoCount = 0
   }
@@ -366,7 +399,8 @@ export class PathRecovery implements ProbeState {
   withdraw(space: number): void {
     const sp = this.spaces[space]
     if (sp === undefined) return
-    while (sp.base < sp.next) this.forgetBase(sp)
+    while (sp.base < sp.next) this.ledger.forgetBase(sp)
+    sp.lost?.clear()
     sp.lossTime = Infinity
     sp.lossRunStart = Number.NaN
     this.ptoCount = 0
@@ -379,13 +413,14 @@ export class PathRecovery implements ProbeState {
       if (sp === undefined) continue
       while (sp.base < sp.next) {
         const slot = sp.base & sp.mask
-        if ((sp.flags[slot]! & PacketFlag.outstanding) !== 0) this.declareLost(sp, space, sp.base, now)
+        if ((sp.flags[slot]! & PacketFlag.outstanding) !== 0) this.ledger.lost(sp, space, sp.base, now)
         sp.flags[slot] = 0
         sp.base++
       }
       sp.lossTime = Infinity
+      sp.lost?.clear()
     }
-    this.bytesInFlight = 0
+    this.ledger.bytesInFlight = 0
   }
 
   /**
@@ -398,12 +433,13 @@ export class PathRecovery implements ProbeState {
       if (sp === undefined) continue
       sp.startOver()
     }
-    this.bytesInFlight = 0
+    this.ledger.bytesInFlight = 0
     this.ptoCount = 0
-    this.appLimited = false
+    this.windowFullTime = -Infinity
     this.rtt.reset(this.initialRtt)
+    this.reordering.reset()
     this.ecn.restart()
-    this.controller.reset(now)
+    this.congestion.reset(now)
     this.pacer.reset()
   }
 
@@ -417,7 +453,8 @@ export class PathRecovery implements ProbeState {
    * (RFC 9002 section 6.1). Send times rise with the numbers, so the first packet that is not lost yet ends the walk.
    */
   private detectLost(sp: SentPackets, space: number, now: number): void {
-    const delay = this.rtt.lossDelay()
+    const delay = this.reordering.lossDelay(this.pto)
+    const packetThreshold = this.reordering.packetThreshold
     const largestAcked = sp.largestAcked
     let lostBytes = 0
     let newestSent = -Infinity
@@ -432,11 +469,11 @@ export class PathRecovery implements ProbeState {
         const timeSent = sp.timeSent[slot]!
         // A skipped number between the two was never on its way.
         const skips = sp.lastSkipped > n && sp.lastSkipped < largestAcked ? 1 : 0
-        if (largestAcked - n - skips < PACKET_THRESHOLD && timeSent + delay > now) {
+        if (largestAcked - n - skips < packetThreshold && timeSent + delay > now) {
           sp.lossTime = timeSent + delay
           break
         }
-        const probe = this.declareLost(sp, space, n, now)
+        const probe = this.ledger.lost(sp, space, n, now)
         // Neither an MTU probe (RFC 9000 section 14.4) nor a packet to an earlier address is a sign of congestion.
         if (!probe && (flags & PacketFlag.inFlight) !== 0) {
           lostBytes += sp.size[slot]!
@@ -452,101 +489,32 @@ export class PathRecovery implements ProbeState {
       sp.base++
     }
     if (lostBytes === 0) return
-    this.controller.onCongestion(now, newestSent, lostBytes, false)
+    this.congestion.onLost(now, newestSent, lostBytes)
     if (persistent) {
       this.rtt.resetMin()
-      this.controller.onPersistentCongestion(now)
+      this.congestion.onPersistentCongestion(now)
     }
   }
 
-  /** Reports an outstanding packet as lost. True if it was an MTU probe. */
-  private declareLost(sp: SentPackets, space: number, packetNumber: number, now: number): boolean {
-    const slot = packetNumber & sp.mask
-    const flags = sp.flags[slot]!
-    const bytes = sp.size[slot]!
-    this.takeOut(sp, slot, 0)
-    this.packetsLost++
-    this.bytesLost += bytes
-    if ((flags & PacketFlag.ecn) !== 0) this.ecn.onLost()
-    const probe = this.reportLost(sp, slot)
-    if (!probe && (flags & PacketFlag.inFlight) !== 0) {
-      if (sp.lost === undefined) sp.lost = new LostPackets()
-      sp.lost.add(packetNumber, sp.timeSent[slot]!, now)
-    }
-    this.events.packetLost(this, space, packetNumber, bytes)
-    return probe
-  }
-
-  /** Hands the records of a packet over as lost. True if it was an MTU probe. */
-  private reportLost(sp: SentPackets, slot: number): boolean {
-    const list = sp.frames[slot]
-    if (list === undefined) return false
-    sp.frames[slot] = undefined
-    let probe = false
-    for (let frame: SentFrame | undefined = list; frame !== undefined; frame = frame.next) {
-      if (frame.kind === SentFrameKind.mtuProbe) probe = true
-      this.events.frameLost(this, frame)
-    }
-    this.pool.release(list)
-    return probe
-  }
-
-  /** Hands over the records of an ack-eliciting packet that stays outstanding. True if there were any to send again. */
-  private detach(sp: SentPackets, slot: number): boolean {
-    const wanted = PacketFlag.outstanding | PacketFlag.ackEliciting
-    const list = sp.frames[slot]
-    if (list === undefined || (sp.flags[slot]! & wanted) !== wanted) return false
-    let content = false
-    for (let frame: SentFrame | undefined = list; frame !== undefined; frame = frame.next) {
-      // An MTU probe keeps its records: they are what tells its loss from congestion.
-      if (frame.kind === SentFrameKind.mtuProbe) return false
-      if (frame.kind !== SentFrameKind.ack && frame.kind !== SentFrameKind.ping) content = true
-    }
-    if (content) this.reportLost(sp, slot)
-    return content
-  }
-
-  /** Late acknowledgements of lost packets: the loss was none if no other packet of the time is still missing. */
-  private checkSpurious(lost: LostPackets, ranges: Float64Array, rangeCount: number, now: number): void {
+  /** Late acknowledgements of packets that were declared lost. */
+  private findLate(
+    sp: SentPackets,
+    lost: LostPackets,
+    ranges: Float64Array,
+    rangeCount: number,
+    largestAcked: number,
+    now: number
+  ): void {
     lost.expire(now - SPURIOUS_LOSS_PTOS * this.pto)
-    const found = lost.takeAcknowledged(ranges, rangeCount)
-    if (found === 0) return
-    this.spuriousLosses += found
-    if (lost.live === 0) this.controller.onSpuriousLoss(now, lost.newestSent)
+    this.lateSpace = sp
+    this.lateLargest = largestAcked
+    this.lateTime = now
+    this.ledger.spuriousLosses += lost.takeAcknowledged(ranges, rangeCount, this.onAcknowledgedLate)
   }
 
-  /** A packet leaves flight; `state` is what its slot says from now on. */
-  private takeOut(sp: SentPackets, slot: number, state: number): void {
-    const flags = sp.flags[slot]!
-    sp.flags[slot] = state
-    if ((flags & PacketFlag.inFlight) !== 0) this.bytesInFlight -= sp.size[slot]!
-    if ((flags & PacketFlag.ackEliciting) !== 0) sp.ackElicitingOutstanding--
-  }
-
-  /** Gives up on the lowest number without judging it. */
-  private forgetBase(sp: SentPackets): void {
-    const slot = sp.base & sp.mask
-    if ((sp.flags[slot]! & PacketFlag.outstanding) !== 0) {
-      this.takeOut(sp, slot, 0)
-      this.reportLost(sp, slot)
-    }
-    sp.flags[slot] = 0
-    sp.base++
-  }
-
-  /**
-   * The ring is full. Packets at its end that elicit no acknowledgement may never get one, so they go first: an endpoint
-   * that only receives would grow for ever.
-   */
-  private makeRoom(sp: SentPackets, space: number, packetNumber: number, now: number): void {
-    while (packetNumber - sp.base > sp.mask) {
-      const flags = sp.flags[sp.base & sp.mask]!
-      const lasts = (flags & PacketFlag.ackEliciting) !== 0 || sp.capacity < USUAL_CAPACITY
-      if ((flags & PacketFlag.outstanding) === 0 || !lasts) this.forgetBase(sp)
-      else if (!sp.grow()) {
-        this.declareLost(sp, space, sp.base, now)
-        sp.base++
-      }
-    }
+  private readonly onAcknowledgedLate = (packetNumber: number, timeSent: number, list: SentFrame | undefined): void => {
+    this.reordering.onLate(this.lateLargest - packetNumber, this.lateTime - timeSent)
+    this.ledger.reportAcked(list)
+    this.congestion.onLate(this.lateTime, timeSent, this.lateSpace.lost!)
   }
 }

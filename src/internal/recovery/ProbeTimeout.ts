@@ -2,6 +2,11 @@ import type { RttEstimator } from "./RttEstimator.ts"
 import { Space } from "./SentPackets.ts"
 import type { SentPackets } from "./SentPackets.ts"
 
+/** ms: one of several paths is probed this often at first, so that it is soon found again. */
+const QUICK_INTERVAL = 500
+/** Probe timeouts in a row for which that holds. */
+const QUICK_PROBES = 16
+
 /** What the probe timeout depends on: the part of a path's recovery state that it reads. */
 export interface ProbeState {
   readonly rtt: RttEstimator
@@ -11,7 +16,10 @@ export interface ProbeState {
   readonly amplificationBlocked: boolean
   readonly hasHandshakeKeys: boolean
   readonly maxAckDelay: number
-  readonly maxPtoBackoff: number
+  /** ms: the interval between probes backs off up to here. */
+  readonly maxPtoInterval: number
+  /** The connection has other paths. */
+  readonly oneOfSeveral: boolean
 }
 
 /** When to probe a path that has gone silent (RFC 9002 section 6.2, appendix A.8). */
@@ -51,10 +59,14 @@ export class ProbeTimeout {
     return deadline
   }
 
+  /**
+   * Doubles with every timeout in a row, up to a bound: an outage shorter than the idle timeout must not end the
+   * connection. However slow the path is, the first timeout backs off (RFC 9002 section 6.2.1).
+   */
   private backedOff(base: number): number {
-    const { maxPtoBackoff, ptoCount } = this.state
+    const { oneOfSeveral, maxPtoInterval, ptoCount } = this.state
+    const quick = oneOfSeveral && ptoCount <= QUICK_PROBES && QUICK_INTERVAL < maxPtoInterval
     const interval = base * 2 ** (ptoCount < 30 ? ptoCount : 30)
-    if (interval <= maxPtoBackoff) return interval
-    return base > maxPtoBackoff ? base : maxPtoBackoff
+    return Math.min(interval, Math.max(2 * base, quick ? QUICK_INTERVAL : maxPtoInterval))
   }
 }

@@ -62,10 +62,4 @@ export class RttEstimator implements PathRttView {
     const spread = 4 * this.variance
     return this.smoothed + (spread > GRANULARITY ? spread : GRANULARITY) + maxAckDelay
   }
-
-  /** How long a packet may stay behind a later one before it counts as lost (RFC 9002 section 6.1.2). */
-  lossDelay(): number {
-    const delay = 1.125 * (this.latest > this.smoothed ? this.latest : this.smoothed)
-    return delay > GRANULARITY ? delay : GRANULARITY
-  }
 }

@@ -12,7 +12,9 @@ export const PacketFlag = {
   /** Counts in `bytesInFlight` of the path. */
   inFlight: 8,
   /** Was marked ECT(0). */
-  ecn: 16
+  ecn: 16,
+  /** Its content was asked for again while it was outstanding: its loss asks for nothing more. */
+  copied: 32
 } as const
 
 /** Quiet connections send few packets, and V8 keeps typed arrays this small in its own heap. */
@@ -181,7 +183,7 @@ export class SentPackets {
     }
     this.firstSampled = this.next
     this.lossRunStart = Number.NaN
-    this.lost = undefined
+    this.lost?.clear()
   }
 
   private planSkip(random: () => number): void {

@@ -7,11 +7,13 @@ import type * as Nat from "./Nat.ts"
 import type * as Core from "./SimulatorCore.ts"
 
 /** One direction of a link. What is left out keeps its value (at first: the default). */
-export interface LinkOptions extends Omit<Link.LinkOptions, "delay" | "jitter" | "reorderDelay"> {
+export interface LinkOptions extends Omit<Link.LinkOptions, "delay" | "jitter" | "scatter" | "reorderDelay"> {
   /** Propagation delay, one way. Default 0. */
   readonly delay?: Duration.Input | undefined
   /** More delay, uniform between 0 and this. Keeps the order of packets. Default 0. */
   readonly jitter?: Duration.Input | undefined
+  /** The same, but drawn for each packet by itself: later packets overtake earlier ones. Default 0. */
+  readonly scatter?: Duration.Input | undefined
   /** How long a reordered packet is held back. Default 5 ms. */
   readonly reorderDelay?: Duration.Input | undefined
 }
@@ -43,9 +45,9 @@ const timesOf = (inputs: Record<string, Duration.Input | undefined>): Record<str
   return times
 }
 
-export const toLinkOptions = ({ delay, jitter, reorderDelay, ...same }: LinkOptions): Link.LinkOptions => ({
+export const toLinkOptions = ({ delay, jitter, scatter, reorderDelay, ...same }: LinkOptions): Link.LinkOptions => ({
   ...same,
-  ...timesOf({ delay, jitter, reorderDelay })
+  ...timesOf({ delay, jitter, scatter, reorderDelay })
 })
 
 export const toDuplexOptions = ({ backward, forward, ...both }: DuplexOptions): Core.DuplexOptions => ({

@@ -25,6 +25,8 @@ export interface LinkOptions {
   readonly delay?: number | undefined
   /** More delay, uniform between 0 and this many ms. Keeps the order of packets. Default 0. */
   readonly jitter?: number | undefined
+  /** The same, but drawn for each packet by itself: later packets overtake earlier ones. Default 0. */
+  readonly scatter?: number | undefined
   /** Datagrams that may wait behind the one on the wire; the next is dropped. Default 1000. */
   readonly queue?: number | undefined
   /** The same limit in bytes. Default: unlimited. */
@@ -106,6 +108,7 @@ export class Link<C> {
   private rate = Infinity
   private delay = 0
   private jitter = 0
+  private scatter = 0
   private queue = 1000
   private queueBytes = Infinity
   private loss = 0
@@ -163,6 +166,7 @@ export class Link<C> {
     }
     this.delay = options.delay ?? this.delay
     this.jitter = options.jitter ?? this.jitter
+    this.scatter = options.scatter ?? this.scatter
     this.queue = options.queue ?? this.queue
     this.queueBytes = options.queueBytes ?? this.queueBytes
     this.loss = options.loss ?? this.loss
@@ -245,9 +249,10 @@ export class Link<C> {
     }
     let due = time + this.delay
     if (this.jitter > 0) due += random.next() * this.jitter
-    // Jitter and a shorter delay never change the order: only `reorder` does.
+    // Jitter and a shorter delay never change the order: only `scatter` and `reorder` do.
     if (due < this.lastDue) due = this.lastDue
     this.lastDue = due
+    if (this.scatter > 0) due += random.next() * this.scatter
     if (random.chance(this.reorder)) {
       due += this.reorderDelay
       stats.reordered++
@@ -288,7 +293,7 @@ export class Link<C> {
 }
 
 const probabilities = ["loss", "reorder", "corrupt", "duplicate"] as const
-const amounts = ["delay", "jitter", "queue", "queueBytes", "reorderDelay", "ecnMark", "mtu"] as const
+const amounts = ["delay", "jitter", "scatter", "queue", "queueBytes", "reorderDelay", "ecnMark", "mtu"] as const
 
 /** Throws a `RangeError` with the option, its value and the range. */
 export const checkLinkOptions = (options: LinkOptions): void => {
