@@ -41,6 +41,8 @@ export interface World {
   readonly network: SimulatedNetwork.SimulatedNetwork["Service"]
   readonly client: Endpoint.Endpoint["Service"]
   readonly server: Endpoint.Endpoint["Service"]
+  /** Another endpoint of the client's host. */
+  readonly another: Effect.Effect<Endpoint.Endpoint["Service"], unknown, Scope.Scope>
   /** A connection, and its other end. */
   readonly pair: (
     options?: Partial<Endpoint.ConnectOptions>
@@ -58,6 +60,8 @@ export const makeWorld = (options?: {
   readonly seed?: number | undefined
   readonly trace?: boolean | undefined
   readonly delay?: number | undefined
+  /** Of the server's endpoint, when it is to end before the rest. */
+  readonly serverScope?: Scope.Scope | undefined
 }) =>
   Effect.gen(function* () {
     const network = yield* SimulatedNetwork.make({
@@ -68,8 +72,8 @@ export const makeWorld = (options?: {
     const clientHost = network.host("client", ["10.0.0.1", "10.0.1.1"])
     const host = network.host("server", [serverHost])
     const scope = yield* Effect.scope
-    const build = (layer: Layer.Layer<Endpoint.Endpoint, unknown>) =>
-      Effect.map(Layer.buildWithScope(layer, scope), (context) =>
+    const build = (layer: Layer.Layer<Endpoint.Endpoint, unknown>, within: Scope.Scope = scope) =>
+      Effect.map(Layer.buildWithScope(layer, within), (context) =>
         Effect.provide(Effect.service(Endpoint.Endpoint), context)
       )
     const server = yield* yield* build(
@@ -77,7 +81,8 @@ export const makeWorld = (options?: {
         Layer.provide(host.udpSocket),
         Layer.provide(TestCertificates.layer),
         Layer.provide(SeededRandom.layer(2))
-      )
+      ),
+      options?.serverScope
     )
     const client = yield* yield* build(
       Endpoint.layer({ multipath: { maxPaths: 3 }, ...options?.client }).pipe(
@@ -92,7 +97,11 @@ export const makeWorld = (options?: {
         const connection = yield* connectTo(client, connectOptions)
         return { client: connection, server: yield* Fiber.join(accepted) }
       })
-    return { network, client, server, pair } satisfies World
+    let seed = 3
+    const another = Effect.suspend(() =>
+      Endpoint.make().pipe(Effect.provide(clientHost.udpSocket), Effect.provide(SeededRandom.layer(++seed)))
+    )
+    return { network, client, server, pair, another } satisfies World
   })
 
 export const connectTo = (client: Endpoint.Endpoint["Service"], options?: Partial<Endpoint.ConnectOptions>) =>
