@@ -221,12 +221,13 @@ type StreamKind = "bidi" | "uni"
 /** What a connection needs of its endpoint. @internal */
 export interface ConnectionHost {
   readonly runtime: EndpointRuntime
-  /** The address to send to `remote` from: of a socket that is bound there, or of one bound now. */
-  readonly localAddress: (
+  /** Gives `use` the address to send to `remote` from: of a socket that is bound there, or of one bound now. */
+  readonly withLocalAddress: <A>(
     local: AddressInput | undefined,
     primary: Pick<PathView, "local" | "remote">,
-    remote: Address
-  ) => Effect.Effect<Address, QuicError>
+    remote: Address,
+    use: (local: Address) => Effect.Effect<A, QuicError>
+  ) => Effect.Effect<A, QuicError>
   readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
   readonly log: EndpointLog
   /** ms that the end of a scope waits without any acknowledgement. */
@@ -235,6 +236,9 @@ export interface ConnectionHost {
   /** The connection may be used. */
   readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
   readonly onClosed?: ((connection: ConnectionImpl) => void) | undefined
+  /** Nothing is left of it: no packet of it is sent any more. */
+  readonly onDiscarded?: ((connection: ConnectionImpl) => void) | undefined
+  readonly onPathClosed?: (() => void) | undefined
 }
 
 /** @internal */
@@ -312,7 +316,7 @@ export class ConnectionImpl implements Connection {
           log.ended(info, established, this.undelivered)
           this.onClosed(info)
         }),
-      onDiscarded: () => {}
+      onDiscarded: () => this.runtime.defer(() => host.onDiscarded?.(this))
     }
   }
 
@@ -438,8 +442,11 @@ export class ConnectionImpl implements Connection {
       const primary = this.primary
       const remote =
         options?.remote === undefined ? primary.remote : yield* this.host.remoteAddress(options.remote, primary.remote)
-      const local = yield* this.host.localAddress(options?.local, primary, remote)
-      return yield* this.tryOpenPath({ local, remote, status: options?.status }, CONNECTION_ID_ROUNDS)
+      // Asked first, so that no socket is bound for nothing.
+      yield* this.pathPossible(remote, CONNECTION_ID_ROUNDS)
+      return yield* this.host.withLocalAddress(options?.local, primary, remote, (local) =>
+        this.tryOpenPath({ local, remote, status: options?.status })
+      )
     })
 
   get events(): Stream.Stream<Path.Event> {
@@ -540,7 +547,10 @@ export class ConnectionImpl implements Connection {
     const view = this.machine.path(event.pathId)
     const path = view === undefined ? this.known?.get(event.pathId) : this.pathOf(view)
     path?.onEvent(event)
-    if (event.kind === "closed") this.known?.delete(event.pathId)
+    if (event.kind === "closed") {
+      this.known?.delete(event.pathId)
+      this.host.onPathClosed?.()
+    }
     this.broadcast.publish(Path.toEvent(event))
   }
 
@@ -562,19 +572,30 @@ export class ConnectionImpl implements Connection {
     })
   }
 
-  private tryOpenPath(
-    options: { readonly local: Address; readonly remote: Address; readonly status: PathStatus | undefined },
-    rounds: number
-  ): Effect.Effect<Path.Path, QuicError> {
+  /** Waits for the peer's connection IDs, if that is all that is missing. */
+  private pathPossible(remote: Address, rounds: number): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
+      const closed = this.machine.closeInfo
+      if (closed !== undefined) return Effect.fail(closeError(closed))
+      const refusal = this.machine.pathRefusal(remote)
+      if (refusal === undefined) return Effect.void
+      // The peer is told what is missing.
+      this.machine.wake()
+      if (refusal !== "noConnectionIds" || rounds === 0)
+        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: refusal }) }))
+      return Effect.andThen(Effect.sleep(Math.max(1, this.primary.smoothedRtt)), this.pathPossible(remote, rounds - 1))
+    })
+  }
+
+  private tryOpenPath(options: {
+    readonly local: Address
+    readonly remote: Address
+    readonly status: PathStatus | undefined
+  }): Effect.Effect<Path.Path, QuicError> {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
       const opened = this.machine.openPath(options, this.runtime.now())
-      if (opened === "noConnectionIds" && rounds > 0)
-        return Effect.andThen(
-          Effect.sleep(Math.max(1, this.primary.smoothedRtt)),
-          this.tryOpenPath(options, rounds - 1)
-        )
       if (typeof opened === "string")
         return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: opened }) }))
       this.machine.wake()

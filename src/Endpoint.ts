@@ -230,7 +230,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     onSendError: ({ code, remote }: SendError) => answers.record(remote, code)
   }
   const life = new EndpointLife(runtime, new AcceptQueue<ConnectionImpl>())
-  const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions)
+  const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions, () => life.localAddresses)
   const numeric = (field: string, input: AddressInput, port: number) => numericAddress(runtime.book, field, input, port)
 
   const minimumLevel = yield* References.MinimumLogLevel
@@ -244,15 +244,25 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
     log,
     linger: Duration.toMillis(config.lingerTimeout),
     codes: config.codes,
-    localAddress: (local, primary, remote) => {
+    withLocalAddress: (local, primary, remote, use) => {
       if (local !== undefined)
-        return Effect.flatMap(numeric("local", local, 0), (address) => sockets.from(address, remote))
-      return sameAddress(remote, primary.remote)
-        ? sockets.bind({ host: primary.local.host, port: 0 })
-        : sockets.anotherTowards(remote, primary.local)
+        return Effect.flatMap(numeric("local", local, 0), (address) =>
+          sockets.using(sockets.from(address, remote, false), use)
+        )
+      return sockets.using(
+        sameAddress(remote, primary.remote)
+          ? sockets.another(primary.local.host)
+          : sockets.anotherTowards(remote, primary.local),
+        use
+      )
     },
     remoteAddress: (remote, primary) => numeric("remote", remote, primary.port),
-    onClosed: (connection) => life.remove(connection)
+    onClosed: (connection) => life.remove(connection),
+    onDiscarded: (connection) => {
+      life.forget(connection)
+      sockets.onPathGone()
+    },
+    onPathClosed: () => sockets.onPathGone()
   }
   const acceptingHost: ConnectionHost = { ...host, onEstablished: (connection) => life.accepted.add(connection) }
 
@@ -308,7 +318,7 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", "), local: from?.host }) })
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
-      Effect.flatMap(from === undefined ? sockets.towards(remote) : sockets.from(from, remote), (local) => {
+      sockets.using(from === undefined ? sockets.towards(remote) : sockets.from(from, remote, true), (local) => {
         if (life.ended)
           return Effect.fail(
             new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })

@@ -322,6 +322,10 @@ export class Connection implements ConnectionMachine {
     return this.pathControl.open(options.local, options.remote, options.status ?? "available", now)
   }
 
+  pathRefusal(remote: Address): OpenPathRefusal | undefined {
+    return this.pathControl.refusal(remote)
+  }
+
   setPathStatus(pathId: number, status: PathStatus): boolean {
     const path = this.core.paths.get(pathId)
     if (path === undefined || !path.open) return false

@@ -92,6 +92,8 @@ export interface ConnectionMachine {
     },
     now: number
   ) => number | OpenPathRefusal
+  /** Why `openPath` to this address would be refused now, wherever the path begins. */
+  readonly pathRefusal: (remote: Address) => OpenPathRefusal | undefined
   readonly setPathStatus: (pathId: number, status: PathStatus) => boolean
   readonly probePath: (pathId: number, now: number) => boolean
   readonly closePath: (pathId: number, code: number, now: number) => boolean

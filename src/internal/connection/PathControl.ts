@@ -24,21 +24,28 @@ export class PathControl {
 
   open(local: Address, remote: Address | undefined, status: PathStatus, now: number): number | OpenPathRefusal {
     const { core } = this
-    if (!core.open) return "closed"
-    if (core.role === "server") return "server"
-    if (!core.confirmed) return "notConfirmed"
     const to = remote ?? core.paths.primary.remote
+    const refusal = this.refusal(to)
+    if (refusal !== undefined) return refusal
     for (const path of core.paths.all) {
       if (path.open && sameAddress(path.local, local) && sameAddress(path.remote, to)) return "duplicate"
-    }
-    // NEG-12
-    if (core.peer?.disableActiveMigration === true && sameAddress(core.paths.handshakeAddress, to)) {
-      return "migrationDisabled"
     }
     const path = core.paths.open(local, to, status)
     if (typeof path === "string") return path
     this.begin(path, now)
     return path.id
+  }
+
+  /** Why no path to this address can be opened now, wherever it begins. */
+  refusal(remote: Address): OpenPathRefusal | undefined {
+    const { core } = this
+    if (!core.open) return "closed"
+    if (core.role === "server") return "server"
+    if (!core.confirmed) return "notConfirmed"
+    // NEG-12
+    if (core.peer?.disableActiveMigration === true && sameAddress(core.paths.handshakeAddress, remote))
+      return "migrationDisabled"
+    return core.paths.refusal
   }
 
   /** Server: a packet on an unused path ID (VAL-2). */

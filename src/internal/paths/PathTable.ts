@@ -122,26 +122,38 @@ export class PathTable {
 
   /** Client: opens the lowest unused path ID for which both sides have connection IDs (INI-2, INI-3, CID-7). */
   open(local: Address, remote: Address, status: PathStatus): Path | OpenPathRefusal {
+    const refusal = this.refusal
+    if (refusal !== undefined) return refusal
+    const id = this.nextId
+    const path = this.use(id, local, remote, this.unusedLocal.get(id)!, this.unusedRemote.get(id)!)
+    path.status = status
+    if (status === "backup") this.queueStatus(path)
+    this.announce(path, "local")
+    return path
+  }
+
+  /** Why no path can be opened now, whatever its addresses; the peer is told what is missing. */
+  get refusal(): OpenPathRefusal | undefined {
     if (!this.multipath) return "notNegotiated"
     if (this.context.role === "server") return "server"
-    let id = this.highestUsed + 1
-    for (const hole of this.holes ?? []) if (hole < id) id = hole
+    const id = this.nextId
     if (id > this.localMax) return "pathLimit"
     if (id > this.remoteMax) {
       this.frames.pathsBlockedAt(this.remoteMax)
       return "pathLimit"
     }
-    const remoteIds = this.unusedRemote.get(id)
-    const localIds = this.unusedLocal.get(id)
-    if (remoteIds === undefined || remoteIds.active === undefined || localIds === undefined) {
+    if (this.unusedRemote.get(id)?.active === undefined || !this.unusedLocal.has(id)) {
       this.frames.idsBlocked(id)
       return "noConnectionIds"
     }
-    const path = this.use(id, local, remote, localIds, remoteIds)
-    path.status = status
-    if (status === "backup") this.queueStatus(path)
-    this.announce(path, "local")
-    return path
+    return undefined
+  }
+
+  /** The lowest path ID that was never used. */
+  private get nextId(): number {
+    let id = this.highestUsed + 1
+    for (const hole of this.holes ?? []) if (hole < id) id = hole
+    return id
   }
 
   /** Server: a packet that decrypts arrived on an unused path ID (INI-5). Undefined: not acceptable, ignore it. */

@@ -23,6 +23,8 @@ export class EndpointLife<C extends LiveConnection> {
   readonly accepted: AcceptQueue<C>
   private readonly runtime: EndpointRuntime
   private readonly live = new Set<C>()
+  /** Those whose state is still there, to answer what comes late: their sockets are needed. */
+  private readonly present = new Set<C>()
   private readonly servers = new Set<Handlers>()
   private over = false
 
@@ -38,12 +40,25 @@ export class EndpointLife<C extends LiveConnection> {
 
   add(connection: C): void {
     this.live.add(connection)
+    this.present.add(connection)
     if (this.over) connection.drain()
   }
 
   remove(connection: C): void {
     this.live.delete(connection)
     this.accepted.remove(connection)
+  }
+
+  /** Nothing is left of the connection. */
+  forget(connection: C): void {
+    this.present.delete(connection)
+  }
+
+  /** Local addresses that paths have now. */
+  get localAddresses(): ReadonlySet<string> {
+    const all = new Set<string>()
+    for (const { machine } of this.present) for (const path of machine.paths) all.add(path.local.toString())
+    return all
   }
 
   /** Somebody serves with these handlers. */

@@ -35,6 +35,8 @@ export class EndpointRuntime {
   private readonly scope: Scope.Closeable
   private readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   private readonly sink = new SlabSink()
+  /** Fibers that receive, or wait to bind again, by local address. */
+  private readonly receivers = new Map<string, Fiber.Fiber<void>>()
   private readonly dirty = Latch.makeUnsafe(false)
   /** What listeners of the machine left to be done when its call has returned. */
   private tasks: Array<() => void> = []
@@ -98,9 +100,19 @@ export class EndpointRuntime {
     this.take(socket, again, FIRST_REBIND)
   }
 
+  /** Uses what is bound to this address no longer. It is the caller's to close. */
+  dropSocket(local: Address): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const key = local.toString()
+      const receiver = this.receivers.get(key)
+      this.receivers.delete(key)
+      return receiver === undefined ? Effect.void : Fiber.interrupt(receiver)
+    })
+  }
+
   private take(socket: BoundSocket, again: Rebind | undefined, delay: number): void {
     this.sink.add(socket)
-    this.fork(this.receiveFrom(socket, again, delay))
+    this.receivers.set(socket.local.toString(), this.fork(this.receiveFrom(socket, again, delay)))
   }
 
   /** The socket bound to this address. */

@@ -1,7 +1,7 @@
 /**
  * The sockets of an endpoint that are bound when they are needed: one for each local address that connections leave from.
  */
-import { Effect, Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import type { QuicError } from "../../QuicError.ts"
 import type { BindOptions, BoundSocket, Sockets } from "./Sockets.ts"
 import type { Address } from "../wire/Datagram.ts"
@@ -18,65 +18,135 @@ export class LocalSockets {
   private readonly runtime: EndpointRuntime
   private readonly scope: Scope.Scope
   private readonly options: BindOptions
+  /** Sockets that live as long as paths leave from them, by local address; and those that a path is about to leave from. */
+  private readonly passing = new Map<string, { readonly local: Address; readonly scope: Scope.Closeable }>()
+  private readonly held = new Map<Address, number>()
+  private readonly inUse: () => ReadonlySet<string>
   private readonly routes = new Map<string, { readonly host: string; readonly until: number }>()
 
-  /** Sockets are closed by `scope`, which must outlive the runtime. */
-  constructor(udp: Sockets, runtime: EndpointRuntime, scope: Scope.Scope, options: BindOptions) {
+  /** Sockets are closed by `scope`, which must outlive the runtime. `inUse`: the local addresses that paths have now. */
+  constructor(
+    udp: Sockets,
+    runtime: EndpointRuntime,
+    scope: Scope.Scope,
+    options: BindOptions,
+    inUse: () => ReadonlySet<string>
+  ) {
+    this.inUse = inUse
     this.udp = udp
     this.runtime = runtime
     this.scope = scope
     this.options = options
   }
 
-  /** Binds another socket on this host, whatever is there already. */
-  bind(local: Pick<Address, "host" | "port">): Effect.Effect<Address, QuicError> {
-    return this.udp.bind(local, this.options).pipe(
-      Scope.provide(this.scope),
-      Effect.map((socket) => {
-        this.add(socket)
-        return socket.local
-      }),
-      Effect.uninterruptible
-    )
+  /** Binds another socket on this host, whatever is there already. One that is not to be kept is closed by `release`. */
+  private bind(local: Pick<Address, "host" | "port">, keep: boolean): Effect.Effect<Address, QuicError> {
+    return Effect.suspend(() => {
+      const scope = keep ? undefined : Scope.forkUnsafe(this.scope)
+      return this.udp.bind(local, this.options).pipe(
+        Scope.provide(scope ?? this.scope),
+        Effect.map((socket) => {
+          this.add(socket, scope)
+          if (scope !== undefined) this.passing.set(socket.local.toString(), { local: socket.local, scope })
+          return socket.local
+        }),
+        Effect.onExit((exit) =>
+          scope === undefined || Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, Exit.void)
+        ),
+        Effect.uninterruptible
+      )
+    })
   }
 
   /** Hands a socket over that was bound with the same options. */
-  add(socket: BoundSocket): void {
-    this.runtime.addSocket(socket, (local) => Scope.provide(this.udp.bind(local, this.options), this.scope))
+  add(socket: BoundSocket, scope: Scope.Scope = this.scope): void {
+    this.runtime.addSocket(socket, (local) => Scope.provide(this.udp.bind(local, this.options), scope))
   }
 
-  /** The address of a socket on this host, bound now if there is none. Port 0 stands for any. */
-  on(local: Address): Effect.Effect<Address, QuicError> {
+  /**
+   * The address of a socket on this host, bound now if there is none. Port 0 stands for any. Those of `keep` are used again
+   * and again, so that there is one for each address of the host.
+   */
+  private on(local: Address, keep: boolean): Effect.Effect<Address, QuicError> {
     return Effect.suspend(() => {
       const there = this.runtime.sockets.find(
         (socket) => socket.local.host === local.host && (local.port === 0 || socket.local.port === local.port)
       )
-      return there === undefined ? this.bind(local) : Effect.succeed(there.local)
+      return there === undefined ? this.bind(local, keep && local.port === 0) : Effect.succeed(there.local)
     })
   }
+
+  /**
+   * Gives the address of a socket to something that begins a path from there, or not. A socket that was bound for it is
+   * closed again if no path came of it, and else when its last path is gone.
+   */
+  using<A, E>(
+    socket: Effect.Effect<Address, QuicError>,
+    use: (local: Address) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | QuicError> {
+    return Effect.acquireUseRelease(
+      Effect.map(socket, (local) => {
+        this.held.set(local, (this.held.get(local) ?? 0) + 1)
+        return local
+      }),
+      use,
+      (local) =>
+        Effect.suspend(() => {
+          const left = this.held.get(local)! - 1
+          if (left === 0) this.held.delete(local)
+          else this.held.set(local, left)
+          return this.release
+        })
+    )
+  }
+
+  /** A path, or a connection with all of its own, is gone. */
+  onPathGone(): void {
+    if (this.passing.size > 0) this.runtime.fork(this.release)
+  }
+
+  /** Closes the sockets that were bound for paths which are gone. */
+  private readonly release: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.passing.size === 0) return Effect.void
+    const used = this.inUse()
+    const idle = Array.from(this.passing).filter(([key, { local }]) => !used.has(key) && !this.held.has(local))
+    return Effect.forEach(
+      idle,
+      ([key, { local, scope }]) => {
+        this.passing.delete(key)
+        return Effect.andThen(this.runtime.dropSocket(local), Scope.close(scope, Exit.void))
+      },
+      { discard: true }
+    )
+  })
 
   /**
    * The address of a socket on `local`, for packets to `remote`. Fails at once when they cannot leave from there: `local` is
    * not of this host or of another family, or no route leads on.
    */
-  from(local: Address, remote: Address): Effect.Effect<Address, QuicError> {
+  from(local: Address, remote: Address, keep: boolean): Effect.Effect<Address, QuicError> {
     return Effect.suspend(() => {
       if (local.family !== remote.family) return Effect.fail(unreachable(remote, local))
       const known = this.simulated ? Effect.void : sourceHost(remote, local)
-      return Effect.andThen(known, this.on(local))
+      return Effect.andThen(known, this.on(local, keep))
     })
   }
 
   /** The address of a socket that packets to `remote` leave from, by the routes of this host. */
   towards(remote: Address): Effect.Effect<Address, QuicError> {
-    return this.routed(remote, (host) => this.on(this.runtime.book.intern(host, 0, remote.family)))
+    return this.routed(remote, (host) => this.on(this.runtime.book.intern(host, 0, remote.family), true))
   }
 
   /** The same for one more path: a socket of its own. A simulated host has no routes, and prefers what path 0 has. */
   anotherTowards(remote: Address, primary: Address): Effect.Effect<Address, QuicError> {
     return this.simulated && primary.family === remote.family
-      ? this.bind({ host: primary.host, port: 0 })
-      : this.routed(remote, (host) => this.bind({ host, port: 0 }))
+      ? this.another(primary.host)
+      : this.routed(remote, (host) => this.another(host))
+  }
+
+  /** One more socket on an address. */
+  another(host: string): Effect.Effect<Address, QuicError> {
+    return this.bind({ host, port: 0 }, false)
   }
 
   private routed(
