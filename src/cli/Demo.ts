@@ -156,6 +156,7 @@ const judge = (
       goodputMbps: mbps(done.bytes, done.seconds),
       stallMs: done.stallMs,
       cutPath: cut ? CUT_PATH : undefined,
+      lossOf: "data",
       paths,
       error: failure?.message
     },

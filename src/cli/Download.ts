@@ -7,7 +7,7 @@ import { lookup } from "node:dns/promises"
 import type { Connection } from "../Connection.ts"
 import { fail, fromQuic } from "./Failure.ts"
 import type { CliFailure } from "./Failure.ts"
-import { writeWhole } from "./Files.ts"
+import { HashMismatch, writeWhole } from "./Files.ts"
 import * as Http09 from "./Http09.ts"
 import type { HostPort, Target } from "./Options.ts"
 import type { FileReport } from "./Result.ts"
@@ -54,7 +54,11 @@ const openPath = Effect.fnUntraced(function* (
     Effect.mapError(fromQuic),
     Effect.timeoutOrElse({
       duration: VALIDATION_TIMEOUT,
-      orElse: () => Effect.fail(fail("unreachable", "no answer from there"))
+      orElse: () =>
+        Effect.andThen(
+          Effect.ignore(opened.close()),
+          Effect.fail(fail("unreachable", `no answer from there within ${VALIDATION_TIMEOUT / 1000} s`))
+        )
     })
   )
 })
@@ -78,6 +82,8 @@ export const openPaths = (
 export interface Wanted {
   readonly target: Target
   readonly file: string
+  /** What its SHA-256 must be, if that matters. */
+  readonly sha256: string | undefined
 }
 
 /** What came of one file. */
@@ -94,18 +100,19 @@ export const fetchAll = (
 ): Effect.Effect<ReadonlyArray<Outcome>, never, FileSystem.FileSystem | Path.Path> =>
   Effect.forEach(
     wanted,
-    ({ file, target }) =>
-      writeWhole(file, Http09.request(connection, target.path), meter.add).pipe(
+    ({ file, sha256: expected, target }) =>
+      writeWhole(file, Http09.request(connection, target.path), meter.add, expected).pipe(
         Effect.map(({ bytes, sha256 }): Outcome => ({
           report: { url: target.url, file, bytes, sha256 },
           failure: undefined
         })),
-        Effect.catch((failure) =>
-          Effect.succeed<Outcome>({
-            report: { url: target.url, file, bytes: 0, sha256: null, error: failure.message },
+        Effect.catch((failure) => {
+          const came = failure instanceof HashMismatch ? failure.written : { bytes: 0, sha256: null }
+          return Effect.succeed<Outcome>({
+            report: { url: target.url, file, ...came, error: failure.message },
             failure
           })
-        )
+        })
       ),
     { concurrency: CONCURRENCY }
   )

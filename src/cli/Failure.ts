@@ -58,7 +58,17 @@ const options: ReadonlyArray<readonly [setting: string, option: string]> = [
   ["Tls.layerTrustPinned", "--pin"],
   ["Tls.layerIdentity certificate", "--cert"],
   ["Tls.layerIdentity privateKey", "--key"],
-  ["raise handshakeTimeout", "give it longer with --timeout"]
+  ["raise handshakeTimeout", "give it longer with --timeout"],
+  [
+    "set keepAlive to hold quiet connections open, or raise idleTimeout on both sides",
+    "give it longer with --idle-timeout"
+  ],
+  ["give an IP address and serverName", "give an IP address"],
+  [
+    "check the network, and that a local address of the same family (IPv4 or IPv6) is bound",
+    "check the network, and that --local, if it is given, is of the same family (IPv4 or IPv6)"
+  ],
+  ["bind one that is, or 0.0.0.0 or [::] for all", "give one that is"]
 ]
 
 const inOptions = (message: string): string =>
@@ -95,6 +105,9 @@ const systemMessages: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",
   ENOTDIR: "a part of the path is not a directory",
   EISDIR: "it is a directory",
+  EEXIST: "something with this name is there, and it is not a directory",
+  ENAMETOOLONG: "the name is too long for this file system: choose another one",
+  ELOOP: "too many symbolic links",
   EMFILE: "too many open files: ask for fewer at a time",
   EFBIG: "the file is too big for this file system"
 }
@@ -121,6 +134,7 @@ export const fromError =
     return isPlatformError(error) ? fromPlatform(doing)(error) : fromQuic(error)
   }
 
+export const failureText = (message: string): string => `mpquic: ${message.replaceAll("\n", "\n        ")}`
+
 /** Tells the user, on standard error. */
-export const printFailure = (message: string): Effect.Effect<void> =>
-  Console.error(`mpquic: ${message.replaceAll("\n", "\n        ")}`)
+export const printFailure = (message: string): Effect.Effect<void> => Console.error(failureText(message))

@@ -21,7 +21,7 @@ export interface Options {
   /** A real path. */
   readonly root: string
   readonly listen: ReadonlyArray<string>
-  readonly idleTimeout?: string | undefined
+  readonly idleTimeout?: Duration.Input | undefined
   /** How long answers may still take when the scope closes. */
   readonly shutdownTimeout?: Duration.Input | undefined
   /** Runs beside each connection, and is interrupted at its end. */
@@ -51,7 +51,7 @@ export const layer = (options: Options): Layer.Layer<Endpoint.Endpoint, QuicErro
         alpn: ALPN,
         multipath: { maxPaths: MAX_PATHS },
         shutdownTimeout: options.shutdownTimeout,
-        idleTimeout: options.idleTimeout as "10 seconds" | undefined
+        idleTimeout: options.idleTimeout
       })
     ),
     Layer.provide(UdpSocket.layer)

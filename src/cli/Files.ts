@@ -5,13 +5,34 @@ import { Effect, Exit, FileSystem, Path, Stream } from "effect"
 import type { Scope } from "effect"
 import type { PlatformError } from "effect/PlatformError"
 import { createCipheriv, createHash, randomBytes } from "node:crypto"
-import { fromError, fromPlatform } from "./Failure.ts"
-import type { CliFailure } from "./Failure.ts"
+import { CliFailure, ExitCode, fromError, fromPlatform } from "./Failure.ts"
 
 /** Bytes of a file that came, and the SHA-256 of all of them in hex. */
 export interface Written {
   readonly bytes: number
   readonly sha256: string
+}
+
+/** What is whole, and not what it should be: it is not kept. */
+export class HashMismatch extends CliFailure {
+  readonly written: Written
+  constructor(target: string, written: Written) {
+    const message = `${target}: what came has the SHA-256 ${written.sha256}, which is not the one asked for; it is not kept`
+    super({ message, code: ExitCode.failed })
+    this.written = written
+  }
+}
+
+/** Bytes of a name in every file system that matters. */
+const NAME_BYTES = 255
+
+/** A name beside `name` that is hidden, not taken and not too long: names are cut by bytes, between characters. */
+const temporaryName = (name: string): string => {
+  const rest = `.${randomBytes(4).toString("hex")}.part`
+  const bytes = Buffer.from(name)
+  let end = Math.min(bytes.length, NAME_BYTES - 1 - rest.length)
+  while (end < bytes.length && end > 0 && (bytes[end]! & 0xc0) === 0x80) end--
+  return `.${bytes.toString("utf8", 0, end)}${rest}`
 }
 
 /** Writes chunks one after the other, and reckons. */
@@ -38,21 +59,23 @@ const writeChunks = <R>(
 /**
  * Writes a file under a temporary name beside its place and renames it when it is whole and on the disk: a file under the
  * real name is whole. When that fails or is interrupted, the temporary file is removed, and what was there before stays.
+ * So it is when `sha256` is given, and is not that of what came.
  */
 export const writeWhole = <R>(
   target: string,
   chunks: Stream.Stream<Uint8Array, CliFailure, R>,
-  onBytes: (bytes: number) => void = () => {}
+  onBytes: (bytes: number) => void = () => {},
+  sha256?: string
 ): Effect.Effect<Written, CliFailure, FileSystem.FileSystem | Path.Path | R> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const suffix = randomBytes(4).toString("hex")
-    const temporary = paths.join(paths.dirname(target), `.${paths.basename(target).slice(0, 200)}.${suffix}.part`)
+    const temporary = paths.join(paths.dirname(target), temporaryName(paths.basename(target)))
     const write = Effect.scoped(
       Effect.gen(function* () {
         const file = yield* files.open(temporary, { flag: "wx" })
         const written = yield* writeChunks(file, chunks, onBytes)
+        if (sha256 !== undefined && written.sha256 !== sha256) return yield* new HashMismatch(target, written)
         yield* file.sync
         return written
       })
@@ -66,6 +89,13 @@ export const writeWhole = <R>(
       Effect.mapError(fromError(`writing ${target}`))
     )
   })
+
+/** Fails unless a file that was named can be read. */
+export const readable = (file: string): Effect.Effect<void, CliFailure, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (files) => Effect.scoped(files.open(file, { flag: "r" }))).pipe(
+    Effect.mapError(fromPlatform(`reading ${file}`)),
+    Effect.asVoid
+  )
 
 /** Bytes of made-up content in one chunk. */
 const CHUNK = 256 * 1024

@@ -95,6 +95,11 @@ export const numberFlag = (name: string, minimum: number, maximum: number, unit:
     )
   )
 
+export const idleTimeout = numberFlag("idle-timeout", 1, 3600, "seconds").pipe(
+  Flag.withDefault(30),
+  Flag.withDescription("Seconds without a word from the other side after which a connection is lost. Default: 30")
+)
+
 export interface HostPort {
   readonly host: string
   readonly port: number
@@ -147,7 +152,8 @@ export interface Target extends HostPort {
   readonly url: string
 }
 
-const urlPattern = new RegExp(`^(?:https://)?${hostPattern}(/[^#]*)?(?:#.*)?$`)
+/** Schemes are of either case (RFC 3986 section 3.1). */
+const urlPattern = new RegExp(`^(?:https://)?${hostPattern}(/[^#]*)?(?:#.*)?$`, "i")
 
 /** "https://example.com:4433/file", or the same without "https://". A failure is a sentence about what is wrong. */
 export const parseUrl = (url: string): Result.Result<Target, string> => {

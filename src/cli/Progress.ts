@@ -3,6 +3,7 @@
  */
 import { Clock, Console, Effect } from "effect"
 import type { Scope } from "effect"
+import { failureText, printFailure } from "./Failure.ts"
 import { formatBytes, mbps } from "./Result.ts"
 import type { PathReport } from "./Result.ts"
 
@@ -111,8 +112,19 @@ export const progressLine = (view: View): string =>
     )
   ].join(" | ")
 
-/** Several lines for a terminal of so many columns; none is longer. */
-export const progressBlock = (view: View, columns: number): ReadonlyArray<string> => {
+/**
+ * Several lines for a terminal of so many columns and rows: none is longer, and together with the line of the cursor they are
+ * no more, for what has scrolled away cannot be drawn over.
+ */
+export const progressBlock = (view: View, columns: number, rows: number): ReadonlyArray<string> => {
+  const lines = allLines(view, columns)
+  const room = Math.max(1, rows - 1)
+  if (lines.length <= room) return lines
+  const shown = Math.max(1, room - 1)
+  return room === 1 ? lines.slice(0, 1) : [...lines.slice(0, shown), `  and ${lines.length - shown} more paths`]
+}
+
+const allLines = (view: View, columns: number): ReadonlyArray<string> => {
   const head = `${fixed(view.seconds, 5, 1)} s  ${amount(view)}  ${fixed(view.rate, 5, 1)} Mbit/s  `
   const room = Math.max(10, Math.min(40, columns - head.length - 3))
   return [
@@ -129,6 +141,7 @@ export interface Terminal {
   /** Redraws are possible. */
   readonly isTTY: boolean
   readonly columns: () => number
+  readonly rows: () => number
   readonly write: (text: string) => void
 }
 
@@ -139,6 +152,7 @@ export const standardOutput: Terminal = {
   },
   // Some terminals say 0.
   columns: () => process.stdout.columns || 80,
+  rows: () => process.stdout.rows || 24,
   write: (text) => void process.stdout.write(text)
 }
 
@@ -146,12 +160,14 @@ export const standardOutput: Terminal = {
 export interface Display {
   /** Prints a line that stays, above the progress. */
   readonly note: (text: string) => Effect.Effect<void>
+  /** Tells what went wrong meanwhile, where the progress does not erase it: else on standard error. */
+  readonly trouble: (message: string) => Effect.Effect<void>
   /** Draws the last state and leaves it there. */
   readonly finish: Effect.Effect<void>
 }
 
 /** Shows nothing. */
-export const silent: Display = { note: () => Effect.void, finish: Effect.void }
+export const silent: Display = { note: () => Effect.void, trouble: printFailure, finish: Effect.void }
 
 /** ms between samples, which are redraws on a terminal. */
 const SAMPLE = 100
@@ -181,7 +197,7 @@ export const show = Effect.fnUntraced(function* (options: {
   }
   const erase = (): string => (drawn === 0 ? "" : `\u001b[${drawn}A\u001b[J`)
   const draw = (before = ""): void => {
-    const lines = view === undefined ? [] : progressBlock(view, terminal.columns())
+    const lines = view === undefined ? [] : progressBlock(view, terminal.columns(), terminal.rows())
     terminal.write(erase() + before + lines.map((line) => `${line}\n`).join(""))
     drawn = lines.length
   }
@@ -205,11 +221,12 @@ export const show = Effect.fnUntraced(function* (options: {
     tick(true)
     finished = true
   })
+  const note = (text: string): Effect.Effect<void> =>
+    Effect.sync(() => (terminal.isTTY && !finished ? draw(`${text}\n`) : terminal.write(`${text}\n`)))
   return {
-    note: (text) =>
-      terminal.isTTY && !finished
-        ? Effect.sync(() => draw(`${text}\n`))
-        : Effect.sync(() => terminal.write(`${text}\n`)),
+    note,
+    trouble: (message) =>
+      Effect.suspend(() => (terminal.isTTY && !finished ? note(failureText(message)) : printFailure(message))),
     finish
   }
 })

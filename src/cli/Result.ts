@@ -45,6 +45,8 @@ export interface TransferReport {
   readonly stallMs: number
   /** The path whose network was cut, if one was. */
   readonly cutPath?: number | undefined
+  /** Whose packets `packetsSent`, `packetsLost` and the RTT are about: of the data's sender, or of this one's acknowledgements. */
+  readonly lossOf?: "acknowledgements" | "data" | undefined
   readonly paths: ReadonlyArray<PathReport>
   readonly files?: ReadonlyArray<FileReport> | undefined
   readonly error?: string | undefined
@@ -92,12 +94,13 @@ export const formatBytes = (bytes: number): string => {
 
 const percent = (part: number, digits = 1): string => `${(100 * part).toFixed(digits)} %`
 
-const describePath = (path: PathReport): string => {
+const describePath = (path: PathReport, lossOf: TransferReport["lossOf"]): string => {
   const loss = path.packetsSent === 0 ? 0 : path.packetsLost / path.packetsSent
+  const packets = lossOf === "acknowledgements" ? "packets sent from here, mostly acknowledgements" : "packets"
   return [
     `path ${path.id}   ${path.local} -> ${path.remote}`,
     `${formatBytes(path.bytesReceived)} (${percent(path.share)})`,
-    `lost ${path.packetsLost} of ${path.packetsSent} packets (${percent(loss)})`,
+    `lost ${path.packetsLost} of ${path.packetsSent} ${packets} (${percent(loss)})`,
     `rtt ${path.smoothedRttMs.toFixed(1)} ms`
   ].join("   ")
 }
@@ -120,6 +123,6 @@ export const summaryLines = (report: TransferReport): ReadonlyArray<string> => {
   if (report.cutPath !== undefined)
     lines.push(`stall    ${report.stallMs.toFixed(0)} ms without new bytes after path ${report.cutPath} was cut`)
   else lines.push(`stall    ${report.stallMs.toFixed(0)} ms without new bytes at most`)
-  lines.push(...report.paths.map(describePath))
+  lines.push(...report.paths.map((path) => describePath(path, report.lossOf)))
   return lines
 }

@@ -9,10 +9,11 @@ import type { QuicError } from "../QuicError.ts"
 import * as Tls from "../Tls.ts"
 import { exitCodeHelp, fail, fromError, printFailure } from "./Failure.ts"
 import type { CliFailure } from "./Failure.ts"
+import { readable } from "./Files.ts"
 import * as FileServer from "./FileServer.ts"
 import { ALPN, ResetCode } from "./Http09.ts"
 import type { Answer } from "./Http09.ts"
-import { congestion, DEFAULT_PORT, layerPolicies, numberFlag, parseAddress, scheduler } from "./Options.ts"
+import { congestion, DEFAULT_PORT, idleTimeout, layerPolicies, numberFlag, parseAddress, scheduler } from "./Options.ts"
 import { print } from "./Progress.ts"
 import { formatBytes } from "./Result.ts"
 
@@ -49,6 +50,7 @@ const flags = {
     Flag.withDefault(10),
     Flag.withDescription("Seconds that answers may still take after an interrupt or SIGTERM. Default: 10")
   ),
+  idleTimeout,
   scheduler,
   congestion
 }
@@ -60,9 +62,16 @@ export const layerSelfSigned: Layer.Layer<Tls.SelfSigned, QuicError> = Tls.layer
   Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error"))
 )
 
-const layerIdentity = (input: Input): Effect.Effect<Layer.Layer<never, QuicError>, CliFailure> => {
-  if (Option.isSome(input.cert) && Option.isSome(input.key))
-    return Effect.succeed(Tls.layerIdentity({ certificate: input.cert.value, privateKey: input.key.value }))
+const layerIdentity = (
+  input: Input
+): Effect.Effect<Layer.Layer<never, QuicError>, CliFailure, FileSystem.FileSystem> => {
+  if (Option.isSome(input.cert) && Option.isSome(input.key)) {
+    const [certificate, privateKey] = [input.cert.value, input.key.value]
+    return Effect.as(
+      Effect.forEach([certificate, privateKey], readable, { discard: true }),
+      Tls.layerIdentity({ certificate, privateKey })
+    )
+  }
   return Option.isSome(input.cert) || Option.isSome(input.key)
     ? Effect.fail(fail("usage", "--cert and --key go together"))
     : Effect.succeed(layerSelfSigned)
@@ -87,10 +96,13 @@ const run = Effect.fnUntraced(
     const identity = yield* layerIdentity(input)
     const listen = input.listen.length === 0 ? [`0.0.0.0:${DEFAULT_PORT}`] : input.listen
     const context = yield* Layer.build(
-      FileServer.layer({ root, listen, onAnswer, shutdownTimeout: input.grace * 1000 }).pipe(
-        Layer.provideMerge(identity),
-        Layer.provide(layerPolicies(input))
-      )
+      FileServer.layer({
+        root,
+        listen,
+        onAnswer,
+        shutdownTimeout: input.grace * 1000,
+        idleTimeout: input.idleTimeout * 1000
+      }).pipe(Layer.provideMerge(identity), Layer.provide(layerPolicies(input)))
     )
     const selfSigned = Context.getOption(context, Tls.SelfSigned)
     yield* print(`serving ${root}`)

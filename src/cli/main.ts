@@ -7,7 +7,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Logger, References } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { readFileSync } from "node:fs"
-import { mpquic, teardown } from "./Program.ts"
+import { layerUsage, mpquic, teardown } from "./Program.ts"
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   readonly version: string
@@ -29,6 +29,7 @@ mpquic.pipe(
     Layer.mergeAll(
       NodeServices.layer,
       CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel] }),
+      layerUsage(process.argv.includes("--json")),
       // Standard output is for results.
       Layer.succeed(Logger.LogToStderr, true),
       Layer.succeed(References.MinimumLogLevel, "Warn")

@@ -78,16 +78,8 @@ describe("wrong arguments", () => {
       ["--insecure", "--pin"]
     ],
     [
-      ["get", "h/x", "--ca", "/no/such.pem"],
-      ["--ca", "/no/such.pem"]
-    ],
-    [
       ["serve", ".", "--cert", "c.pem"],
       ["--cert", "--key"]
-    ],
-    [
-      ["serve", ".", "--cert", "/no/c.pem", "--key", "/no/k.pem"],
-      ["--cert", "/no/c.pem"]
     ],
     [["fetch"], ["fetch"]]
   ]

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { TestClock } from "effect/testing"
+import { TestClock, TestConsole } from "effect/testing"
 import { bar, progressBlock, progressLine, Rates, show } from "../../src/cli/Progress.ts"
 import type { Sample, View } from "../../src/cli/Progress.ts"
 import { summaryLines, toJson } from "../../src/cli/Result.ts"
@@ -87,16 +87,40 @@ describe("drawing", () => {
 
   it("lines for a terminal, none too long for it", () => {
     for (const columns of [1, 20, 80, 200]) {
-      const lines = progressBlock(view, columns)
+      const lines = progressBlock(view, columns, 24)
       assert.lengthOf(lines, 3)
       for (const line of lines) assert.isBelow(line.length, Math.max(2, columns))
     }
   })
 })
 
+describe("a low terminal", () => {
+  const paths = Array.from({ length: 12 }, (_, id) => ({ ...view.paths[1]!, id }))
+  const cases: ReadonlyArray<readonly [rows: number, lines: number, last: RegExp]> = [
+    [24, 13, /path 11/],
+    [14, 13, /path 11/],
+    [13, 12, /and 2 more paths/],
+    [10, 9, /and 5 more paths/],
+    [3, 2, /and 12 more paths/],
+    [2, 1, /Mbit/],
+    [1, 1, /Mbit/],
+    [0, 1, /Mbit/]
+  ]
+  for (const [rows, count, last] of cases) {
+    it(`D11: of ${rows} rows is not scrolled by 12 paths`, () => {
+      const lines = progressBlock({ ...view, paths }, 80, rows)
+      assert.lengthOf(lines, count)
+      assert.match(lines.at(-1)!, last)
+    })
+  }
+})
+
 const record = (isTTY: boolean) => {
   const written: Array<string> = []
-  return { written, terminal: { isTTY, columns: () => 80, write: (text: string) => void written.push(text) } }
+  return {
+    written,
+    terminal: { isTTY, columns: () => 80, rows: () => 24, write: (text: string) => void written.push(text) }
+  }
 }
 
 const read = (): Omit<Sample, "time"> => ({ bytes: 1, paths: [path(0, 1)] })
@@ -131,6 +155,20 @@ describe("the display", () => {
       yield* TestClock.adjust(1000)
       yield* display.note("after")
       assert.deepStrictEqual(written.slice(count), ["after\n"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("D11: keeps what went wrong above the lines that are drawn again", () =>
+    Effect.gen(function* () {
+      const { terminal, written } = record(true)
+      const display = yield* show({ total: 2, read, terminal })
+      yield* TestClock.adjust(150)
+      yield* display.trouble("no further path\nfrom there")
+      assert.isTrue(written.at(-1)!.startsWith("\u001b[2A\u001b[Jmpquic: no further path\n        from there\n  0"))
+      assert.deepStrictEqual(yield* TestConsole.errorLines, [])
+      yield* display.finish
+      yield* display.trouble("late")
+      assert.deepStrictEqual(yield* TestConsole.errorLines, ["mpquic: late"])
     }).pipe(Effect.scoped)
   )
 
@@ -208,5 +246,8 @@ describe("the result", () => {
     ])
       assert.include(text, part)
     assert.include(summaryLines({ ...report, sha256Match: false }).join("\n"), "MISMATCH")
+    // D11: of a download this side knows no more than this.
+    const own = summaryLines({ ...report, lossOf: "acknowledgements" }).join("\n")
+    assert.include(own, "lost 3 of 200 packets sent from here, mostly acknowledgements")
   })
 })

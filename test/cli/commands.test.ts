@@ -92,7 +92,8 @@ describe("serve and get", () => {
     const wrong = await run(...ask, "0".repeat(64))
     assert.strictEqual(wrong.code, 1)
     assert.deepInclude(wrong.json(), { ok: false, sha256Match: false })
-    assert.include(wrong.stderr, "another SHA-256")
+    assert.include(wrong.stderr, "not the one asked for")
+    assert.deepStrictEqual(readdirSync(target), [])
     // Nothing but the JSON.
     assert.lengthOf(wrong.stdout.trimEnd().split("\n"), 1)
     const right = await run(...ask, wrong.json().files[0].sha256)

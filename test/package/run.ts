@@ -22,6 +22,7 @@ const expect = (what: string, output: string, part: string): void => {
 }
 
 try {
+  expect("C17: npx mpquic in a checkout", run(root, "npx", "--yes", "mpquic", "--version"), "mpquic v")
   run(root, "npm", "pack", "--pack-destination", folder)
   const tarball = readdirSync(folder).find((file) => file.endsWith(".tgz"))!
   const { devDependencies } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))

@@ -152,6 +152,35 @@ export const addresses: ReadonlyArray<Case> = [
     }
   },
   {
+    name: "F8: the first --local leads nowhere, the second stands in",
+    run: (network, lane) =>
+      withServer(network, lane, 300_000, ["10.2.0.2:4433"], async ({ out }) => {
+        // It is an address of this host with a route; the carrier alone is gone.
+        network.ip("client", "route add 10.2.0.2 dev c1 src 10.1.0.1 table 100")
+        network.ip("client", "rule add from 10.1.0.1 table 100")
+        network.ip("server", "link set s1 down")
+        const locals = ["--local", "10.1.0.1", "--local", "10.2.0.1"]
+        const done = await get(network, lane, "10.2.0.2:4433/file.bin", "--out", out, ...locals)
+        expect(done.code === 0, done.stderr)
+        const { local } = done.json().paths[0]
+        expect(local.startsWith("10.2.0.1:"), `path 0 leaves from ${local}`)
+        expect(done.json().seconds < 5, `only after ${done.ms.toFixed(0)} ms`)
+        return `path 0 leaves from ${local}, all done after ${done.json().seconds} s`
+      })
+  },
+  {
+    name: "F8: the first --local is not of this host",
+    links: 1,
+    run: (network, lane) =>
+      withServer(network, lane, 300_000, ["10.1.0.2:4433"], async ({ out }) => {
+        const locals = ["--local", "10.7.0.1", "--local", "10.1.0.1"]
+        const done = await get(network, lane, "10.1.0.2:4433/file.bin", "--out", out, ...locals)
+        expect(done.code === 0, done.stderr)
+        expect(done.json().paths[0].local.startsWith("10.1.0.1:"), "path 0 leaves from elsewhere")
+        return "the second stands in"
+      })
+  },
+  {
     name: "F12: link-local addresses are written with the interface's name",
     links: 1,
     run: (network, lane) =>
