@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import type { Acknowledger } from "../../src/internal/connection/Acknowledger.ts"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
 import type { Path } from "../../src/internal/paths/Path.ts"
 import { PathError } from "../../src/internal/wire/Protocol.ts"
@@ -6,10 +7,14 @@ import { closePath, eventsOf, transfer, withPaths } from "../support/Multipath.t
 
 /** Makes a connection acknowledge as noq does (ACK-4 allows it): all paths on the lowest one that is open. */
 const acknowledgeOnLowest = (connection: Connection): void => {
-  const acknowledger = Reflect.get(Reflect.get(connection, "sender") as object, "acknowledger") as object
-  const lowest = (): Path => connection.core.paths.all.find((path) => path.open)!
-  Reflect.set(acknowledger, "mayCarry", (path: Path) => path === lowest())
-  Reflect.set(acknowledger, "carriesOwn", (path: Path) => path === lowest())
+  const acknowledger = Reflect.get(Reflect.get(connection, "sender") as object, "acknowledger") as Acknowledger
+  const isLowest = (path: Path): boolean => path === connection.core.paths.all.find(({ open }) => open)
+  const write = acknowledger.write.bind(acknowledger)
+  acknowledger.write = (path) => {
+    if (isLowest(path)) write(path)
+  }
+  Reflect.set(acknowledger, "mayCarry", isLowest)
+  Reflect.set(acknowledger, "trusted", isLowest)
 }
 
 const links = [

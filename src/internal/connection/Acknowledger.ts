@@ -18,6 +18,8 @@ const MAX_UNELICITING = 20
 const MAX_UNELICITING_TIME = 250
 /** What such a packet must acknowledge, or how many there were before it: one PING must not be answered by another. */
 const MIN_UNELICITING = 2
+/** ms for which an acknowledgement of what we sent on a path proves that the path works. */
+const PROOF_LIFE = 1000
 /** Bytes: what a packet with an acknowledgement of a few ranges takes. */
 const MIN_BUDGET = 100
 /** A larger ACK frame than this leaves too little of the packet for data. */
@@ -56,7 +58,7 @@ export class Acknowledger {
     for (const path of this.core.paths.all) {
       const received = path.recovery.received(Space.application)
       if (!received.ackDue(this.now)) continue
-      if (this.carriesOwn(path)) {
+      if (this.trusted(path)) {
         this.send(path)
       } else {
         due.push(path)
@@ -67,7 +69,7 @@ export class Acknowledger {
     }
     if (due.length === 0) return
     for (const carrier of this.core.paths.all) {
-      if (everywhere || carrier.ptoCount === 0 || due.includes(carrier)) this.sendCopies(carrier)
+      if (everywhere || this.trusted(carrier) || due.includes(carrier)) this.sendCopies(carrier)
     }
   }
 
@@ -76,13 +78,13 @@ export class Acknowledger {
    * be dead they are copies: `sendDue` sends them elsewhere, too.
    */
   write(path: Path): void {
-    const alive = this.carriesOwn(path)
-    if (!alive && this.carrier(path) !== undefined) return
+    const alive = this.trusted(path)
+    if (path.ptoCount > 0 && this.carrier(path) !== undefined) return
     for (const other of this.core.paths.all) {
       const received = other.recovery.received(Space.application)
       if (other === path) {
         if (received.unackedEliciting > 0 || received.ackDue(this.now)) this.writeOne(path.id, received, alive)
-      } else if (received.ackDue(this.now) && !this.carriesOwn(other)) {
+      } else if (received.ackDue(this.now) && !this.trusted(other)) {
         const settled = alive && !this.mayCarry(other)
         if (this.packet.writer.remaining >= MAX_ACK_ROOM) this.writeOne(other.id, received, settled)
       }
@@ -120,11 +122,13 @@ export class Acknowledger {
     const { packet } = this
     if (packet.isEmpty) return
     const sent = carrier.recovery.sent(Space.application)!
-    const { sinceAckEliciting } = sent
+    const { ackElicitingOutstanding, sinceAckEliciting } = sent
     const late = this.core.paths.all.length > 1 && this.now - sent.lastAckElicitingTime > MAX_UNELICITING_TIME
+    // While an answer is awaited another question tells nothing more, and would put off the probe timeout.
     const eliciting =
-      sinceAckEliciting >= MAX_UNELICITING ||
-      (late && (acknowledged >= MIN_UNELICITING || sinceAckEliciting >= MIN_UNELICITING))
+      ackElicitingOutstanding === 0 &&
+      (sinceAckEliciting >= MAX_UNELICITING ||
+        (late && (acknowledged >= MIN_UNELICITING || sinceAckEliciting >= MIN_UNELICITING)))
     if (eliciting) packet.ping()
     packet.commit(eliciting, eliciting)
   }
@@ -133,7 +137,7 @@ export class Acknowledger {
   private carrier(path: Path): Path | undefined {
     let best: Path | undefined
     for (const other of this.core.paths.all) {
-      if (other === path || !this.carriesOwn(other)) continue
+      if (other === path || !this.trusted(other)) continue
       if (best === undefined || other.smoothedRtt < best.smoothedRtt) best = other
     }
     return best
@@ -144,8 +148,10 @@ export class Acknowledger {
     return path.open && path.remoteIds.active !== undefined && path.amplificationBudget() >= MIN_BUDGET
   }
 
-  private carriesOwn(path: Path): boolean {
-    return path.ptoCount === 0 && this.mayCarry(path)
+  /** Whether the path is known to work in our direction, so that one copy is enough. */
+  private trusted(path: Path): boolean {
+    if (path.ptoCount > 0 || !this.mayCarry(path)) return false
+    return this.core.paths.all.length === 1 || this.now - path.provenAt < PROOF_LIFE
   }
 
   /** `settled`: no further copy of it is owed. */

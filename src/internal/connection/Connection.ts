@@ -173,6 +173,7 @@ export class Connection implements ConnectionMachine {
         },
         onNewPath: (pathId, burst, datagram, now) => this.pathControl.onNewPath(pathId, burst, datagram, now),
         onHandshakePacket: () => this.onHandshakePacket(),
+        onSilentPathHeard: (path, now) => failureDetector.onReceived(path, now),
         onRetry: (burst, datagram, header) => this.onRetry(burst, datagram, header),
         onVersionNegotiation: (burst, header, now) => this.onVersionNegotiation(burst, header, now),
         onPeerConnectionId: (bytes) => this.onPeerConnectionId(bytes),

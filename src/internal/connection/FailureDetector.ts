@@ -16,6 +16,8 @@ import type { Reinjection } from "./Reinjection.ts"
  */
 const DEAD_WAY_PTOS = 2
 const DEAD_WAY_SILENCE = 350
+/** Probe timeouts in a row after which the next one is far away. */
+const BACKED_OFF = 2
 /** Probe timeouts in a row after which the only path is suspected: one may be a lost tail. */
 const ONLY_PATH_PTOS = 2
 
@@ -58,8 +60,19 @@ export class FailureDetector {
 
   /** A challenge on a path that was validated before is answered: it works, whatever is acknowledged. */
   onAnswered(path: Path, now: number): void {
-    path.answeredAt = now
+    path.answeredAt = path.provenAt = now
     this.abandonDeadWayBack(path, now)
+  }
+
+  /**
+   * Something arrived on a path that is not acknowledged any more. The network may be back, and the next probe far away:
+   * it leaves now, once for each probe timeout without backoff.
+   */
+  onReceived(path: Path, now: number): void {
+    if (path.ptoCount < BACKED_OFF || now - path.hintedAt < this.core.pto(path)) return
+    path.hintedAt = now
+    if (this.hasAlternative(path)) this.probing.alone(path)
+    else this.probing.withData(path)
   }
 
   private suspect(path: Path): void {

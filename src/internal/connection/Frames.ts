@@ -264,7 +264,10 @@ export class Frames {
     // RFC 9000 section 13.2.5: the delay of Initial and Handshake acknowledgements is not counted.
     const delay =
       level === Level.oneRtt && core.peer !== undefined ? (reader.ackDelay * 2 ** core.peer.ackDelayExponent) / 1000 : 0
-    return path.recovery.onAck(space, reader, delay, now, path.samplesFrom(carrier.id, now))
+    const before = path.recovery.packetsAcked
+    const problem = path.recovery.onAck(space, reader, delay, now, path.samplesFrom(carrier.id, now))
+    if (path.recovery.packetsAcked > before) path.provenAt = now
+    return problem
   }
 
   private onDatagram(type: number): Violation | undefined {

@@ -55,6 +55,8 @@ export interface ReceiverEvents {
   /** Server: the first packet of an unused path ID. */
   readonly onNewPath: (pathId: number, burst: DatagramBurst, datagram: number, now: number) => Path | undefined
   readonly onHandshakePacket: (now: number) => void
+  /** Something arrived on a path on which probes are not acknowledged. */
+  readonly onSilentPathHeard: (path: Path, now: number) => void
   readonly onRetry: (burst: DatagramBurst, datagram: number, header: PacketHeader, now: number) => void
   readonly onVersionNegotiation: (burst: DatagramBurst, header: PacketHeader, now: number) => void
   /** The first authentic packet: its source connection ID is the one to use (RFC 9000 section 7.2). */
@@ -363,6 +365,7 @@ export class Receiver {
     core.idleSince = now
     path.packetsReceived++
     path.lastReceived = now
+    if (path.ptoCount > 0) this.events.onSilentPathHeard(path, now)
   }
 
   /** Copies a datagram from the packet at `start` on, to be tried again. */

@@ -1,6 +1,7 @@
 /**
  * The deadlines of a connection, and what happens at each (RFC 9000 section 10, RFC 9002 section 6).
  */
+import type { Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Closing } from "./Closing.ts"
@@ -21,7 +22,6 @@ export class Timers {
   private readonly pathControl: PathControl
   private readonly failureDetector: FailureDetector
   private readonly startedAt: number
-  private keepAliveAt: number
   private remindedAt: number
 
   constructor(
@@ -38,7 +38,6 @@ export class Timers {
     this.pathControl = pathControl
     this.failureDetector = failureDetector
     this.startedAt = now
-    this.keepAliveAt = now
     this.remindedAt = now
   }
 
@@ -54,10 +53,19 @@ export class Timers {
     return timeout === 0 ? Infinity : this.core.idleSince + Math.max(timeout, 3 * this.core.largestPto())
   }
 
-  private keepAliveDeadline(): number {
-    const { core } = this
-    if (core.settings.keepAlive === 0 || !core.confirmed) return Infinity
-    return Math.max(core.idleSince, this.keepAliveAt) + core.settings.keepAlive
+  /** ms between signs of life of a path; Infinity: none. Twice in the idle timeout, so that one may be lost. */
+  private keepAliveInterval(): number {
+    const { keepAlive } = this.core.settings
+    if (keepAlive === 0 || !this.core.confirmed) return Infinity
+    const timeout = this.idleTimeout()
+    return timeout === 0 ? keepAlive : Math.min(keepAlive, timeout / 2)
+  }
+
+  /** When a path wants a sign of life: translators on its way forget it, whatever happens on others. */
+  private keepAliveDeadline(path: Path): number {
+    // One that is silent is asked by probes anyway.
+    if (!path.open || !path.validated || path.ptoCount > 0) return Infinity
+    return Math.max(path.lastSent, path.keptAliveAt) + this.keepAliveInterval()
   }
 
   /**
@@ -81,7 +89,6 @@ export class Timers {
     if (!core.open) return core.state === "closed" ? Infinity : this.closing.deadline
     let next = Math.min(
       this.idleDeadline(),
-      this.keepAliveDeadline(),
       this.reminderDeadline(),
       core.paths.nextDiscard(),
       core.paths.strandedDeadline,
@@ -93,6 +100,7 @@ export class Timers {
       if (path.open) next = Math.min(next, recovery.timeout(), path.validation.deadline)
       const application = recovery.received(Space.application)
       if (application.ackDeadline < next) next = application.ackDeadline
+      next = Math.min(next, this.keepAliveDeadline(path))
     }
     return next
   }
@@ -112,16 +120,17 @@ export class Timers {
       core.fail(violation(TransportError.noViablePath, "the peer abandoned the only path"))
       return
     }
-    if (now >= this.keepAliveDeadline()) {
-      this.keepAliveAt = now
-      core.pingPending = true
-    }
     if (now >= this.reminderDeadline()) {
       this.remindedAt = now
       core.pingPending = true
     }
     for (const path of core.paths.all) {
       if (!path.open) continue
+      if (now >= this.keepAliveDeadline(path)) {
+        path.keptAliveAt = now
+        path.probes = Math.max(path.probes, 1)
+        path.probeWithData = true
+      }
       if (path.validation.deadline <= now && !path.validation.onTimeout(now))
         this.pathControl.onValidationFailed(path, now)
       for (let i = 0; i < MAX_ROUNDS && path.open && path.recovery.timeout() <= now; i++) {

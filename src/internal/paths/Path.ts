@@ -66,6 +66,8 @@ export class Path implements PathView {
   /** When something authentic last arrived here. */
   lastReceived = 0
   lastSent = 0
+  /** ms: when a sign of life was last due here (`keepAlive`). */
+  keptAliveAt = 0
   packetsReceived = 0
   bytesReceived = 0
   streamBytesSent = 0
@@ -85,6 +87,10 @@ export class Path implements PathView {
   /** When the state of a closed path is dropped (ABN-5). */
   discardAt = Infinity
   queuedReinjections = 0
+  /** ms: when the peer last showed that what we send here arrives. */
+  provenAt = -Infinity
+  /** ms: when a packet that arrived here last brought a probe forward. */
+  hintedAt = -Infinity
   /** ms: when a challenge was last answered. */
   answeredAt = -Infinity
   /** Path that the acknowledgements behind our RTT samples came on, and when the last one did. */

@@ -286,7 +286,7 @@ export class PathRecovery implements ProbeState {
     if (raised) sp.largestAcked = largest
     if (sp.lost !== undefined && sp.lost.live > 0) this.findLate(sp, sp.lost, ranges, rangeCount, largestBefore, now)
     if (newest < 0) return undefined
-    this.probe.lastActivity = now
+    this.probe.lastActivity = sp.waitingSince = now
     if (rttAllowed && newest === largest && newest >= sp.firstSampled && (seen & PacketFlag.ackEliciting) !== 0) {
       // An Initial is never held back, whatever the field says (RFC 9002 section 5.3).
       const delay = space === Space.initial ? 0 : ackDelay
@@ -335,7 +335,7 @@ export class PathRecovery implements ProbeState {
     this.ptoCount++
     // The next timeout counts from here even if no probe can be sent, so that it cannot be due at once.
     const sp = this.spaces[this.probeSpace]
-    if (sp !== undefined) sp.lastAckElicitingTime = now
+    if (sp !== undefined) sp.lastAckElicitingTime = sp.waitingSince = now
     this.probe.lastActivity = now
     this.ecn.onProbeTimeout(now, ECN_TEST_PTOS * this.pto)
     return RecoveryTimeout.probe

@@ -45,7 +45,9 @@ export class ProbeTimeout {
       const application = space === Space.application
       // The peer may not be able to read 1-RTT packets yet.
       if (application && !state.handshakeConfirmed) continue
-      const at = sp.lastAckElicitingTime + this.backedOff(state.rtt.ptoBase(application ? state.maxAckDelay : 0))
+      const interval = this.backedOff(state.rtt.ptoBase(application ? state.maxAckDelay : 0))
+      // What goes on being sent puts the timeout off only so far: on a dead path it would do so until the window is full.
+      const at = Math.min(sp.lastAckElicitingTime, sp.waitingSince + interval) + interval
       if (at < deadline) {
         deadline = at
         this.space = space

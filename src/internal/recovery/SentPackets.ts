@@ -58,6 +58,8 @@ export class SentPackets {
   lossTime = Infinity
   lastAckElicitingTime = -Infinity
   ackElicitingOutstanding = 0
+  /** ms: since when an acknowledgement is awaited without any having come. */
+  waitingSince = 0
   /** Packets sent since the last ack-eliciting one: after many, the next acknowledgement wants a PING beside it. */
   sinceAckEliciting = 0
   /** Send time of the first packet of the current run of consecutive losses; NaN if none (RFC 9002 section 7.6.2). */
@@ -156,7 +158,7 @@ export class SentPackets {
     this.frames[slot] = frames
     this.next = packetNumber + 1
     if ((flags & PacketFlag.ackEliciting) !== 0) {
-      this.ackElicitingOutstanding++
+      if (this.ackElicitingOutstanding++ === 0) this.waitingSince = now
       this.lastAckElicitingTime = now
       this.sinceAckEliciting = 0
     } else {

@@ -1,0 +1,332 @@
+/**
+ * Liveness: whatever networks do, a connection with a way each direction moves data, and one without ends by its idle
+ * timeout. A plan is plain data made from a seed, so that a failing one can be repeated and made smaller.
+ */
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import type { Stream } from "../../src/internal/streams/Stream.ts"
+import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
+import type { DuplexOptions, Nat } from "../../src/testing/internal/SimulatorCore.ts"
+import { Drain, lowLatency, Pair, pattern, roundRobin } from "./Machines.ts"
+import { establish } from "./Scenario.ts"
+
+export type Happening =
+  | { readonly what: "forward" | "backward" | "both"; readonly link: number; readonly up: boolean }
+  | { readonly what: "mtu"; readonly link: number; readonly mtu: number }
+  | { readonly what: "rebind"; readonly link: number }
+  | { readonly what: "loss"; readonly link: number; readonly loss: number }
+  | { readonly what: "rotate"; readonly side: Side; readonly path: number }
+  | { readonly what: "backup"; readonly side: Side; readonly path: number; readonly backup: boolean }
+  | { readonly what: "traffic"; readonly side: Side; readonly bytes: number; readonly every: number }
+
+type Side = "client" | "server"
+
+export interface Plan {
+  readonly seed: number
+  readonly links: ReadonlyArray<DuplexOptions>
+  readonly nat: boolean
+  readonly scheduler: "lowLatency" | "roundRobin"
+  /** A socket that is full for 20 ms after so many transmits; 0: never. */
+  readonly fullAfter: number
+  readonly events: ReadonlyArray<{ readonly at: number; readonly happening: Happening }>
+  /** What works from the end of the events on, as [link, direction]; the rest is down. */
+  readonly survivors: ReadonlyArray<{ readonly link: number; readonly way: "both" | "forward" | "backward" }>
+}
+
+/** ms: how long things go wrong, how long a way must work before data has to move, and how soon it must. */
+const TURMOIL = 20_000
+const STABLE = 10_000
+const PROMPT = 3_000
+const IDLE = 30_000
+
+const pick = <A>(random: Prng, values: ReadonlyArray<A>): A => values[random.int(values.length)]!
+
+const happening = (random: Prng, links: number): Happening => {
+  const link = random.int(links)
+  const side = pick(random, ["client", "server"] as const)
+  switch (random.int(10)) {
+    case 0:
+      return { what: "mtu", link, mtu: 1200 + random.int(300) }
+    case 1:
+      return { what: "rebind", link }
+    case 2:
+      return { what: "loss", link, loss: pick(random, [0, 0.02, 0.1]) }
+    case 3:
+      return { what: "rotate", side, path: link }
+    case 4:
+      return { what: "backup", side, path: link, backup: random.int(2) === 0 }
+    case 5:
+      return {
+        what: "traffic",
+        side,
+        bytes: pick(random, [0, 50, 5_000, 100_000]),
+        every: pick(random, [20, 200, 1000])
+      }
+    default:
+      return {
+        what: pick(random, ["forward", "backward", "both"] as const),
+        link,
+        up: random.int(3) === 0
+      }
+  }
+}
+
+/** The plan of a seed. */
+export const makePlan = (seed: number): Plan => {
+  const random = new Prng(seed, "liveness")
+  const count = 1 + random.int(4)
+  const links = Array.from({ length: count }, () => ({
+    mbps: pick(random, [1, 5, 20, 50]),
+    delay: pick(random, [2, 10, 40, 150]),
+    queue: pick(random, [20, 100])
+  }))
+  const events = Array.from({ length: random.int(16) }, () => ({
+    at: random.int(TURMOIL),
+    happening: happening(random, count)
+  })).toSorted((a, b) => a.at - b.at)
+  const first = random.int(count)
+  const second = random.int(count)
+  // Nobody can reach a client behind a translator that forgot it, and from which nothing comes out.
+  const nat = random.int(3) === 0
+  const oneWay = !nat && second !== first && random.int(2) === 0
+  return {
+    seed,
+    links,
+    nat,
+    scheduler: pick(random, ["lowLatency", "roundRobin"] as const),
+    fullAfter: pick(random, [0, 0, 0, 7]),
+    events,
+    survivors: oneWay
+      ? [
+          { link: first, way: "forward" },
+          { link: second, way: "backward" }
+        ]
+      : [{ link: first, way: "both" }]
+  }
+}
+
+/** Writes messages now and then, as far as the stream takes them. */
+class Talker {
+  bytes = 2_000
+  every = 100
+  written = 0
+  private readonly connection: Connection
+  private readonly stream: Stream
+
+  constructor(pair: Pair, connection: Connection) {
+    this.connection = connection
+    this.stream = connection.streams.open(false)!
+    const step = (): void => {
+      if (connection.state !== "established") return
+      this.say(this.bytes)
+      pair.simulator.at(pair.simulator.now + this.every, step)
+    }
+    step()
+  }
+
+  say(bytes: number): void {
+    const room = Math.min(bytes, this.stream.writableBytes)
+    if (room <= 0) return
+    this.stream.write(pattern(this.written, room))
+    this.written += room
+    this.connection.wake()
+  }
+}
+
+class Run {
+  readonly pair: Pair
+  readonly plan: Plan
+  private readonly nats: ReadonlyArray<Nat>
+
+  constructor(plan: Plan) {
+    this.plan = plan
+    const settings = { maxPaths: 6, idleTimeout: IDLE, keepAlive: plan.nat ? 1000 : 0, sendBuffer: 256 * 1024 }
+    const socket = plan.fullAfter === 0 ? undefined : { transmits: plan.fullAfter, wait: 20 }
+    const node = { settings, scheduler: plan.scheduler === "lowLatency" ? lowLatency : roundRobin, socket }
+    this.pair = new Pair({ seed: plan.seed, links: plan.links, client: node, server: node })
+    this.nats = plan.nat
+      ? this.pair.client.addresses.map((address, i) =>
+          this.pair.simulator.nat({ outside: `203.0.113.${i + 1}`, inside: [address.host] })
+        )
+      : []
+  }
+
+  /** What went wrong; undefined: nothing. */
+  check(): string | undefined {
+    const { pair, plan } = this
+    if (establish(pair) < 0) return "no handshake"
+    // Applications open paths anew when they were given up.
+    const reopen = (): void => {
+      if (pair.connection.state !== "established") return
+      for (const [link, local] of pair.client.addresses.entries()) {
+        const there = pair.connection.paths.some((path) => path.open && path.local.host === local.host)
+        if (!there) pair.connection.openPath({ local: pair.client.addresses[link]! }, pair.simulator.now)
+      }
+      pair.connection.wake()
+      pair.simulator.at(pair.simulator.now + 500, reopen)
+    }
+    reopen()
+    pair.run(pair.simulator.now + 2000)
+    const talkers = { client: new Talker(pair, pair.connection), server: new Talker(pair, pair.accepted) }
+    const drains = { client: this.drain(pair.connection), server: this.drain(pair.accepted) }
+    const start = pair.simulator.now
+    for (const { at, happening: event } of plan.events) {
+      pair.run(start + at)
+      this.apply(event, talkers)
+    }
+    pair.run(start + TURMOIL)
+    if (pair.connection.state !== "established") {
+      return this.mayHaveEnded(start) ? undefined : `ended in turmoil: ${JSON.stringify(pair.client.closes[0])}`
+    }
+    this.survive()
+    talkers.client.bytes = talkers.server.bytes = 2_000
+    talkers.client.every = talkers.server.every = 100
+    const stable = pair.simulator.now
+    // What was in the buffers may be large, and the way that is left slow: progress is what counts.
+    const seen = { client: this.received(drains.client), server: this.received(drains.server) }
+    const movedAt = { client: stable, server: stable }
+    while (pair.simulator.now < stable + STABLE) {
+      pair.run(pair.simulator.now + 50)
+      if (pair.connection.state !== "established") {
+        return `ended although a way was there: ${JSON.stringify(pair.client.closes[0])} ${JSON.stringify(pair.server.closes[0])}`
+      }
+      for (const side of ["client", "server"] as const) {
+        const received = this.received(drains[side])
+        if (received > seen[side]) {
+          seen[side] = received
+          movedAt[side] = pair.simulator.now
+        } else if (pair.simulator.now - movedAt[side] > PROMPT) {
+          return `nothing reached the ${side} for ${PROMPT} ms, ${movedAt[side] - stable} ms after a way was there`
+        }
+      }
+    }
+    return this.end(talkers)
+  }
+
+  /** Nothing to do: silence. No way left: the idle timeout, exactly. */
+  private end(talkers: Record<Side, Talker>): string | undefined {
+    const { pair } = this
+    talkers.client.bytes = talkers.server.bytes = 0
+    for (const link of pair.links) {
+      link.restore()
+      link.set({ loss: 0, mtu: 1500 })
+    }
+    pair.run(pair.simulator.now + 12_000)
+    if (pair.connection.state !== "established") return `ended at rest: ${JSON.stringify(pair.client.closes[0])}`
+    const before = pair.connection.stats().packetsSent
+    pair.run(pair.simulator.now + 5_000)
+    const busy = pair.connection.stats().packetsSent - before
+    if (!this.plan.nat && busy > 0) return `${busy} packets in 5 s with nothing to say`
+    for (const link of pair.links) link.cut()
+    talkers.client.say(1000)
+    const last = pair.connection.core.idleSince
+    const ended = pair.until(() => pair.client.closes.length > 0, pair.simulator.now + 2 * IDLE, 10)
+    if (ended < 0) return "no end although no path works"
+    const info = pair.client.closes[0]!
+    if (info.kind !== "idleTimeout") return `ended by ${info.kind} where the idle timeout was due`
+    // The first packet sent after the last one received counts as activity (RFC 9000 section 10.1).
+    const latest = Math.max(last, pair.connection.core.idleSince) + IDLE
+    return Math.abs(ended - latest) > 20 ? `idle timeout ${ended - latest} ms off` : undefined
+  }
+
+  /** With no way at all for long enough the end is right. */
+  private mayHaveEnded(_start: number): boolean {
+    return false
+  }
+
+  private drain(connection: Connection): { drain: Drain | undefined } {
+    const holder: { drain: Drain | undefined } = { drain: undefined }
+    const take = (): void => {
+      const stream = connection.streams.accept(false)
+      if (stream === undefined) connection.streams.setAcceptWaiter(false, take)
+      else holder.drain = new Drain(connection, stream)
+    }
+    take()
+    return holder
+  }
+
+  private received(holder: { readonly drain: Drain | undefined }): number {
+    return holder.drain?.received ?? 0
+  }
+
+  private survive(): void {
+    for (const link of this.pair.links) {
+      link.cut()
+      link.set({ loss: 0 })
+    }
+    for (const { link, way } of this.plan.survivors) {
+      if (way === "both") this.pair.links[link]!.restore()
+      else this.pair.links[link]!.set(way === "forward" ? { forward: { up: true } } : { backward: { up: true } })
+    }
+  }
+
+  private apply(event: Happening, talkers: Record<Side, Talker>): void {
+    const { pair } = this
+    const of = (side: Side): Connection => (side === "client" ? pair.connection : pair.accepted)
+    switch (event.what) {
+      case "mtu":
+        pair.links[event.link]!.set({ mtu: event.mtu })
+        break
+      case "loss":
+        pair.links[event.link]!.set({ loss: event.loss })
+        break
+      case "rebind":
+        this.nats[event.link]?.rebind()
+        break
+      case "rotate": {
+        const { paths } = of(event.side)
+        const path = paths[event.path % paths.length]!
+        if (path.open) of(event.side).core.paths.rotateRemoteId(path)
+        break
+      }
+      case "backup": {
+        const { paths } = of(event.side)
+        of(event.side).setPathStatus(paths[event.path % paths.length]!.id, event.backup ? "backup" : "available")
+        break
+      }
+      case "traffic":
+        talkers[event.side].bytes = event.bytes
+        talkers[event.side].every = event.every
+        break
+      case "both":
+        pair.links[event.link]!.set({ up: event.up })
+        break
+      default:
+        pair.links[event.link]!.set(
+          event.what === "forward" ? { forward: { up: event.up } } : { backward: { up: event.up } }
+        )
+    }
+    pair.connection.wake()
+    pair.accepted.wake()
+  }
+}
+
+/** Runs a plan. What went wrong; undefined: nothing. */
+export const check = (plan: Plan): string | undefined => {
+  try {
+    return new Run(plan).check()
+  } catch (error) {
+    return `threw: ${error instanceof Error ? error.stack : String(error)}`
+  }
+}
+
+/** The plan without what its failure does not need. */
+export const shrink = (plan: Plan): Plan => {
+  let smallest = plan
+  const better = (candidate: Plan): boolean => {
+    if (check(candidate) === undefined) return false
+    smallest = candidate
+    return true
+  }
+  for (let i = smallest.events.length - 1; i >= 0; i--) better({ ...smallest, events: smallest.events.toSpliced(i, 1) })
+  better({ ...smallest, fullAfter: 0 })
+  better({ ...smallest, nat: false })
+  return smallest
+}
+
+/** Runs the plan of a seed; the message of a failure has all that is needed to repeat it. */
+export const failureOf = (seed: number): string | undefined => {
+  const plan = makePlan(seed)
+  if (check(plan) === undefined) return undefined
+  const small = shrink(plan)
+  return `seed ${seed}: ${check(small)}\n${JSON.stringify(small)}`
+}
