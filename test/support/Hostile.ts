@@ -31,9 +31,9 @@ export interface Captured {
 export const capture = (node: Node): Array<Captured> => {
   const captured: Array<Captured> = []
   const before = node.tap
-  node.tap = (bytes, from, to, at) => {
+  node.tap = (bytes, from, to, at, ecn) => {
     captured.push({ bytes: bytes.slice(), from, to, at })
-    return before?.(bytes, from, to, at) ?? true
+    return before?.(bytes, from, to, at, ecn) ?? true
   }
   return captured
 }

@@ -90,7 +90,7 @@ export interface NodeOptions {
 }
 
 /** Sees each datagram before it is on the link: `false` loses it. Bytes are only good during the call. */
-export type Tap = (datagram: Uint8Array, from: Address, to: Address, now: number) => boolean
+export type Tap = (datagram: Uint8Array, from: Address, to: Address, now: number, ecn: number) => boolean
 
 const withParameters = (engine: TlsEngine, role: Role, change: NodeOptions["parameters"]): TlsEngine => {
   if (change === undefined) return engine
@@ -250,7 +250,7 @@ export class Node {
     const { bytes, segmentSize } = transmit
     for (let from = 0; from < bytes.length; from += segmentSize) {
       const datagram = bytes.subarray(from, Math.min(bytes.length, from + segmentSize))
-      if (tap(datagram, transmit.local, transmit.remote, this.simulator.now)) {
+      if (tap(datagram, transmit.local, transmit.remote, this.simulator.now, transmit.ecn)) {
         this.simulator.send({ ...transmit, segmentSize: datagram.length, bytes: datagram })
       }
     }

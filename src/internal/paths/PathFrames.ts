@@ -139,7 +139,7 @@ export class PathFrames {
     switch (frame.kind) {
       case SentFrameKind.pathAbandon:
         // ABN-10
-        if (path !== undefined) path.abandonPending = true
+        if (path !== undefined) path.abandonPending = !path.abandonAcked
         else this.lostAbandons = (this.lostAbandons ?? new Map()).set(frame.pathId, frame.value)
         this.pending = true
         break
@@ -188,13 +188,20 @@ export class PathFrames {
     }
   }
 
+  /** What arrived need not be said again, although it was taken for lost before. */
   onAcked(frame: SentFrame): void {
+    const path = this.table.get(frame.pathId)
     if (frame.kind === SentFrameKind.retireConnectionId) {
-      const ids = this.table.get(frame.pathId)?.remoteIds ?? this.table.unusedRemote.get(frame.pathId)
-      ids?.onRetireAcked()
-    } else if (frame.kind === SentFrameKind.pathAbandon) {
-      const path = this.table.get(frame.pathId)
-      if (path !== undefined) path.abandonAcked = true
+      const ids = path?.remoteIds ?? this.table.unusedRemote.get(frame.pathId)
+      ids?.onRetireAcked(frame.value)
+    } else if (frame.kind === SentFrameKind.newConnectionId) {
+      const id = (path?.localIds ?? this.table.unusedLocal.get(frame.pathId))?.bySequence(frame.value)
+      if (id !== undefined) id.pending = false
+    } else if (frame.kind === SentFrameKind.pathAbandon && path !== undefined) {
+      path.abandonAcked = true
+      path.abandonPending = false
+    } else if (frame.kind === SentFrameKind.pathStatus && path?.statusSequence === frame.value) {
+      path.statusPending = false
     }
   }
 

@@ -44,7 +44,8 @@ export class RemoteConnectionIds {
   private highest = -1
   /** Sequence numbers to tell the peer as retired, again if that was lost. */
   readonly pendingRetire: Array<number> = []
-  private unacknowledgedRetires = 0
+  /** Sequence numbers that the peer may not know yet as retired; undefined: none. */
+  private unacknowledged: Set<number> | undefined = undefined
 
   constructor(pathId: number, limit: number, observer: ResetTokenObserver) {
     this.pathId = pathId
@@ -191,12 +192,17 @@ export class RemoteConnectionIds {
 
   /** A RETIRE frame was lost: it goes out again. */
   onRetireLost(sequence: number): void {
-    this.unacknowledgedRetires--
-    this.retire(sequence)
+    if (this.unacknowledged?.has(sequence) !== true || this.pendingRetire.includes(sequence)) return
+    this.pendingRetire.push(sequence)
   }
 
-  onRetireAcked(): void {
-    this.unacknowledgedRetires--
+  /** A RETIRE frame arrived. One that was sent again may do so twice. */
+  onRetireAcked(sequence: number): void {
+    const { pendingRetire, unacknowledged } = this
+    if (unacknowledged?.delete(sequence) !== true) return
+    if (unacknowledged.size === 0) this.unacknowledged = undefined
+    const at = pendingRetire.indexOf(sequence)
+    if (at >= 0) pendingRetire.splice(at, 1)
   }
 
   /** The path is closed: every ID counts as retired without a frame (ABN-2, ABN-11). */
@@ -245,12 +251,12 @@ export class RemoteConnectionIds {
 
   private retire(sequence: number): void {
     this.pendingRetire.push(sequence)
-    this.unacknowledgedRetires++
+    this.unacknowledged = (this.unacknowledged ?? new Set()).add(sequence)
   }
 
   /** RFC 9000 section 5.1.2: a bound on retirements that the peer has not acknowledged. */
   private tooManyRetires(): Violation | undefined {
-    return this.unacknowledgedRetires > this.limit * 8
+    return this.unacknowledged !== undefined && this.unacknowledged.size > this.limit * 8
       ? violation(TransportError.connectionIdLimit, "too many connection IDs retired without acknowledgement")
       : undefined
   }

@@ -1,0 +1,168 @@
+/**
+ * Loss recovery and congestion control over whole connections: outages, pauses, short queues and long fat links (RFC 9002
+ * sections 6.2, 7.7, 7.8; RFC 9406). Times are simulated, so the figures repeat.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import type { Connection } from "../../src/internal/connection/Connection.ts"
+import { cubic, newReno, Pair } from "../support/Machines.ts"
+import type { PairOptions } from "../support/Machines.ts"
+import { closePath, withPaths } from "../support/Multipath.ts"
+import { established, establish, exchange, intact, say, send } from "../support/Scenario.ts"
+
+const MB = 1_000_000
+
+const controllers = [
+  ["CUBIC", cubic],
+  ["NewReno", newReno]
+] as const
+
+/** ms from the end of an outage until the first new bytes come, in a download that goes on all the time. */
+const resumedAfter = (outage: number): number => {
+  const pair = established({ links: [{ mbps: 20, delay: 15, queue: 50 }] })
+  const down = send(pair.accepted, pair.connection, 4 * MB)
+  pair.run(pair.simulator.now + 1000)
+  pair.links[0]!.cut()
+  pair.run(pair.simulator.now + outage)
+  pair.links[0]!.restore()
+  const before = down.drain!.received
+  const back = pair.simulator.now
+  const resumed = pair.until(() => down.drain!.received > before, back + 10_000)
+  pair.until(() => down.finished, back + 20_000, 10)
+  intact(down, 4 * MB, `after an outage of ${outage} ms`)
+  assert.deepStrictEqual([...pair.client.closes, ...pair.server.closes], [])
+  return resumed - back
+}
+
+/** Packets that a connection sends in 25 s towards nobody, while data waits. */
+const sentIntoNothing = (pair: Pair, connection: Connection): number => {
+  for (const link of pair.links) link.cut()
+  const stream = say(connection, new Uint8Array(100_000))
+  const { packetsSent } = connection.stats()
+  pair.run(pair.simulator.now + 25_000)
+  assert.isTrue(stream.send!.buffer.bufferedBytes > 0)
+  return connection.stats().packetsSent - packetsSent
+}
+
+describe("A12: outages shorter than the idle timeout", () => {
+  it("of 10 and 25 s: the transfer goes on within maxPtoInterval of the end", () => {
+    for (const outage of [10_000, 25_000]) assert.isAtMost(resumedAfter(outage), 2100, `${outage} ms`)
+  })
+})
+
+describe("C9: the probe timeout backs off", () => {
+  it("with one path, and the same when one is left of two", () => {
+    const alone = established({})
+    exchange(alone, 10_000, 5000, "alone")
+    const single = sentIntoNothing(alone, alone.connection)
+    const two = withPaths()
+    exchange(two, 10_000, 5000, "two")
+    assert.isTrue(closePath(two, two.connection, 1))
+    two.run(two.simulator.now + 10_000)
+    const left = sentIntoNothing(two, two.connection)
+    // The first window, then two packets at 0.1, 0.3, 0.7, 1.5 s and so on, then every 2 s.
+    assert.isAtMost(single, 80)
+    assert.isAtMost(left, single + 10)
+  })
+
+  it("with two dead paths of 600 ms", () => {
+    const pair = withPaths({ links: [{ delay: 300 }, { delay: 300 }] })
+    exchange(pair, 10_000, 20_000, "before")
+    // Both windows, then at most every 2 s each.
+    assert.isAtMost(sentIntoNothing(pair, pair.connection), 110)
+  })
+})
+
+describe("C11: a spurious probe timeout", () => {
+  it("the original's acknowledgement counts, not only the copy's", () => {
+    const pair = established({ links: [{ mbps: 50, delay: 20 }] })
+    exchange(pair, 100_000, 5000, "to learn the RTT")
+    const stream = say(pair.connection, new Uint8Array(100))
+    pair.run(pair.simulator.now + 1000)
+    // The way there takes 130 ms longer all of a sudden.
+    pair.links[0]!.set({ forward: { delay: 150 } })
+    const start = pair.simulator.now
+    stream.write(new Uint8Array(1000))
+    pair.connection.wake()
+    const { buffer } = stream.send!
+    const { recovery } = pair.connection.path(0)!
+    const probed = pair.until(() => recovery.ptoCount > 0, start + 1000)
+    assert.isAbove(probed, start)
+    const acked = pair.until(() => buffer.allAcked && buffer.bufferedBytes === 0, start + 2000)
+    // The RTT and max_ack_delay after the original left; the copy left later by the probe timeout.
+    assert.isAtMost(acked - start, 170 + 25 + 2)
+    assert.isAbove(probed - start, 50)
+  })
+})
+
+describe("C4: a window that is not used", () => {
+  for (const [name, congestion] of controllers) {
+    it(`does not grow beyond what is in flight when the send buffer is the limit, with ${name}`, () => {
+      const settings = { streamSendBuffer: 250_000, initialStreamWindow: 16 * MB, initialConnectionWindow: 24 * MB }
+      const node = { congestion, settings }
+      const pair = established({ links: [{ mbps: 200, delay: 50, queue: 1000 }], client: node, server: node })
+      send(pair.connection, pair.accepted, 20 * MB)
+      const path = pair.connection.path(0)!
+      let inFlight = 0
+      pair.until(
+        () => {
+          inFlight = Math.max(inFlight, path.bytesInFlight)
+          return false
+        },
+        pair.simulator.now + 3000,
+        10
+      )
+      assert.isAbove(inFlight, 100_000)
+      assert.isAtMost(path.congestionWindow, 2.2 * inFlight)
+    })
+  }
+})
+
+/** Mbit/s of an upload of 500 kB, and the packets that found the queue full. */
+const upload = (options: PairOptions, total: number): { readonly rate: number; readonly dropped: number } => {
+  const pair = established(options)
+  const start = pair.simulator.now
+  const up = send(pair.connection, pair.accepted, total)
+  const end = pair.until(() => up.finished, start + 60_000, 5)
+  intact(up, total, "upload")
+  return { rate: (8 * total) / (end - start) / 1000, dropped: pair.links[0]!.stats.forward.queueFull }
+}
+
+describe("C5: small windows are paced", () => {
+  for (const [name, congestion, least] of [
+    ["CUBIC", cubic, 0.95],
+    ["NewReno", newReno, 0.85]
+  ] as const) {
+    it(`1.05 Mbit/s, 20 ms, a queue of 2 packets: at least ${least} Mbit/s with ${name}`, () => {
+      const { rate } = upload({ links: [{ mbps: 1.05, delay: 10, queue: 2 }], client: { congestion } }, MB)
+      assert.isAtLeast(rate, least)
+    })
+  }
+})
+
+describe("C6: slow start ends before the queue overflows much", () => {
+  it("100 Mbit/s, 100 ms, a queue of one bandwidth-delay product: no more than 0.6 of it is lost", () => {
+    const settings = { streamSendBuffer: 64 * MB, initialStreamWindow: 64 * MB, initialConnectionWindow: 96 * MB }
+    const node = { settings: { ...settings, maxStreamWindow: 64 * MB, maxConnectionWindow: 96 * MB } }
+    const { dropped } = upload({ links: [{ mbps: 500, delay: 50, queue: 4304 }], client: node, server: node }, 30 * MB)
+    assert.isAtMost(dropped, 0.6 * 861)
+  })
+})
+
+describe("C16: a way that eats ECT(0)", () => {
+  it("costs a quiet connection one probe timeout, and then nothing", () => {
+    const pair = new Pair({ links: [{ mbps: 50, delay: 20 }] })
+    for (const node of [pair.client, pair.server]) node.tap = (_datagram, _from, _to, _now, ecn) => ecn === 0
+    assert.isAtMost(establish(pair), 250)
+    const taken: Array<number> = []
+    for (let i = 0; i < 6; i++) {
+      pair.run(pair.simulator.now + 3000)
+      const start = pair.simulator.now
+      const message = send(pair.connection, pair.accepted, 100)
+      pair.until(() => message.finished, start + 10_000)
+      taken.push(pair.simulator.now - start)
+    }
+    assert.isAtMost(Math.max(...taken), 150, `${taken.join(", ")} ms`)
+    assert.isAtMost(Math.max(...taken.slice(2)), 25, `${taken.join(", ")} ms`)
+    assert.strictEqual(pair.connection.path(0)!.recovery.ecn.state, "failed")
+  })
+})
