@@ -47,7 +47,7 @@ export class Transcript {
   add(message: Uint8Array): void {
     const length = this.#length + message.length
     if (length > this.#messages.length) {
-      const grown = new Uint8Array(2 * length)
+      const grown = new Uint8Array(length + USUAL_MESSAGES)
       grown.set(this.#messages)
       this.#messages = grown
     }
@@ -62,6 +62,7 @@ export class Transcript {
   /** Puts message_hash in the place of the ClientHello so far, before a HelloRetryRequest is added. */
   retry(): void {
     const hello = this.digest()
+    this.#messages = new Uint8Array(USUAL_MESSAGES)
     this.#length = 0
     this.add(Uint8Array.of(HandshakeType.messageHash, 0, 0, hello.length))
     this.add(hello)

@@ -51,6 +51,9 @@ interface Choice {
   readonly serverName: string | undefined
 }
 
+/** What is told when the handshake is complete: nothing that the ClientHello could make large. */
+type Agreed = Pick<Choice, "suite" | "group" | "alpn" | "serverName">
+
 /** What CertificateRequest asks for. */
 const requestExtensions: Extensions = new Map([[ExtensionType.signatureAlgorithms, encodeUint16List(announcedSchemes)]])
 
@@ -63,7 +66,7 @@ export class ServerSession extends HandshakeSession {
   #state: State = "clientHello"
   /** The ClientHello that a HelloRetryRequest answered, and what was decided from it. */
   #retried: { readonly hello: ClientHello; readonly choice: Choice } | undefined
-  #choice: Choice | undefined
+  #agreed: Agreed | undefined
   #clientSecret: Uint8Array = NO_BYTES
 
   constructor(config: ResolvedConfig, options: ServerOptions) {
@@ -116,7 +119,8 @@ export class ServerSession extends HandshakeSession {
         return abort(Alert.illegalParameter, "the second ClientHello does not do what HelloRetryRequest asked for")
       }
     } else {
-      this.clientRandom = hello.random
+      // A copy: a view would keep the whole message.
+      this.clientRandom = hello.random.slice()
       this.useSuite(choice.suite)
     }
     this.transcript.add(message)
@@ -201,7 +205,8 @@ export class ServerSession extends HandshakeSession {
     }
     this.readAt(Level.handshake)
     this.takeTransportParameters(hello.extensions.get(ExtensionType.quicTransportParameters))
-    this.#choice = choice
+    this.#retried = undefined
+    this.#agreed = { suite: choice.suite, group: choice.group, alpn: choice.alpn, serverName: choice.serverName }
     const { secret, share } = choice.group.answer(clientShare.keyExchange, config.random)
     this.send(
       Level.initial,
@@ -245,14 +250,14 @@ export class ServerSession extends HandshakeSession {
     this.readAt(Level.oneRtt)
     this.output.secret(Level.oneRtt, "read", this.suite, this.#clientSecret)
     this.#state = "connected"
-    const choice = this.#choice!
-    this.#choice = this.#retried = undefined
+    const { alpn, group, serverName, suite } = this.#agreed!
+    this.#agreed = undefined
     this.#clientSecret = NO_BYTES
     this.finish({
-      cipherSuite: choice.suite,
-      group: choice.group.name,
-      alpn: choice.alpn,
-      serverName: choice.serverName,
+      cipherSuite: suite,
+      group: group.name,
+      alpn,
+      serverName,
       resumed: false,
       earlyDataAccepted: false,
       peerCertificates: this.peerCertificates
