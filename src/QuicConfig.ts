@@ -160,18 +160,21 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     keepAlive: duration("0 seconds", "0 seconds", "1 day"),
     /** Bytes that a peer may send on a stream before the application reads. Default 512 KB; grows by itself. */
     initialStreamWindow: integer(512 * KB, 1 * KB, 1 * GB, "bytes"),
-    /** How far it may grow. Default 16 MB: 1 Gbit/s at 130 ms. */
-    maxStreamWindow: integer(16 * MB, 1 * KB, 1 * GB, "bytes"),
+    /** How far it may grow. Default 24 MB: 1 Gbit/s at 130 ms. */
+    maxStreamWindow: integer(24 * MB, 1 * KB, 1 * GB, "bytes"),
     /** The same for all streams of a connection together. Default 768 KB. */
     initialConnectionWindow: integer(768 * KB, 1 * KB, 4 * GB, "bytes"),
-    /** Default 24 MB. It bounds what a peer can make one connection hold. */
-    maxConnectionWindow: integer(24 * MB, 1 * KB, 4 * GB, "bytes"),
+    /** Default 36 MB. It bounds what a peer can make one connection hold. */
+    maxConnectionWindow: integer(36 * MB, 1 * KB, 4 * GB, "bytes"),
     /** Bidirectional streams that the peer may have open at a time. Default 100. */
     maxBidiStreams: integer(100, 0, 1_000_000, "streams"),
     /** Unidirectional streams that the peer may have open at a time. Default 100. */
     maxUniStreams: integer(100, 0, 1_000_000, "streams"),
-    /** Bytes written but not yet acknowledged above which a write waits. Default 4 MB. */
-    streamSendBuffer: integer(4 * MB, 1 * KB, 1 * GB, "bytes"),
+    /**
+     * Most bytes of a stream that are written but not yet acknowledged before a write waits: a stream begins with 1 MB, and
+     * grows with what is under way. Twice as much for all streams of a connection together. Default 32 MB: 1 Gbit/s at 130 ms.
+     */
+    streamSendBuffer: integer(32 * MB, 1 * KB, 1 * GB, "bytes"),
     /** Received datagrams kept for the application; the oldest goes when there are more. Default 128. */
     datagramQueue: integer(128, 1, 65_536, "datagrams"),
     /** Largest DATAGRAM frame accepted (RFC 9221). 0 turns datagrams off. Default 65535: taking them costs nothing. */

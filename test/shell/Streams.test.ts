@@ -107,7 +107,7 @@ describe("streams over a simulated network", () => {
       Effect.gen(function* () {
         const { client, server } = yield* world.pair()
         const mine = yield* client.openStream()
-        yield* mine.write(pattern(12_000))
+        yield* mine.write(pattern(14_000))
         const second = yield* Effect.forkChild(mine.write("second"), { startImmediately: true })
         yield* Effect.sleep("1 second")
         assert.isUndefined(second.pollUnsafe())
@@ -115,8 +115,8 @@ describe("streams over a simulated network", () => {
         const third = yield* Effect.forkChild(mine.end("third"), { startImmediately: true })
         const theirs = yield* server.acceptStream
         const all = yield* theirs.bytes
-        assert.strictEqual(all.length, 12_005)
-        assert.strictEqual(text(all.subarray(12_000)), "third")
+        assert.strictEqual(all.length, 14_005)
+        assert.strictEqual(text(all.subarray(14_000)), "third")
         yield* Fiber.join(third)
       }),
     {

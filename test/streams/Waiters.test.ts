@@ -44,7 +44,7 @@ describe("waiters", () => {
     assert.strictEqual(one.resetCode, 5)
   })
 
-  it("a writer waits at the send buffer's size and is woken below half of it", () => {
+  it("a writer waits at the send buffer's size and goes on when a quarter of it is free", () => {
     const { client } = pair({ streamSendBuffer: 4000 })
     const stream = client.table.open(false)!
     assert.strictEqual(stream.writableBytes, 4000)
@@ -57,24 +57,65 @@ describe("waiters", () => {
     client.table.flushWakes()
     assert.strictEqual(woken, 0)
     client.acked(packets[1]!)
-    client.acked(packets[2]!)
     assert.strictEqual(woken, 0)
     client.table.flushWakes()
     assert.strictEqual(woken, 1)
-    assert.isAbove(stream.writableBytes, 2000)
+    assert.isAbove(stream.writableBytes, 1000)
+  })
+
+  it("C3: the buffer grows with what is under way, up to the setting, and a writer goes on when bytes leave", () => {
+    const windows = { initialStreamWindow: 100e6, initialConnectionWindow: 100e6 }
+    const { client } = pair({ ...windows, streamSendBuffer: 8e6 })
+    const stream = client.table.open(false)!
+    const first = stream.writableBytes
+    assert.strictEqual(first, 1_048_576)
+    const chunk = new Uint8Array(65_536)
+    const packets: Array<Packet> = []
+    let wakes = 0
+    const fill = (): void => {
+      while (stream.writableBytes > 0) stream.write(chunk)
+      stream.writeWaiter = () => {
+        wakes++
+        fill()
+      }
+    }
+    fill()
+    const send = (bytes: number): void => {
+      for (let sent = 0; sent < bytes; sent += 1197) {
+        const packet = client.packet()
+        if (packet === undefined) break
+        packets.push(packet)
+        client.table.flushWakes()
+      }
+    }
+    send(900_000)
+    assert.isAbove(wakes, 0, "before anything is acknowledged")
+    assert.isAbove(client.table.queuedBytes, 700_000)
+    for (let more = 1_000_000; more < 7_000_000; more += 1_000_000) {
+      send(1_000_000)
+      const underWay = stream.send!.buffer.unsentOffset
+      assert.isAtLeast(client.table.queuedBytes, Math.min(0.45 * underWay, 8e6 - underWay - 2e6))
+      assert.isAtMost(stream.bufferedBytes, Math.min(Math.max(2 * underWay, underWay + first), 8e6) + chunk.length)
+    }
+    assert.isAtMost(wakes, 40)
+    send(20_000_000)
+    assert.isAtMost(stream.bufferedBytes, 8e6 + chunk.length)
+    for (const packet of packets) client.acked(packet)
+    client.table.flushWakes()
+    assert.isAtMost(stream.bufferedBytes, first + chunk.length)
   })
 
   it("a writer waits while all streams together hold too much, but an empty stream gets its turn", () => {
     const { client } = pair({
-      streamSendBuffer: 1000,
+      streamSendBuffer: 4000,
       maxUniStreams: 100,
       initialConnectionWindow: 100_000,
       initialStreamWindow: 10_000
     })
-    const streams = Array.from({ length: 9 }, () => client.table.open(false)!)
-    for (const stream of streams.slice(0, 8)) stream.write(content(0, 1000))
-    const last = streams[8]!
-    assert.strictEqual(last.writableBytes, 1000)
+    const streams = Array.from({ length: 3 }, () => client.table.open(false)!)
+    for (const stream of streams.slice(0, 2)) stream.write(content(0, 4000))
+    const last = streams[2]!
+    assert.strictEqual(last.writableBytes, 4000)
     last.write(content(0, 10))
     assert.strictEqual(last.writableBytes, 0)
     let woken = 0
@@ -86,10 +127,50 @@ describe("waiters", () => {
     for (const [at, packet] of others.entries()) {
       client.acked(packet)
       client.table.flushWakes()
-      assert.strictEqual(woken, client.table.bufferedBytes <= 4000 ? 1 : 0, `after packet ${at}`)
+      assert.strictEqual(woken, client.table.bufferedBytes <= 6000 ? 1 : 0, `after packet ${at}`)
     }
     assert.strictEqual(woken, 1)
     assert.strictEqual(last.bufferedBytes, 10)
+  })
+
+  it("C3: who waits for the others goes on in turn, and no more at a time than there is room for", () => {
+    const count = 10_000
+    const { client } = pair({
+      streamSendBuffer: 10_000,
+      maxUniStreams: count,
+      initialConnectionWindow: 100e6,
+      initialStreamWindow: 100_000
+    })
+    const order: Array<number> = []
+    let calls = 0
+    for (let at = 0; at < count; at++) {
+      const stream = client.table.open(false)!
+      let rest = 2
+      const step = (): void => {
+        calls++
+        while (rest > 0) {
+          if (stream.writableBytes === 0) {
+            stream.writeWaiter = step
+            return
+          }
+          stream.write(new Uint8Array(100))
+          order.push(at)
+          rest--
+        }
+      }
+      step()
+    }
+    // Each has had its turn with an empty buffer; all but the first hundred wait.
+    assert.isAbove(client.table.bufferedBytes, 1_000_000)
+    for (let packet = client.packet(); packet !== undefined; packet = client.packet()) {
+      client.acked(packet)
+      client.table.flushWakes()
+    }
+    assert.strictEqual(order.length, 2 * count)
+    assert.isAtMost(calls, 2 * count)
+    const second = order.slice(-count / 2)
+    assert.isTrue(second.every((at, place) => place === 0 || at > second[place - 1]!))
+    assert.strictEqual(client.table.bufferedBytes, 0)
   })
 
   it("flushed: when all is acknowledged, or never will be", () => {

@@ -4,50 +4,103 @@ import type { Stream } from "./Stream.ts"
 import type { StreamSender } from "./StreamSender.ts"
 import type { WakeList } from "./WakeList.ts"
 
-/** All streams together may hold this many times the send buffer of one. */
-const TOTAL_SEND_BUFFERS = 8
+/** Bytes that a stream may hold however little of it is under way: what slow start takes before it has grown. */
+const FIRST_BUFFER = 1_048_576
+/** All streams together may hold this many times what one may. */
+const TOTAL_SEND_BUFFERS = 2
+/** A writer goes on when this part of the buffer is free: not for each packet that is acknowledged. */
+const ROOM = 1 / 4
 
 /**
- * When those who wait to write, or for everything to be acknowledged, go on. A writer goes on when its stream is below
- * half of its buffer; one that waited only because all streams together held too much, when they are below half of that.
+ * How much may be written, and when those who wait to write, or for everything to be acknowledged, go on.
+ *
+ * The buffer of a stream grows with what is under way: bytes that were sent, up to the first that is not acknowledged. As
+ * many again may wait behind them, so that paths whose windows grow, or of which one holds up the others, never run out of
+ * data; a stream whose peer takes little holds little. That is Linux's way with TCP, too. Writers go on while most of that is
+ * still there.
+ *
+ * All streams together have a bound, beyond which only an empty stream may write. Who waits for nothing but the others
+ * stands in a queue of its own and goes on when its turn comes.
  */
 export class Backpressure {
-  /** Bytes of one stream above which `write` waits. */
-  readonly limit: number
+  /** Bytes of one stream above which `write` waits, however much is under way. */
+  private readonly limit: number
   /** Bytes of all streams above which `write` waits. */
-  readonly totalLimit: number
-  private crowded = false
+  private readonly totalLimit: number
+  /** Who waits for nothing but the others. */
+  private readonly crowd = new Set<Stream>()
+  private flushing = false
   private readonly sender: StreamSender
-  private readonly streams: ReadonlyMap<number, Stream>
   private readonly wakes: WakeList
 
-  constructor(limit: number, sender: StreamSender, streams: ReadonlyMap<number, Stream>, wakes: WakeList) {
+  constructor(limit: number, sender: StreamSender, wakes: WakeList) {
     this.limit = limit
     this.totalLimit = TOTAL_SEND_BUFFERS * limit
     this.sender = sender
-    this.streams = streams
     this.wakes = wakes
   }
 
-  /** Bytes were written. */
-  written(): void {
-    if (this.sender.bufferedBytes >= this.totalLimit) this.crowded = true
+  /** Bytes that the stream may write now: 0 while it has to wait. */
+  roomFor(send: SendStream): number {
+    return this.isCrowdedOut(send) ? 0 : Math.max(0, this.bufferOf(send) - send.buffer.bufferedBytes)
+  }
+
+  /** Somebody begins to wait to write to the stream. */
+  waits(stream: Stream, send: SendStream): void {
+    if (this.isCrowdedOut(send)) this.crowd.add(stream)
+  }
+
+  /** Bytes of the stream were sent or acknowledged: whoever waits to write goes on when there is enough room. */
+  moved(stream: Stream, send: SendStream): void {
+    if (stream.writeWaiter === undefined) return
+    const size = this.bufferOf(send)
+    if (size - send.buffer.bufferedBytes < ROOM * size) return
+    if (this.isCrowdedOut(send)) this.crowd.add(stream)
+    else this.wakes.add(stream, Wake.write)
   }
 
   /** Bytes of the stream were acknowledged. */
   acknowledged(stream: Stream, send: SendStream): void {
-    if (stream.writeWaiter !== undefined && 2 * send.buffer.bufferedBytes <= this.limit && stream.writableBytes > 0)
-      this.wakes.add(stream, Wake.write)
+    this.moved(stream, send)
     if (stream.flushWaiter !== undefined && send.buffer.allAcked) this.wakes.add(stream, Wake.flush)
-    this.relieve()
   }
 
-  /** Bytes were let go. */
-  relieve(): void {
-    if (!this.crowded || 2 * this.sender.bufferedBytes > this.totalLimit) return
-    this.crowded = false
-    for (const stream of this.streams.values()) {
-      if (stream.writeWaiter !== undefined && stream.writableBytes > 0) this.wakes.add(stream, Wake.write)
+  /** The sending part takes nothing more. */
+  ended(stream: Stream): void {
+    this.crowd.delete(stream)
+  }
+
+  /** Calls everybody whose time has come. Whom a waiter wakes comes after it. */
+  flush(): void {
+    if (this.flushing) return
+    this.flushing = true
+    try {
+      this.wakes.flush()
+      if (this.crowd.size > 0 && this.sender.bufferedBytes <= (1 - ROOM) * this.totalLimit) this.relieve()
+    } finally {
+      this.flushing = false
     }
+  }
+
+  /** One after the other, in the order in which they came, until all streams hold too much again. */
+  private relieve(): void {
+    for (const stream of this.crowd) {
+      if (this.sender.bufferedBytes >= this.totalLimit) return
+      this.crowd.delete(stream)
+      this.wakes.add(stream, Wake.write)
+      this.wakes.flush()
+    }
+  }
+
+  private bufferOf(send: SendStream): number {
+    const { ackedOffset, unsentOffset } = send.buffer
+    const underWay = unsentOffset - ackedOffset
+    const size = underWay + (underWay > FIRST_BUFFER ? underWay : FIRST_BUFFER)
+    return size < this.limit ? size : this.limit
+  }
+
+  /** All streams together hold too much. An empty one always gets its turn. */
+  private isCrowdedOut(send: SendStream): boolean {
+    return this.sender.bufferedBytes >= this.totalLimit && send.buffer.bufferedBytes > 0
   }
 }

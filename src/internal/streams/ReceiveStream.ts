@@ -27,6 +27,9 @@ export class ReceiveStream {
   stopCode = -1
   /** Bytes given back to the window of the connection: read or thrown away. */
   credited = 0
+  /** What the sums of the connection hold of this stream. */
+  countedReadable = 0
+  countedOutOfOrder = 0
 
   constructor(window: number, maximum: number) {
     this.window = new ReceiveWindow(window, maximum)

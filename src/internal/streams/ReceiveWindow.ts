@@ -1,4 +1,10 @@
 /**
+ * The peer is told more when it has used this part of the window. Less often, and it would wait for the news: of a window W
+ * at a rate R all that this part takes, and the round trip, must fit into W / R.
+ */
+const RENEWAL = 1 / 4
+
+/**
  * What the peer may send to us, on one stream or on the connection: credit given, used and consumed (RFC 9000 section
  * 4.1). Offsets for a stream, sums over all streams for the connection.
  *
@@ -15,8 +21,10 @@ export class ReceiveWindow {
   limit: number
   received = 0
   consumed = 0
-  /** When credit was last renewed, or the first data came; -1 before. */
-  private renewedAt = -1
+  /** When the half of the window began that is being consumed, or the first data came; -1 before. */
+  private halfBegan = -1
+  /** What was consumed then. */
+  private halfFrom = 0
   /** Highest limit at which the peer said that it waits; -1: none. */
   private blockedAt = -1
 
@@ -26,9 +34,9 @@ export class ReceiveWindow {
     this.limit = size
   }
 
-  /** Half of the window is consumed: time to tell the peer. */
+  /** Enough of the window is consumed: time to tell the peer. */
   get due(): boolean {
-    return this.limit - this.consumed <= this.size / 2
+    return this.limit - this.consumed <= (1 - RENEWAL) * this.size
   }
 
   /** A new limit would be above the one the peer knows. */
@@ -58,14 +66,15 @@ export class ReceiveWindow {
 
   /** Starts the clock of the first window. */
   started(now: number): void {
-    if (this.renewedAt < 0) this.renewedAt = now
+    if (this.halfBegan < 0) this.halfBegan = now
   }
 
   /** The limit to tell the peer now. `rtt` in ms. */
   renew(now: number, rtt: number): number {
-    if (this.due) {
-      if (this.renewedAt >= 0 && now - this.renewedAt < 2 * rtt) this.grow(2 * this.size)
-      this.renewedAt = now
+    if (this.consumed - this.halfFrom >= this.size / 2) {
+      if (this.halfBegan >= 0 && now - this.halfBegan < 2 * rtt) this.grow(2 * this.size)
+      this.halfBegan = now
+      this.halfFrom = this.consumed
     }
     const limit = this.consumed + this.size
     if (limit > this.limit) this.limit = limit
@@ -76,7 +85,8 @@ export class ReceiveWindow {
   follow(size: number): void {
     if (size <= this.size) return
     this.grow(size)
-    this.renewedAt = -1
+    this.halfBegan = -1
+    this.halfFrom = this.consumed
   }
 
   private grow(size: number): void {

@@ -19,12 +19,10 @@ export const DEFAULT_URGENCY = 3
 
 /** What a stream tells the table it is in. */
 export interface StreamHost {
-  /** Bytes of all streams that are written and not acknowledged. */
-  readonly bufferedBytes: number
-  /** Setting: bytes of one stream above which `write` waits. */
-  readonly streamSendBuffer: number
-  /** Bytes of all streams above which `write` waits. */
-  readonly totalSendBuffer: number
+  /** Bytes that may be written now; 0 while writers must wait. */
+  readonly roomFor: (send: SendStream) => number
+  /** Somebody begins to wait to write. */
+  readonly writerWaits: (stream: Stream) => void
   /** There is something new to send, or nothing any more. */
   readonly sendChanged: (stream: Stream) => void
   readonly sendReset: (stream: Stream) => void
@@ -49,7 +47,6 @@ export class Stream {
   readonly receive: ReceiveStream | undefined
 
   readWaiter: Waiter | undefined = undefined
-  writeWaiter: Waiter | undefined = undefined
   /** Woken when all that was written is acknowledged, or never will be. */
   flushWaiter: Waiter | undefined = undefined
 
@@ -80,6 +77,7 @@ export class Stream {
   /** Where it waits to send, if it is bound to paths. */
   lane: SendLane<Stream> | undefined = undefined
   private readonly host: StreamHost
+  private writer: Waiter | undefined = undefined
 
   constructor(
     host: StreamHost,
@@ -97,6 +95,16 @@ export class Stream {
     this.receive = receive
   }
 
+  /** Woken when there is room to write, or never will be. */
+  get writeWaiter(): Waiter | undefined {
+    return this.writer
+  }
+
+  set writeWaiter(waiter: Waiter | undefined) {
+    this.writer = waiter
+    if (waiter !== undefined && this.isWritable) this.host.writerWaits(this)
+  }
+
   /** Bytes written and not acknowledged. */
   get bufferedBytes(): number {
     return this.send === undefined ? 0 : this.send.buffer.bufferedBytes
@@ -107,11 +115,7 @@ export class Stream {
    * too much, except that an empty stream always gets its turn. When 0: wait with `writeWaiter`.
    */
   get writableBytes(): number {
-    const send = this.send
-    if (send === undefined || !send.writable || this.closed) return 0
-    const buffered = send.buffer.bufferedBytes
-    if (buffered > 0 && this.host.bufferedBytes >= this.host.totalSendBuffer) return 0
-    return Math.max(0, this.host.streamSendBuffer - buffered)
+    return this.isWritable ? this.host.roomFor(this.send!) : 0
   }
 
   /** The sending part takes bytes: not finished, reset or stopped. */

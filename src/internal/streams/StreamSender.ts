@@ -37,11 +37,20 @@ export class StreamSender {
   private blockedAt = -1
   private readonly onBlocked: () => void
   private readonly onStreamBlocked: (stream: Stream) => void
+  private readonly onSent: (stream: Stream, send: SendStream) => void
 
-  /** `onBlocked`: new bytes wait for MAX_DATA, called once for each limit; `onStreamBlocked`: for MAX_STREAM_DATA. */
-  constructor(onBlocked: () => void, onStreamBlocked: (stream: Stream) => void) {
+  /**
+   * `onBlocked`: new bytes wait for MAX_DATA, called once for each limit; `onStreamBlocked`: for MAX_STREAM_DATA. `onSent`:
+   * new bytes of the stream have left.
+   */
+  constructor(
+    onBlocked: () => void,
+    onStreamBlocked: (stream: Stream) => void,
+    onSent: (stream: Stream, send: SendStream) => void
+  ) {
     this.onBlocked = onBlocked
     this.onStreamBlocked = onStreamBlocked
+    this.onSent = onSent
   }
 
   /** New bytes wait for nothing but credit of the connection. */
@@ -232,6 +241,7 @@ export class StreamSender {
     send.sent()
     send.turn += length
     this.update(stream, send)
+    this.onSent(stream, send)
     if (send.turn >= TURN || stream.freshNode.level < 0) {
       send.turn = 0
       this.lanes.rotate(stream, stream.freshNode)

@@ -5,7 +5,8 @@ import type { ByteWriter } from "../wire/Cursor.ts"
 import { FrameType } from "../wire/FrameType.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import { Backpressure } from "./Backpressure.ts"
-import { overrun, ReceiveStream } from "./ReceiveStream.ts"
+import { HeldStreams } from "./HeldStreams.ts"
+import { ReceiveStream } from "./ReceiveStream.ts"
 import { ReceiveWindow } from "./ReceiveWindow.ts"
 import { SendStream } from "./SendStream.ts"
 import { Stream, StreamControlBit, Wake } from "./Stream.ts"
@@ -14,6 +15,7 @@ import { ControlBit, StreamControl } from "./StreamControl.ts"
 import type { PeerStreamLimits } from "./StreamLimits.ts"
 import { Part, StreamDirectory, streamType } from "./StreamDirectory.ts"
 import type { StreamType } from "./StreamDirectory.ts"
+import { StreamReceiver } from "./StreamReceiver.ts"
 import { StreamSender } from "./StreamSender.ts"
 import { WakeList } from "./WakeList.ts"
 
@@ -38,12 +40,13 @@ export interface StreamTableOptions {
 export class StreamTable implements StreamHost {
   /** Streams whose both parts are done; for statistics. */
   streamsFinished = 0
-  /** The peer said that our limits hold it up. */
-  timesPeerBlocked = 0
+  /** The peer said that our limit of streams holds it up. */
+  private timesBlocked = 0
 
   private readonly directory: StreamDirectory
   private readonly window: ReceiveWindow
   private readonly sender: StreamSender
+  private readonly receiver: StreamReceiver
   private readonly control: StreamControl
   private readonly wakes = new WakeList()
   private readonly backpressure: Backpressure
@@ -52,8 +55,7 @@ export class StreamTable implements StreamHost {
   private readonly onStreamFinished: ((stream: Stream) => void) | undefined
   private limits: PeerStreamLimits | undefined = undefined
   private closed = false
-  /** Some streams wait for MAX_STREAMS although they are open (refused 0-RTT). */
-  private holding = false
+  private readonly held = new HeldStreams()
 
   constructor(options: StreamTableOptions) {
     const settings = options.settings
@@ -69,16 +71,18 @@ export class StreamTable implements StreamHost {
     )
     this.sender = new StreamSender(
       () => this.control.request(ControlBit.dataBlocked),
-      (stream) => this.control.requestFor(stream, StreamControlBit.streamDataBlocked)
+      (stream) => this.control.requestFor(stream, StreamControlBit.streamDataBlocked),
+      (stream, send) => this.backpressure.moved(stream, send)
     )
     this.control = new StreamControl({
       window: this.window,
-      starved: () => this.starved(),
+      starved: () => this.receiver.starved,
       sender: this.sender,
       local: this.directory.local,
       remote: this.directory.remote
     })
-    this.backpressure = new Backpressure(settings.streamSendBuffer, this.sender, this.directory.streams, this.wakes)
+    this.receiver = new StreamReceiver(this.window, this.control, this.wakes, (stream) => this.finish(stream))
+    this.backpressure = new Backpressure(settings.streamSendBuffer, this.sender, this.wakes)
   }
 
   // What the connection asks
@@ -93,12 +97,9 @@ export class StreamTable implements StreamHost {
     return this.sender.bufferedBytes
   }
 
-  get streamSendBuffer(): number {
-    return this.backpressure.limit
-  }
-
-  get totalSendBuffer(): number {
-    return this.backpressure.totalLimit
+  /** How often the peer said that our limits hold it up. */
+  get timesPeerBlocked(): number {
+    return this.timesBlocked + this.receiver.timesBlocked
   }
 
   /** Bytes of streams sent, each counted once, and of those sent again. */
@@ -239,13 +240,12 @@ export class StreamTable implements StreamHost {
   rejectEarlyData(): void {
     this.sender.rewind()
     this.control.cancel(ControlBit.dataBlocked)
-    this.holding = true
     for (const local of this.directory.local) {
       local.limit = 0
       local.blockedAt = -1
     }
     for (const stream of this.directory.streams.values()) {
-      stream.held = stream.local
+      if (stream.local) this.held.hold(streamType(stream.bidirectional), stream)
       this.control.cancelAll(stream)
       if (stream.send === undefined) continue
       stream.send.rewind()
@@ -319,37 +319,12 @@ export class StreamTable implements StreamHost {
         ? last
         : this.find(streamId, Part.receive, FrameType.stream)
     if (stream === undefined) return this.directory.fault
-    const receive = stream.receive!
-    const before = receive.buffer.highestOffset
-    const end = offset + length
-    if (end > before) {
-      const over = this.checkCredit(receive, streamId, end, FrameType.stream)
-      if (over !== undefined) return over
-    }
-    const wrong = receive.onData(offset, bytes, start, length, fin)
-    if (wrong !== undefined) return wrong
-    if (end > before) {
-      this.window.received += end - before
-      receive.window.started(now)
-      this.window.started(now)
-    }
-    this.received(stream, receive)
-    return undefined
+    return this.receiver.onData(stream, offset, bytes, start, length, fin, now)
   }
 
   onResetStream(streamId: number, code: number, finalSize: number, now: number): Violation | undefined {
     const stream = this.find(streamId, Part.receive, FrameType.resetStream)
-    if (stream === undefined) return this.directory.fault
-    const receive = stream.receive!
-    const before = receive.buffer.highestOffset
-    const over = finalSize > before ? this.checkCredit(receive, streamId, finalSize, FrameType.resetStream) : undefined
-    if (over !== undefined) return over
-    const wrong = receive.onReset(code, finalSize)
-    if (wrong !== undefined) return wrong
-    this.window.received += finalSize - before
-    this.window.started(now)
-    this.received(stream, receive)
-    return undefined
+    return stream === undefined ? this.directory.fault : this.receiver.onReset(stream, code, finalSize, now)
   }
 
   /** The peer reads no more: what it asks for is a reset with its code (RFC 9000 section 3.5). */
@@ -389,30 +364,22 @@ export class StreamTable implements StreamHost {
     return undefined
   }
 
-  /** The peer has used up `limit`. If that is what it was told last, it is told more when there is more. */
   onDataBlocked(limit: number): Violation | undefined {
-    this.timesPeerBlocked++
-    const { window } = this
-    window.blocked(limit)
-    if (limit >= window.limit && (window.renewable || this.starved())) this.control.request(ControlBit.maxData)
+    this.receiver.onDataBlocked(limit)
     return undefined
   }
 
   onStreamDataBlocked(streamId: number, limit: number): Violation | undefined {
     const stream = this.find(streamId, Part.receive, FrameType.streamDataBlocked)
     if (stream === undefined) return this.directory.fault
-    const receive = stream.receive!
-    this.timesPeerBlocked++
-    receive.window.blocked(limit)
-    if (receive.wantsCredit && limit >= receive.window.limit && (receive.window.renewable || receive.starved))
-      this.control.requestFor(stream, StreamControlBit.maxStreamData)
+    this.receiver.onStreamDataBlocked(stream, limit)
     return undefined
   }
 
   onStreamsBlocked(bidirectional: boolean, limit: number): Violation | undefined {
     const type = streamType(bidirectional)
     const remote = this.directory.remote[type]
-    this.timesPeerBlocked++
+    this.timesBlocked++
     if (limit >= remote.advertised && remote.renewable) this.control.request(ControlBit.maxStreamsBidi << type)
     return undefined
   }
@@ -421,7 +388,7 @@ export class StreamTable implements StreamHost {
 
   /** Calls every waiter whose time has come, once. At the end of a burst. Waiters may use streams as they like. */
   flushWakes(): void {
-    this.wakes.flush()
+    this.backpressure.flush()
   }
 
   /**
@@ -448,7 +415,14 @@ export class StreamTable implements StreamHost {
     this.sender.update(stream, stream.send!)
     // Who waits to write to a stream that was ended meanwhile never can.
     if (stream.send!.buffer.finished) this.wakes.add(stream, Wake.write)
-    this.backpressure.written()
+  }
+
+  roomFor(send: SendStream): number {
+    return this.backpressure.roomFor(send)
+  }
+
+  writerWaits(stream: Stream): void {
+    this.backpressure.waits(stream, stream.send!)
   }
 
   sendReset(stream: Stream): void {
@@ -456,22 +430,15 @@ export class StreamTable implements StreamHost {
     this.control.requestFor(stream, StreamControlBit.reset)
     this.sender.update(stream, stream.send!)
     this.wakes.add(stream, Wake.write | Wake.flush)
-    this.backpressure.relieve()
+    this.backpressure.ended(stream)
   }
 
   consumed(stream: Stream): void {
-    const receive = stream.receive!
-    this.credit(receive)
-    if (receive.wantsCredit && (receive.window.due || receive.starved))
-      this.control.requestFor(stream, StreamControlBit.maxStreamData)
-    if (receive.terminal) this.finish(stream)
+    this.receiver.consumed(stream)
   }
 
   receiveStopped(stream: Stream): void {
-    this.control.cancelFor(stream, StreamControlBit.maxStreamData)
-    this.control.requestFor(stream, StreamControlBit.stopSending)
-    this.wakes.add(stream, Wake.read)
-    this.consumed(stream)
+    this.receiver.stopped(stream)
   }
 
   pathsChanged(stream: Stream): void {
@@ -516,64 +483,18 @@ export class StreamTable implements StreamHost {
     local.limit = limit
     this.control.cancel(ControlBit.streamsBlockedBidi << type)
     this.wakes.addPlace(local)
-    if (!this.holding) return
-    this.holding = false
-    for (const stream of this.directory.streams.values()) {
-      if (!stream.held) continue
-      if (streamType(stream.bidirectional) === type && stream.index < limit) this.release(stream)
-      else this.holding = true
-    }
+    let stream = this.held.release(type, limit)
+    for (; stream !== undefined; stream = this.held.release(type, limit)) this.released(stream)
   }
 
   /** The peer allows the stream now: what was decided about it in the meantime is said. */
-  private release(stream: Stream): void {
-    stream.held = false
+  private released(stream: Stream): void {
     if (stream.send !== undefined) {
       this.sender.update(stream, stream.send)
       if (stream.send.state === "resetSent") this.control.requestFor(stream, StreamControlBit.reset)
     }
     if (stream.receive !== undefined && stream.receive.stopCode >= 0)
       this.control.requestFor(stream, StreamControlBit.stopSending)
-  }
-
-  private checkCredit(receive: ReceiveStream, streamId: number, end: number, frameType: number): Violation | undefined {
-    const own = receive.window.limit
-    if (end > own) return overrun(`stream ${streamId}`, end, own, frameType)
-    const total = this.window.received + end - receive.buffer.highestOffset
-    if (total > this.window.limit) return overrun("connection", total, this.window.limit, frameType)
-    return undefined
-  }
-
-  /** After a frame changed the receiving part. */
-  private received(stream: Stream, receive: ReceiveStream): void {
-    if (receive.state !== "recv") this.control.cancelFor(stream, StreamControlBit.maxStreamData)
-    if (receive.stopCode >= 0 || receive.state === "resetRecvd") this.credit(receive)
-    if (receive.readable || receive.terminal) this.wakes.add(stream, Wake.read)
-    if (receive.terminal) {
-      this.control.cancelFor(stream, StreamControlBit.stopSending)
-      this.finish(stream)
-    }
-  }
-
-  /** Gives what was read or dropped back to the window of the connection. */
-  private credit(receive: ReceiveStream): void {
-    const bytes = receive.creditable
-    if (bytes === 0) return
-    receive.credited += bytes
-    this.window.consumed += bytes
-    if (this.window.due || this.starved()) this.control.request(ControlBit.maxData)
-  }
-
-  /** The peer waits for credit of the connection although every stream is read as far as it goes. */
-  private starved(): boolean {
-    if (!this.window.waitedFor) return false
-    let outOfOrder = 0
-    for (const { receive } of this.directory.streams.values()) {
-      if (receive === undefined) continue
-      if (receive.readable) return false
-      outOfOrder += receive.outOfOrder
-    }
-    return this.window.chokedBy(outOfOrder)
   }
 
   /** Forgets the stream when both parts are done and the application has it; the peer may open another one then. */
@@ -584,6 +505,7 @@ export class StreamTable implements StreamHost {
     if (receive !== undefined && !receive.terminal) return
     this.control.cancelAll(stream)
     this.sender.forget(stream)
+    this.backpressure.ended(stream)
     stream.removed = true
     this.directory.remove(stream)
     this.streamsFinished++
