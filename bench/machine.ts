@@ -85,9 +85,12 @@ const makeWire = () => {
       }
       used += bytes.length
       return burst.count < 512
-    }
+    },
+    isFull: () => burst.count >= 512,
+    room: 0
   }
   const reset = (): void => {
+    sink.room++
     burst.count = 0
     used = 0
   }

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import { Drain, newReno, pump } from "../support/Machines.ts"
+import { transfer, withPaths } from "../support/Multipath.ts"
 import { established, exchange, intact, seeds, send } from "../support/Scenario.ts"
 
 const MB = 1_000_000
@@ -149,6 +150,37 @@ describe("RFC 9000 4: backpressure", () => {
 })
 
 describe("A socket that is full", () => {
+  const host = "10.0.1.1"
+
+  it("A4: for 5 s does not hold up the path of another one: all that this path can carry", () => {
+    const pair = withPaths({ client: { socket: { transmits: 30, wait: 5000, host } } })
+    const { time } = transfer(pair, { bytes: 10 * MB, upload: true })
+    assert.isBelow(time, 4600)
+    assert.isAbove(pair.connection.path(1)!.streamBytesSent, 0)
+  })
+
+  it("A4: nor what the peer sends on its path: acknowledgements take the other one", () => {
+    const pair = withPaths({ client: { socket: { transmits: 30, wait: 5000, host } } })
+    const { time } = transfer(pair, { bytes: 10 * MB })
+    assert.isBelow(time, 2800)
+  })
+
+  it.each([
+    [1, 5],
+    [3, 40],
+    [7, 300]
+  ])("A4: after %d transmits, for %d ms, each by itself: everything arrives over both paths", (transmits, wait) => {
+    for (const seed of seeds(2)) {
+      const socket = { transmits, wait }
+      const pair = withPaths({ seed, client: { socket }, server: { socket } })
+      exchange(pair, MB / 4, 120_000, `seed ${seed}`)
+      pair.connection.close(1, "", pair.simulator.now)
+      pair.run(pair.simulator.now + 60_000)
+      assert.strictEqual(pair.simulator.next(), Infinity)
+      assert.strictEqual(pair.server.endpoint.stats().routes, 0)
+    }
+  })
+
   it.each([
     [1, 0.2],
     [1, 5],

@@ -33,7 +33,7 @@ class FakeMachine implements EndpointMachine {
     this.calls.push(`poll ${now}`)
     this.onPoll(now)
     const bytes = sink.slab.subarray(0, 10)
-    return this.ready || sink.send({ local, remote, ecn: 0, segmentSize: 10, bytes })
+    if (!this.ready && !sink.isFull(local)) sink.send({ local, remote, ecn: 0, segmentSize: 10, bytes })
   }
   nextTimeout = (): number => this.deadline
   onTimeout = (now: number): void => {
@@ -213,23 +213,40 @@ describe("EndpointRuntime", () => {
     })
   )
 
-  it.effect("a full socket stops the polling until it has room", () =>
+  it.effect("A4: the machine is told of a full socket, and polled when it has room; others do not wait for it", () =>
     Effect.gen(function* () {
       const { machine, runtime } = yield* started
-      const socket = new FakeSocket()
-      runtime.addSocket(socket)
-      socket.room.closeUnsafe()
-      machine.ready = false
+      const [full, free] = [new FakeSocket(), new FakeSocket(other)]
+      const looks: Array<string> = []
+      machine.poll = (now, sink) => {
+        for (const from of [local, other]) {
+          looks.push(`${now} ${from.host} ${sink.isFull(from)} ${sink.room}`)
+          if (sink.isFull(from)) continue
+          sink.send({ local: from, remote, ecn: 0, segmentSize: 10, bytes: sink.slab.subarray(0, 10) })
+        }
+      }
+      runtime.addSocket(full)
+      runtime.addSocket(free)
+      full.room.closeUnsafe()
+      for (let i = 0; i < 3; i++) {
+        runtime.wake()
+        yield* turn
+      }
+      yield* TestClock.adjust(5000)
+      assert.deepStrictEqual([full.sent.length, free.sent.length], [1, 3])
+      looks.length = 0
+      full.room.openUnsafe()
+      yield* turn
+      assert.deepStrictEqual(looks, ["5000 10.0.0.1 false 1", "5000 10.0.0.9 false 1"])
+      assert.deepStrictEqual([full.sent.length, free.sent.length], [2, 4])
+      // The end of a full socket is room as well.
+      full.room.closeUnsafe()
       runtime.wake()
       yield* turn
-      runtime.wake()
+      looks.length = 0
+      full.fail()
       yield* turn
-      assert.deepStrictEqual(taken(machine), ["poll 0"])
-      assert.strictEqual(socket.sent.length, 1)
-      machine.ready = true
-      socket.room.openUnsafe()
-      yield* turn
-      assert.deepStrictEqual(taken(machine), ["poll 0"])
+      assert.deepStrictEqual(looks, ["5000 10.0.0.1 false 2", "5000 10.0.0.9 false 2"])
     })
   )
 
@@ -353,6 +370,27 @@ describe("SlabSink", () => {
     sink.remove(b)
     assert.isTrue(sink.send(transmit(sink, other)))
     assert.strictEqual(sink.unroutable, 1)
+  })
+
+  it("A4: a socket is full by itself, is told of once, and has room when that is said", () => {
+    const [a, b] = [new FakeSocket(), new FakeSocket(other)]
+    const sink = new SlabSink()
+    sink.add(a)
+    sink.add(b)
+    a.room.closeUnsafe()
+    assert.isFalse(sink.send(transmit(sink)))
+    assert.isFalse(sink.send(transmit(sink)))
+    assert.isTrue(sink.send(transmit(sink, other)))
+    assert.deepStrictEqual([sink.isFull(local), sink.isFull(other), sink.isAnyFull], [true, false, true])
+    assert.isTrue(sink.isFull(new AddressBook().intern(local.host, local.port)))
+    assert.deepStrictEqual(sink.takeFilled(), [a])
+    assert.deepStrictEqual(sink.takeFilled(), [])
+    const { room } = sink
+    sink.release(b)
+    assert.strictEqual(sink.room, room)
+    sink.release(a)
+    assert.isAbove(sink.room, room)
+    assert.isFalse(sink.isFull(local))
   })
 
   it("keeps its slab while sockets copy, and changes it when one holds on to the bytes", () => {

@@ -82,8 +82,12 @@ export interface NodeOptions {
   readonly identity?: Identity | undefined
   /** Changes the transport parameters that are sent: peers that are wrong, or that know more than we do. */
   readonly parameters?: ((parameters: TransportParameters) => TransportParameters) | undefined
-  /** A socket that is full after so many transmits, for so many ms. Default: one that is never full. */
-  readonly socket?: { readonly transmits: number; readonly wait: number } | undefined
+  /**
+   * Sockets that are full after so many transmits, for so many ms: that of each address by itself, or of one of them only.
+   * Default: they are never full.
+   */
+  readonly socket?:
+    { readonly transmits: number; readonly wait: number; readonly host?: string | undefined } | undefined
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
   readonly resetKey?: Uint8Array | undefined
@@ -131,9 +135,9 @@ export class Node {
   private readonly sink: TransmitSink
   private readonly timer: SimTimer
   private wakeSet = false
-  private full = false
-  private transmits = 0
-  private late = 0
+  /** Transmits of each address, and since it said that it is full. */
+  private readonly sockets = new Map<string, { transmits: number; full: boolean; late: number }>()
+  private gone = false
   private lastTimer = -1
   private sameInstant = 0
 
@@ -173,19 +177,29 @@ export class Node {
       this.attachments.push(simulator.attach(address, (burst: DatagramBurst, now) => this.endpoint.receive(burst, now)))
     }
     const slab = new Uint8Array(131_072)
+    let room = 0
     this.sink = {
       slab,
+      get room() {
+        return room
+      },
+      isFull: (local) => this.sockets.get(local.key)?.full === true,
       send: (transmit) => {
         if (this.tap === undefined) simulator.send(transmit)
         else this.sendTapped(transmit, this.tap)
         const { socket } = options
+        const { local } = transmit
+        if (socket === undefined || (socket.host !== undefined && socket.host !== local.host)) return true
+        let state = this.sockets.get(local.key)
+        if (state === undefined) this.sockets.set(local.key, (state = { transmits: 0, full: false, late: 0 }))
         // What was sealed together leaves together; nothing new may follow.
-        if (this.full && ++this.late > MAX_LATE) throw new Error("more transmits for a socket that said it was full")
-        if (this.full || socket === undefined || ++this.transmits % socket.transmits !== 0) return !this.full
-        this.full = true
-        this.late = 0
+        if (state.full && ++state.late > MAX_LATE) throw new Error("more transmits for a socket that said it was full")
+        if (state.full || ++state.transmits % socket.transmits !== 0) return !state.full
+        state.full = true
+        state.late = 0
         simulator.at(simulator.now + socket.wait, () => {
-          this.full = false
+          state.full = false
+          room++
           this.flush()
         })
         return false
@@ -205,7 +219,7 @@ export class Node {
   /** Sends what is waiting, and sets the timer. */
   flush(): void {
     this.wakeSet = false
-    if (!this.full) this.endpoint.poll(this.simulator.now, this.sink)
+    if (!this.gone) this.endpoint.poll(this.simulator.now, this.sink)
     const next = this.endpoint.nextTimeout()
     if (next === Infinity) this.timer.clear()
     else this.timer.set(Math.max(next, this.simulator.now))
@@ -232,7 +246,7 @@ export class Node {
   /** Is gone from one moment to the next: nothing is received or sent any more. */
   vanish(): void {
     for (const attachment of this.attachments) attachment.close()
-    this.full = true
+    this.gone = true
     this.timer.clear()
   }
 

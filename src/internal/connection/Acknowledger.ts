@@ -145,7 +145,7 @@ export class Acknowledger {
 
   /** An acknowledgement is small: it waits for no more of the 3x limit than it needs (RFC 9000 section 8.1). */
   private mayCarry(path: Path): boolean {
-    return path.open && path.remoteIds.active !== undefined && path.amplificationBudget() >= MIN_BUDGET
+    return path.open && !path.blocked && path.remoteIds.active !== undefined && path.amplificationBudget() >= MIN_BUDGET
   }
 
   /** Whether the path is known to work in our direction, so that one copy is enough. */

@@ -80,11 +80,11 @@ export class Closing {
     }
   }
 
-  poll(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
+  /** The last word does not wait for a full socket. */
+  poll(now: number, sink: TransmitSink, scid: Uint8Array): void {
     const { core } = this
-    if (!this.pending || core.closeInfo === undefined) return true
+    if (!this.pending || core.closeInfo === undefined) return
     this.pending = false
-    let ready = true
     const finished = this.buildFinished(now, sink, scid)
     if (core.handshake.oneRtt !== undefined) {
       // On every open path: one of them may be dead without our knowledge, and it costs a packet each (CLO-1).
@@ -92,12 +92,11 @@ export class Closing {
       const { hasOpen } = core.paths
       for (const path of core.paths.all) {
         if ((path.open || !hasOpen) && (path.validated || path.amplificationBudget() > 100))
-          ready = this.sendShort(path, now, sink, path === core.paths.primary ? finished : 0) && ready
+          this.sendShort(path, now, sink, path === core.paths.primary ? finished : 0)
       }
     }
     // A peer that may not have 1-RTT keys yet understands the earlier ones (RFC 9000 section 10.2.3).
-    if (!core.confirmed && finished === 0) ready = this.sendLong(now, sink, scid) && ready
-    return ready
+    if (!core.confirmed && finished === 0) this.sendLong(now, sink, scid)
   }
 
   /**
@@ -142,12 +141,12 @@ export class Closing {
   }
 
   /** Sends the packet behind the first `from` bytes of the slab, which are of the same datagram. */
-  private sendShort(path: Path, now: number, sink: TransmitSink, from: number): boolean {
+  private sendShort(path: Path, now: number, sink: TransmitSink, from: number): void {
     const { core } = this
     const id = path.remoteIds.active
     const keys = core.handshake.oneRtt!
     const sent = path.recovery.sent(Space.application)
-    if (id === undefined || sent === undefined || keys.exhausted) return true
+    if (id === undefined || sent === undefined || keys.exhausted) return
     const packetNumber = path.recovery.nextPacketNumber(Space.application)
     const pnLength = packetNumberLength(packetNumber, sent.largestAcked)
     const size = Math.min(path.mtu, path.amplificationBudget())
@@ -167,7 +166,7 @@ export class Closing {
     keys.sealed(1)
     path.recovery.onPacketSent(Space.application, packetNumber, now, end - from, false, false, false, undefined)
     path.onDatagramSent(end, now)
-    return sink.send({
+    sink.send({
       local: path.local,
       remote: path.remote,
       ecn: Ecn.notEct,
@@ -176,12 +175,12 @@ export class Closing {
     })
   }
 
-  private sendLong(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
+  private sendLong(now: number, sink: TransmitSink, scid: Uint8Array): void {
     const { core } = this
     const path = core.paths.primary
     const dcid = path.remoteIds.active
     const budget = Math.min(path.mtu, path.amplificationBudget())
-    if (dcid === undefined || budget < MIN_INITIAL_DATAGRAM) return true
+    if (dcid === undefined || budget < MIN_INITIAL_DATAGRAM) return
     datagram.begin(sink.slab)
     w.reset(sink.slab, 0, budget - AEAD_TAG)
     for (const level of [Level.initial, Level.handshake] as const) {
@@ -197,12 +196,12 @@ export class Closing {
       this.writeClose(true)
       path.recovery.onPacketSent(space, packetNumber, now, datagram.close(w), false, false, false, undefined)
     }
-    if (datagram.count === 0) return true
+    if (datagram.count === 0) return
     w.end = budget
     if (core.role === "client") datagram.padTo(w, MIN_INITIAL_DATAGRAM)
     const end = datagram.seal()
     path.onDatagramSent(end, now)
-    return sink.send({
+    sink.send({
       local: path.local,
       remote: path.remote,
       ecn: Ecn.notEct,

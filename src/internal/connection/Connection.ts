@@ -86,6 +86,8 @@ export class Connection implements ConnectionMachine {
   readonly core: ConnectionCore
   /** Whether the endpoint has it on its list of connections to poll, and its datagrams of the burst that is worked off. */
   queued = false
+  /** Waits for room in a socket. */
+  held = false
   inbox = 0
   /** Deadline that the endpoint's heap knows of, Infinity if none, and its place there. */
   armed = Infinity
@@ -261,16 +263,16 @@ export class Connection implements ConnectionMachine {
     this.settle()
   }
 
-  /** Sends what may be sent now. `false`: the sink is full. */
+  /** Sends what may be sent now. `false`: a socket is full, something may wait for it. */
   poll(now: number, sink: TransmitSink): boolean {
     this.now = now
     const { core } = this
     let ready = true
     if (core.open) {
       ready = this.handshakeSender.poll(now, sink, this.options.ownId.bytes)
-      if (ready) ready = this.sender.poll(now, sink)
+      ready = this.sender.poll(now, sink) && ready
     }
-    if (core.state === "closing") ready = this.closing.poll(now, sink, this.options.ownId.bytes) && ready
+    if (core.state === "closing") this.closing.poll(now, sink, this.options.ownId.bytes)
     this.settle()
     return ready
   }

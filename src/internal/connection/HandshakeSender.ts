@@ -44,11 +44,12 @@ export class HandshakeSender {
     this.probes[level] = count
   }
 
-  /** Sends what may be sent now. `false`: the sink is full. */
+  /** Sends what may be sent now. `false`: the socket is full, something may wait for it. */
   poll(now: number, sink: TransmitSink, scid: Uint8Array): boolean {
     const { core } = this
     while (core.open && (core.handshake.initial !== undefined || core.handshake.handshake !== undefined)) {
       const path = core.paths.primary
+      if (sink.isFull(path.local)) return false
       path.now = now
       const end = this.build(path, now, sink, scid)
       if (end === 0) return true
@@ -68,9 +69,8 @@ export class HandshakeSender {
           packet.frames
         )
       }
-      const ready = sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes })
+      sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes })
       if (sentHandshake) this.onHandshakePacketSent()
-      if (!ready) return false
     }
     return true
   }

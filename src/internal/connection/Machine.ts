@@ -160,8 +160,8 @@ export interface EndpointMachine {
   readonly connect: (options: ConnectMachineOptions, now: number) => ConnectionMachine
   /** Decrypts in place: the burst's slab is overwritten. */
   readonly receive: (burst: DatagramBurst, now: number) => void
-  /** Sends what may be sent now. `false`: the sink said stop; call again when it can take more. */
-  readonly poll: (now: number, sink: TransmitSink) => boolean
+  /** Sends what may be sent now. Call again, too, when the sink has room that it had not before. */
+  readonly poll: (now: number, sink: TransmitSink) => void
   /** Earliest deadline of all connections in ms; Infinity if none. */
   readonly nextTimeout: () => number
   readonly onTimeout: (now: number) => void

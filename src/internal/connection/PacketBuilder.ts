@@ -27,8 +27,10 @@ const writer = new ByteWriter()
 export class PacketBuilder {
   /** Where the frames of the open packet are written; its end leaves room for the tag. */
   readonly writer = writer
-  /** `false`: the sink is full. */
+  /** `false`: nothing more may be sealed. */
   ready = true
+  /** Something may wait for the full socket of a path. */
+  held = false
   /** The open packet goes to another address than the path's own (RFC 9000 sections 8.2.2, 9.3.3). */
   elsewhere = false
   /** Bytes that the open packet may take at the most. */
@@ -58,7 +60,16 @@ export class PacketBuilder {
     this.now = now
     this.sink = sink
     this.ready = true
+    this.findBlocked()
     batch.begin(sink.slab, this.core.paths.all.length)
+  }
+
+  private findBlocked(): void {
+    this.held = false
+    for (const path of this.core.paths.all) {
+      path.blocked = this.sink.isFull(path.local)
+      if (path.blocked) this.held = true
+    }
   }
 
   /** Seals and sends what was built. */
@@ -66,7 +77,7 @@ export class PacketBuilder {
     if (batch.isEmpty) return
     const keys = this.core.handshake.oneRtt!
     const count = batch.burst.count
-    if (!batch.send(this.sink, keys.write, keys.headerWrite)) this.ready = false
+    if (!batch.send(this.sink, keys.write, keys.headerWrite)) this.findBlocked()
     keys.sealed(count)
     // RFC 9001 section 6.6: no update was possible for long; the key is used no further than it takes to say so.
     if (keys.limitReached) {
@@ -86,9 +97,15 @@ export class PacketBuilder {
     this.elsewhere = answer !== undefined && !sameAddress(remote, path.remote)
     const maxSize = Math.min(size, this.elsewhere ? answer!.limit : path.amplificationBudget())
     if (maxSize < path.remoteIds.active.bytes.length + MIN_PACKET) return false
-    if (this.openIn(path, maxSize, answer?.local ?? path.local, remote)) return true
+    const local = answer?.local ?? path.local
+    if (this.isBlocked(path, local)) return false
+    if (this.openIn(path, maxSize, local, remote)) return true
     this.flush()
-    return this.ready && this.openIn(path, maxSize, answer?.local ?? path.local, remote)
+    return this.ready && !this.isBlocked(path, local) && this.openIn(path, maxSize, local, remote)
+  }
+
+  private isBlocked(path: Path, local: Address): boolean {
+    return local === path.local ? path.blocked : this.sink.isFull(local)
   }
 
   /** The same for the next full packet of a train: `false` if the batch is full. */

@@ -48,7 +48,7 @@ export class Sender {
     this.packet.elicitedSinceReceive = false
   }
 
-  /** Sends what may be sent now. `false`: the sink is full. */
+  /** Sends what may be sent now. `false`: a socket is full, something may wait for it. */
   poll(now: number, sink: TransmitSink): boolean {
     const { core, packet } = this
     const keys = core.handshake.oneRtt
@@ -60,12 +60,12 @@ export class Sender {
     this.acknowledger.begin(now)
     for (const path of core.paths.all) {
       path.now = now
-      if (path.open) this.sendPathFrames(path)
+      if (path.open && !path.blocked) this.sendPathFrames(path)
     }
     this.sendData()
     this.acknowledger.sendDue()
     packet.flush()
-    return packet.ready || !core.open
+    return !packet.held || !core.open
   }
 
   private sendPathFrames(path: Path): void {

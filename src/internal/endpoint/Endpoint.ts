@@ -41,6 +41,9 @@ export class Endpoint implements EndpointMachine {
   private readonly deadlines = new DeadlineHeap<Connection>()
   /** Connections that may have something to send. */
   private dirty: Array<Connection> = []
+  /** Those that wait for room in a socket, and what the sink said of it then. */
+  private readonly held: Array<Connection> = []
+  private room = 0
   private readonly answers: StatelessAnswers
   /** Clients are refused: the endpoint ends. */
   private refusing = false
@@ -120,8 +123,9 @@ export class Endpoint implements EndpointMachine {
     touched.length = 0
   }
 
-  poll(now: number, sink: TransmitSink): boolean {
-    if (!this.answers.poll(sink)) return false
+  poll(now: number, sink: TransmitSink): void {
+    this.answers.poll(sink)
+    if (sink.room !== this.room) this.takeHeld(sink.room)
     const { dirty } = this
     this.dirty = []
     for (let i = 0; i < dirty.length; i++) {
@@ -134,16 +138,23 @@ export class Endpoint implements EndpointMachine {
         connection.onDefect(cause, now)
       }
       this.deadlines.arm(connection)
-      if (!ready) {
-        // It may have more; and the rest has not had its turn.
-        for (let rest = i; rest < dirty.length; rest++) {
-          dirty[rest]!.queued = false
-          this.markDirty(dirty[rest]!)
-        }
-        return false
+      if (!ready && !connection.held) {
+        connection.held = true
+        this.held.push(connection)
       }
     }
-    return true
+  }
+
+  /** A socket has room again: whose turn it is to ask for it. */
+  private takeHeld(room: number): void {
+    this.room = room
+    for (const connection of this.held) {
+      connection.held = false
+      if (connection.queued || connection.state === "closed") continue
+      connection.queued = true
+      this.dirty.push(connection)
+    }
+    this.held.length = 0
   }
 
   nextTimeout(): number {

@@ -72,16 +72,22 @@ export class StatelessAnswers {
     return this.waiting.length >= MAX_ANSWERS
   }
 
-  /** Sends what waits. `false`: the sink is full. */
-  poll(sink: TransmitSink): boolean {
-    while (this.waiting.length > 0) {
-      const { local, remote, bytes } = this.waiting.pop()!
+  /** Sends what waits; behind a full socket it waits on. */
+  poll(sink: TransmitSink): void {
+    const { waiting } = this
+    let left = 0
+    for (let i = 0; i < waiting.length; i++) {
+      const answer = waiting[i]!
+      const { local, remote, bytes } = answer
+      if (sink.isFull(local)) {
+        waiting[left++] = answer
+        continue
+      }
       sink.slab.set(bytes)
       const segmentSize = bytes.length
-      const slice = sink.slab.subarray(0, segmentSize)
-      if (!sink.send({ local, remote, ecn: Ecn.notEct, segmentSize, bytes: slice })) return false
+      sink.send({ local, remote, ecn: Ecn.notEct, segmentSize, bytes: sink.slab.subarray(0, segmentSize) })
     }
-    return true
+    waiting.length = left
   }
 
   /** A version that is not spoken here (RFC 9000 section 6.1). Gives whether there is an answer; reads `header`. */

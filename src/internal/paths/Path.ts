@@ -63,6 +63,8 @@ export class Path implements PathView {
   probeWithData = true
   /** The time of the poll that is under way: what `canSend` means by now. */
   now = 0
+  /** The socket of its local address is full: nothing can leave until it has room. */
+  blocked = false
   /** When something authentic last arrived here. */
   lastReceived = 0
   lastSent = 0
@@ -158,11 +160,11 @@ export class Path implements PathView {
     return this.recovery.ptoCount
   }
   get canSend(): boolean {
-    return this.recovery.canSend(this.mtu, this.now) && this.amplificationBudget() >= this.mtu
+    return !this.blocked && this.recovery.canSend(this.mtu, this.now) && this.amplificationBudget() >= this.mtu
   }
   get nextSendTime(): number {
-    // At the 3x limit time alone changes nothing.
-    return this.amplificationBudget() < this.mtu ? Infinity : this.recovery.nextSendTime(this.now)
+    // At the 3x limit, and with a full socket, time alone changes nothing.
+    return this.blocked || this.amplificationBudget() < this.mtu ? Infinity : this.recovery.nextSendTime(this.now)
   }
 
   /**

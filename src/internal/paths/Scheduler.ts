@@ -25,7 +25,7 @@ export interface PathView {
   readonly minRtt: number
   readonly congestionWindow: number
   readonly bytesInFlight: number
-  /** Window, pacing and amplification limit allow a packet now. */
+  /** Window, pacing, amplification limit and the path's socket allow a packet now. */
   readonly canSend: boolean
   /** When pacing allows the next packet; `now` or earlier when it does already. */
   readonly nextSendTime: number

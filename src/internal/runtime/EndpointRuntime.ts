@@ -42,8 +42,6 @@ export class EndpointRuntime {
   private tasks: Array<() => void> = []
   /** A flush comes anyway: a wake need not ask for one. */
   private flushDue = false
-  /** A socket is full. */
-  private stalled = false
   private stopped = false
   /** When the timer fiber wakes; -Infinity while it runs, because then it arms itself. */
   private armed = Infinity
@@ -140,7 +138,7 @@ export class EndpointRuntime {
       this.machineOrNone.closeAll(0, "", this.now())
       this.flush()
     }
-    const last = this.stalled ? Effect.timeoutOption(this.lastRoom, LAST_PACKETS) : Effect.void
+    const last = this.sink.isAnyFull ? Effect.timeoutOption(this.lastRoom, LAST_PACKETS) : Effect.void
     return Effect.flatMap(last, () => {
       this.stopped = true
       return Scope.close(this.scope, Exit.void)
@@ -148,7 +146,7 @@ export class EndpointRuntime {
   })
 
   private readonly lastRoom: Effect.Effect<void> = Effect.suspend(() =>
-    this.stalled ? Effect.flatMap(Effect.sleep(1), () => this.lastRoom) : Effect.void
+    this.sink.isAnyFull ? Effect.flatMap(Effect.sleep(1), () => this.lastRoom) : Effect.void
   )
 
   private readonly driver: Effect.Effect<void> = Effect.suspend(() =>
@@ -176,7 +174,6 @@ export class EndpointRuntime {
     return Effect.onExit(loop, () =>
       Effect.sync(() => {
         this.sink.remove(socket)
-        this.stalled = false
         this.flushDue = false
         this.wake()
       })
@@ -228,7 +225,8 @@ export class EndpointRuntime {
       this.runTasks()
       // What fibers change that the poll itself resumes is for the next flush.
       this.flushDue = false
-      if (!this.stalled && !this.machine.poll(now, this.sink)) this.waitForRoom()
+      this.machine.poll(now, this.sink)
+      this.waitForRoom()
       this.runTasks()
     } catch (cause) {
       this.flushDue = false
@@ -246,16 +244,14 @@ export class EndpointRuntime {
   }
 
   private waitForRoom(): void {
-    const socket = this.sink.full
-    this.sink.full = undefined
-    if (socket === undefined) return
-    this.stalled = true
-    this.fork(
-      Effect.map(socket.writable, () => {
-        this.stalled = false
-        this.flush()
-      })
-    )
+    for (const socket of this.sink.takeFilled()) {
+      this.fork(
+        Effect.map(socket.writable, () => {
+          this.sink.release(socket)
+          this.flush()
+        })
+      )
+    }
   }
 
   /** The machine closes a connection that goes wrong; what gets here is a mistake of the machine itself. */

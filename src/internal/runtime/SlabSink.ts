@@ -19,8 +19,11 @@ interface HeldSlab {
 
 export class SlabSink implements TransmitSink {
   slab: Uint8Array = Buffer.allocUnsafeSlow(SLAB_BYTES)
-  /** The socket that can take no more for now. */
-  full: BoundSocket | undefined = undefined
+  /** Sockets that can take no more for now. */
+  private readonly full: Array<BoundSocket> = []
+  /** Those among them that became so since the last `takeFilled`. */
+  private filled: Array<BoundSocket> = []
+  room = 0
   /** Transmits from an address that has no socket (any more). */
   unroutable = 0
   /** In the order in which they were added. */
@@ -38,24 +41,55 @@ export class SlabSink implements TransmitSink {
   remove(socket: BoundSocket): void {
     const at = this.sockets.indexOf(socket)
     if (at >= 0) this.sockets.splice(at, 1)
-    if (this.full === socket) this.full = undefined
+    this.release(socket)
     this.lastLocal = this.last = undefined
   }
 
+  get isAnyFull(): boolean {
+    return this.full.length > 0
+  }
+
+  isFull(local: Address): boolean {
+    if (this.full.length === 0) return false
+    const socket = this.route(local)
+    return socket !== undefined && this.full.includes(socket)
+  }
+
+  /** Sockets that are full, each once: who takes them tells with `release` that they have room again. */
+  takeFilled(): ReadonlyArray<BoundSocket> {
+    const { filled } = this
+    if (filled.length > 0) this.filled = []
+    return filled
+  }
+
+  release(socket: BoundSocket): void {
+    const at = this.full.indexOf(socket)
+    if (at < 0) return
+    this.full.splice(at, 1)
+    this.room++
+  }
+
   send(transmit: Transmit): boolean {
-    let socket = this.last
-    if (transmit.local !== this.lastLocal) {
-      socket = this.last = this.find(transmit.local)
-      this.lastLocal = transmit.local
-    }
+    const socket = this.route(transmit.local)
     if (socket === undefined) {
       this.unroutable++
       return true
     }
     const more = socket.send(transmit)
     if (socket.retained) this.hold(transmit.bytes, socket)
-    if (!more) this.full = socket
+    if (!more && !this.full.includes(socket)) {
+      this.full.push(socket)
+      this.filled.push(socket)
+    }
     return more
+  }
+
+  private route(local: Address): BoundSocket | undefined {
+    if (local !== this.lastLocal) {
+      this.last = this.find(local)
+      this.lastLocal = local
+    }
+    return this.last
   }
 
   /** The socket bound to this address, or else one that covers it. */

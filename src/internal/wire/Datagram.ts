@@ -86,13 +86,17 @@ export interface Transmit {
   bytes: Uint8Array
 }
 
-/** Where the machine sends to. */
+/** Where the machine sends to: sockets, each of which may be full by itself. */
 export interface TransmitSink {
   /** Packets of the next batch are built here. May be another buffer after each `send`, never during a batch. */
   readonly slab: Uint8Array
   /**
    * Takes a transmit. Its bytes are the sink's only during the call, unless the sink then gives another `slab`. `false`:
-   * it was taken, but the socket is full, send no more until told. The transmit object is reused by the caller.
+   * it was taken, but the socket that it leaves from is full now. The transmit object is reused by the caller.
    */
   send(transmit: Transmit): boolean
+  /** Whether the socket of this local address is full: what can wait is not sent there until it has room. */
+  isFull(local: Address): boolean
+  /** Grows whenever a socket that was full has room again. */
+  readonly room: number
 }
