@@ -5,7 +5,7 @@
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
  */
 import { Cause, Deferred, Effect, Exit, Predicate, Stream } from "effect"
-import type { Context, Pull, Scope } from "effect"
+import type { Context, Inspectable, Pipeable, Pull, Scope } from "effect"
 import type { NetAddress } from "effect/net"
 import type {
   CloseInfo,
@@ -15,7 +15,7 @@ import type {
 } from "./internal/connection/Machine.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
-import { badConfig } from "./internal/runtime/BadConfig.ts"
+import * as Arguments from "./internal/runtime/Arguments.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
 import { closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
 import { ConnectionLog } from "./internal/runtime/ConnectionLog.ts"
@@ -26,13 +26,14 @@ import type { EndpointLog } from "./internal/runtime/EndpointLog.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
 import { pathGone } from "./internal/runtime/PathGone.ts"
 import { serveStreams } from "./internal/runtime/ServeStreams.ts"
+import { Value } from "./internal/runtime/Value.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import type { CloseCodes } from "./QuicConfig.ts"
-import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
+import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError, StreamLimit } from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
 import { QuicStreamImpl } from "./QuicStream.ts"
 import type { Input, QuicStream, ReceiveStream, SendStream } from "./QuicStream.ts"
@@ -86,6 +87,15 @@ export interface OpenPathOptions {
 }
 
 /**
+ * @category models
+ * @since 0.2.0
+ */
+export interface OpenStreamOptions {
+  /** Whether to wait while the peer allows no more streams. Default true. */
+  readonly wait?: boolean | undefined
+}
+
+/**
  * How a connection serves the streams of its peer.
  *
  * @category models
@@ -109,7 +119,7 @@ export interface ServeOptions {
  *
  * @category models
  */
-export interface Connection {
+export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId
   /** Names the connection in logs: the first destination connection ID in hex. */
   readonly id: string
@@ -122,10 +132,13 @@ export interface Connection {
   /** Addresses of path 0, or of the lowest path that is left. */
   readonly local: NetAddress.InetAddress
   readonly remote: NetAddress.InetAddress
-  /** Opens a bidirectional stream, waiting while the peer allows no more. The peer sees it with the first write. */
-  readonly openStream: () => Effect.Effect<QuicStream, QuicError, Scope.Scope>
-  /** Opens a unidirectional stream, waiting while the peer allows no more. */
-  readonly openUniStream: () => Effect.Effect<SendStream, QuicError, Scope.Scope>
+  /**
+   * Opens a bidirectional stream. While the peer allows no more it waits, or with `wait: false` fails with `StreamLimit`. The
+   * peer sees the stream with the first write.
+   */
+  readonly openStream: (options?: OpenStreamOptions) => Effect.Effect<QuicStream, QuicError, Scope.Scope>
+  /** Opens a unidirectional stream, in the same way. */
+  readonly openUniStream: (options?: OpenStreamOptions) => Effect.Effect<SendStream, QuicError, Scope.Scope>
   /** The next bidirectional stream of the peer, closed by the scope. */
   readonly acceptStream: Effect.Effect<QuicStream, QuicError, Scope.Scope>
   /** The next unidirectional stream of the peer, refused by the scope's end if it is not read to its end. */
@@ -189,10 +202,7 @@ export interface Connection {
    * Closes at once; what is not delivered yet is lost. Default: no reason, and code 0, or 1 if something is lost
    * (`codes.connectionEnd`, `codes.connectionAbort`).
    */
-  readonly close: (options?: {
-    readonly code?: number | undefined
-    readonly reason?: string | undefined
-  }) => Effect.Effect<void>
+  readonly close: Close
   /** Waits for the end of the connection and tells why it ended. Never fails. */
   readonly closed: Effect.Effect<CloseReason>
   /**
@@ -204,6 +214,27 @@ export interface Connection {
 }
 
 /**
+ * Closes a connection with a code and a reason of the application: 0 and none unless given. A code that is no whole number
+ * from 0 to 2^53 - 1 fails with `BadConfig`. Of the reason the peer gets as much as fits one packet.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Close {
+  (): Effect.Effect<void>
+  (options: CloseOptions): Effect.Effect<void, QuicError>
+}
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface CloseOptions {
+  readonly code?: number | undefined
+  readonly reason?: string | undefined
+}
+
+/**
  * @category guards
  */
 export const isConnection = (u: unknown): u is Connection => Predicate.hasProperty(u, TypeId)
@@ -211,10 +242,11 @@ export const isConnection = (u: unknown): u is Connection => Predicate.hasProper
 /** How often opening a path waits one round trip for the peer's connection IDs, which come right after the handshake. */
 const CONNECTION_ID_ROUNDS = 5
 
+const pathIdOf = (options: { readonly pathId?: number | undefined }): number | undefined =>
+  options.pathId === undefined ? undefined : Arguments.pathId("pathId", options.pathId)
+
 /** Streams remembered before those that are done are sorted out. */
 const FIRST_SWEEP = 64
-
-const encoder = new TextEncoder()
 
 type StreamKind = "bidi" | "uni"
 
@@ -242,7 +274,7 @@ export interface ConnectionHost {
 }
 
 /** @internal */
-export class ConnectionImpl implements Connection {
+export class ConnectionImpl extends Value implements Connection {
   readonly [TypeId] = TypeId
   readonly machine: ConnectionMachine
   private readonly host: ConnectionHost
@@ -266,6 +298,7 @@ export class ConnectionImpl implements Connection {
   private lastPrimary: PathView
 
   constructor(host: ConnectionHost, machine: ConnectionMachine) {
+    super()
     this.host = host
     this.runtime = host.runtime
     this.machine = machine
@@ -320,6 +353,32 @@ export class ConnectionImpl implements Connection {
     }
   }
 
+  toJSON(): unknown {
+    const { alpn, id, local, multipath, paths, remote, role } = this
+    const { closeInfo, state } = this.machine
+    const closed = closeInfo === undefined ? undefined : closeReason(closeInfo)
+    return {
+      _id: "Connection",
+      id,
+      role,
+      state,
+      alpn,
+      multipath,
+      local: String(local),
+      remote: String(remote),
+      paths: paths.map((path) => path.toJSON()),
+      closed: closed === undefined ? undefined : { _tag: closed._tag, message: closed.message }
+    }
+  }
+
+  override toString(): string {
+    const { closeInfo, state } = this.machine
+    const paths = this.machine.paths.length
+    const about =
+      closeInfo === undefined ? `${paths} ${paths === 1 ? "path" : "paths"}` : closeReason(closeInfo).message
+    return `Connection(${this.id}, ${this.role}, ${this.local} -> ${this.remote}, ${state}, ${about})`
+  }
+
   get id(): string {
     return this.machine.id
   }
@@ -369,9 +428,11 @@ export class ConnectionImpl implements Connection {
     return view === undefined ? this.known?.get(id) : this.pathOf(view)
   }
 
-  readonly openStream = (): Effect.Effect<QuicStream, QuicError, Scope.Scope> => this.scoped("bidi", "open")
+  readonly openStream = (options?: OpenStreamOptions): Effect.Effect<QuicStream, QuicError, Scope.Scope> =>
+    this.open("bidi", options)
 
-  readonly openUniStream = (): Effect.Effect<SendStream, QuicError, Scope.Scope> => this.scoped("uni", "open")
+  readonly openUniStream = (options?: OpenStreamOptions): Effect.Effect<SendStream, QuicError, Scope.Scope> =>
+    this.open("uni", options)
 
   // Effects and Streams are made when they are asked for: an idle connection would hold a dozen that nobody wants.
 
@@ -406,8 +467,10 @@ export class ConnectionImpl implements Connection {
     options?: { readonly pathId?: number | undefined }
   ): Effect.Effect<void, QuicError> =>
     Effect.suspend(() => {
-      const bytes = typeof data === "string" ? encoder.encode(data) : data
-      const pathId = options?.pathId
+      const bytes = Arguments.bytesOf(data)
+      if (bytes === undefined) return Effect.fail(Arguments.badBytes("data", data))
+      const pathId = options === undefined ? undefined : Arguments.attempt("pathId", () => pathIdOf(options))
+      if (pathId instanceof QuicError) return Effect.fail(pathId)
       const attempt: Effect.Effect<void, QuicError> = Effect.suspend(() => {
         const closed = this.machine.closeInfo
         if (closed !== undefined) return Effect.fail(closeError(closed))
@@ -440,12 +503,21 @@ export class ConnectionImpl implements Connection {
     Effect.gen({ self: this }, function* () {
       yield* this.waitConfirmed()
       const primary = this.primary
+      const wanted = Arguments.attempt("options", () => {
+        const status = Arguments.at(options, "status")
+        return {
+          local: Arguments.at(options, "local"),
+          remote: Arguments.at(options, "remote"),
+          status: Arguments.oneOf("status", status, "available", "available", "backup")
+        }
+      })
+      if (wanted instanceof QuicError) return yield* wanted
       const remote =
-        options?.remote === undefined ? primary.remote : yield* this.host.remoteAddress(options.remote, primary.remote)
+        wanted.remote === undefined ? primary.remote : yield* this.host.remoteAddress(wanted.remote, primary.remote)
       // Asked first, so that no socket is bound for nothing.
       yield* this.pathPossible(remote, CONNECTION_ID_ROUNDS)
-      return yield* this.host.withLocalAddress(options?.local, primary, remote, (local) =>
-        this.tryOpenPath({ local, remote, status: options?.status })
+      return yield* this.host.withLocalAddress(wanted.local, primary, remote, (local) =>
+        this.tryOpenPath({ local, remote, status: wanted.status })
       )
     })
 
@@ -461,10 +533,12 @@ export class ConnectionImpl implements Connection {
     })
   }
 
-  readonly close = (options?: {
-    readonly code?: number | undefined
-    readonly reason?: string | undefined
-  }): Effect.Effect<void> => Effect.sync(() => this.closeNow(options?.code, options?.reason))
+  readonly close = ((options?: CloseOptions) =>
+    Arguments.withArguments(
+      "code",
+      () => Arguments.closeOptions(options),
+      ({ code, reason }) => Effect.sync(() => this.closeNow(code, reason))
+    )) as Close
 
   get closed(): Effect.Effect<CloseReason> {
     return Effect.map(Deferred.await(this.end), closeReason)
@@ -486,7 +560,7 @@ export class ConnectionImpl implements Connection {
         this.closeNow(Cause.hasInterruptsOnly(exit.cause) ? undefined : this.codes.connectionAbort, reason)
         return Effect.void
       }
-      if (this.machine.state !== "established") return this.close()
+      if (this.machine.state !== "established") return Effect.sync(() => this.closeNow())
       return Effect.andThen(
         deliver(
           this.machine,
@@ -603,8 +677,24 @@ export class ConnectionImpl implements Connection {
     })
   }
 
+  private open(
+    kind: StreamKind,
+    options: OpenStreamOptions | undefined
+  ): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
+    if (options === undefined) return this.scoped(kind, "open")
+    return Arguments.withArguments(
+      "wait",
+      () => Arguments.flag("wait", Arguments.at(options, "wait"), true),
+      (wait) => this.scoped(kind, "open", wait)
+    )
+  }
+
   /** Opens or accepts, and gives the stream to the scope. Interruptible while it waits, and then there is no stream. */
-  private scoped(kind: StreamKind, how: "open" | "accept"): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
+  private scoped(
+    kind: StreamKind,
+    how: "open" | "accept",
+    wait = true
+  ): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
     const { machine } = this
     const take = (): StreamMachine | undefined => machine.streams[how](kind === "bidi")
     return Effect.uninterruptibleMask((restore) => {
@@ -621,9 +711,10 @@ export class ConnectionImpl implements Connection {
         if (closed !== undefined) return Effect.fail(closeError(closed))
         // What the peer should know: that we are blocked.
         machine.wake()
+        if (!wait) return Effect.fail(new QuicError({ reason: new StreamLimit({}) }))
         const never = how === "accept" && this.draining
-        const wait = never ? Effect.asVoid(Deferred.await(this.end)) : this.waits[kind][how].wait
-        return Effect.flatMap(restore(wait), () => attempt)
+        const wake = never ? Effect.asVoid(Deferred.await(this.end)) : this.waits[kind][how].wait
+        return Effect.flatMap(restore(wake), () => attempt)
       })
       return attempt
     })
@@ -663,10 +754,8 @@ export class ConnectionImpl implements Connection {
     handler: (stream: QuicStreamImpl) => Effect.Effect<A, E, R>,
     options: ServeOptions | undefined
   ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> {
-    const given = options?.concurrency
-    const limit = given === undefined || given === "unbounded" ? Infinity : given
-    if (limit !== Infinity && !(Number.isInteger(limit) && limit > 0))
-      return badConfig("concurrency", String(given), 'a whole number of handlers from 1, or "unbounded"')
+    const limit = Arguments.attempt("concurrency", () => Arguments.concurrency(Arguments.at(options, "concurrency")))
+    if (limit instanceof QuicError) return Effect.fail(limit)
     return Effect.contextWith((context: Context.Context<never>) => {
       const run = Effect.runForkWith(context)
       return serveStreams(

@@ -34,16 +34,18 @@ import {
   Scope,
   Stream
 } from "effect"
+import type { Inspectable, Pipeable } from "effect"
 import { NetAddress } from "effect/net"
 import { CongestionControl } from "./CongestionControl.ts"
 import { ConnectionImpl } from "./Connection.ts"
-import type { Connection, ConnectionHost } from "./Connection.ts"
+import type { Close, CloseOptions, Connection, ConnectionHost } from "./Connection.ts"
 import type { EndpointStats } from "./internal/connection/Machine.ts"
 import type { PolicyFactories } from "./internal/connection/Policies.ts"
 import { Endpoint as EndpointMachine } from "./internal/endpoint/Endpoint.ts"
 import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
+import * as Arguments from "./internal/runtime/Arguments.ts"
 import { badConfig } from "./internal/runtime/BadConfig.ts"
 import { EndpointLife } from "./internal/runtime/EndpointLife.ts"
 import { EndpointLog, line } from "./internal/runtime/EndpointLog.ts"
@@ -55,6 +57,7 @@ import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
 import { NetworkAnswers } from "./internal/runtime/NetworkAnswers.ts"
 import { numericAddress, resolve } from "./internal/runtime/Resolve.ts"
 import type { SendError } from "./internal/runtime/Sockets.ts"
+import { valueOf } from "./internal/runtime/Value.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as PacketProtection from "./PacketProtection.ts"
@@ -117,42 +120,51 @@ export type ConnectOptions = (
 export type Stats = EndpointStats
 
 /**
+ * Ends an endpoint gracefully. What is no duration fails with `BadConfig`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Shutdown {
+  (): Effect.Effect<void>
+  (options: { readonly within?: Duration.Input | undefined }): Effect.Effect<void, QuicError>
+}
+
+/**
  * Connects and serves. See the functions of this module.
  *
  * @category services
  */
 export class Endpoint extends Context.Service<
   Endpoint,
-  {
-    /** Local addresses of its sockets now. */
-    readonly addresses: ReadonlyArray<NetAddress.InetAddress>
-    /**
-     * Connects and waits for the handshake. Of several addresses of a name, the next one is tried as well when the one
-     * before has not answered within 250 ms (RFC 8305). Fails with `ResolveFailed`, `HandshakeFailed`, `CertificateRefused`,
-     * `HandshakeTimeout`, `ConnectionRefused` and what can go wrong with a socket. The scope closes the connection.
-     */
-    readonly connect: (options: ConnectOptions) => Effect.Effect<Connection, QuicError, Scope.Scope>
-    /**
-     * Accepted connections, each to one taker, when their handshake is done. They live until they are closed, or the
-     * endpoint ends. `serve` runs a handler for each.
-     */
-    readonly connections: Stream.Stream<Connection>
-    /**
-     * Ends gracefully: accepts no more, hands out no more streams of clients, and lets handlers and streams finish for
-     * `within` (default: `shutdownTimeout`). Then closes what is left, with code 0 where that drops nothing and with 1
-     * (`codes.connectionAbort`) where it does. The end of `serve`'s Layer does the same for its connections.
-     *
-     * @since 0.2.0
-     */
-    readonly shutdown: (options?: { readonly within?: Duration.Input | undefined }) => Effect.Effect<void>
-    /** Closes all connections now, and accepts no more. Codes are those of `Connection.close`. */
-    readonly close: (options?: {
-      readonly code?: number | undefined
-      readonly reason?: string | undefined
-    }) => Effect.Effect<void>
-    /** Counters now. */
-    readonly stats: Stats
-  }
+  Pipeable.Pipeable &
+    Inspectable.Inspectable & {
+      /** Local addresses of its sockets now. */
+      readonly addresses: ReadonlyArray<NetAddress.InetAddress>
+      /**
+       * Connects and waits for the handshake. Of several addresses of a name, the next one is tried as well when the one
+       * before has not answered within 250 ms (RFC 8305). Fails with `ResolveFailed`, `HandshakeFailed`, `CertificateRefused`,
+       * `HandshakeTimeout`, `ConnectionRefused` and what can go wrong with a socket. The scope closes the connection.
+       */
+      readonly connect: (options: ConnectOptions) => Effect.Effect<Connection, QuicError, Scope.Scope>
+      /**
+       * Accepted connections, each to one taker, when their handshake is done. They live until they are closed, or the
+       * endpoint ends. `serve` runs a handler for each.
+       */
+      readonly connections: Stream.Stream<Connection>
+      /**
+       * Ends gracefully: accepts no more, hands out no more streams of clients, and lets handlers and streams finish for
+       * `within` (default: `shutdownTimeout`). Then closes what is left, with code 0 where that drops nothing and with 1
+       * (`codes.connectionAbort`) where it does. The end of `serve`'s Layer does the same for its connections.
+       *
+       * @since 0.2.0
+       */
+      readonly shutdown: Shutdown
+      /** Closes all connections now, and accepts no more. Codes are those of `Connection.close`. */
+      readonly close: Close
+      /** Counters now. */
+      readonly stats: Stats
+    }
 >()("effect-mpquic/Endpoint") {}
 
 /** What `serve` needs to know of an endpoint beyond its service. */
@@ -177,15 +189,10 @@ const lifetimeOf = (endpoint: Endpoint["Service"]): Lifetime =>
     end: () => {}
   }
 
-const toList = <A>(value: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> =>
-  value === undefined ? [] : Array.isArray(value) ? value : [value as A]
-
-const alpnOf = (field: string, value: string | ReadonlyArray<string> | undefined) => {
-  const names = toList(value)
-  const wrong = names.find((name) => name.length === 0 || Buffer.byteLength(name) > 255)
-  return wrong === undefined
-    ? Effect.succeed(names)
-    : badConfig(field, JSON.stringify(wrong), "names of 1 to 255 bytes (RFC 7301 section 3.1)")
+/** A copy of what was given, each part of the right kind. */
+const readOptions = (given: Options) => {
+  const { alpn, listen, ...settings } = Arguments.copyOf("options", given)
+  return { serveAlpn: Arguments.protocols("alpn", alpn), listenAt: Arguments.listOf(listen), settings }
 }
 
 /**
@@ -194,14 +201,13 @@ const alpnOf = (field: string, value: string | ReadonlyArray<string> | undefined
  *
  * @category constructors
  */
-export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: Options = {}): Effect.fn.Return<
-  Endpoint["Service"],
-  QuicError,
-  UdpSocket | Scope.Scope
-> {
-  const config = yield* QuicConfig.make(settings)
-  const serveAlpn = yield* alpnOf("alpn", alpn)
-  const listenAt = toList(listen)
+export const make = Effect.fnUntraced(function* (
+  settings: Options = {}
+): Effect.fn.Return<Endpoint["Service"], QuicError, UdpSocket | Scope.Scope> {
+  const given = Arguments.attempt("options", () => readOptions(settings))
+  if (given instanceof QuicError) return yield* given
+  const { listenAt, serveAlpn } = given
+  const config = yield* QuicConfig.make(given.settings)
   const random = yield* RandomBytes
   const udp = yield* UdpSocket
   const tls = yield* Tls.makeEngine(random)
@@ -301,14 +307,14 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   }
 
   const connectTo = Effect.fnUntraced(function* (target: ConnectOptions) {
-    const to = yield* targetOf(target)
-    const offered = yield* alpnOf("alpn", target.alpn)
-    if (offered.length === 0) return yield* badConfig("alpn", "empty", "at least one application protocol")
-    const from = target.local === undefined ? undefined : yield* numeric("local", target.local, 0)
-    const codes = yield* QuicConfig.withCodes(config.codes, target.codes)
+    const to = Arguments.attempt("options", () => readTarget(target))
+    if (to instanceof QuicError) return yield* to
+    if (to.alpn.length === 0) return yield* badConfig("alpn", "empty", "at least one application protocol")
+    const from = to.local === undefined ? undefined : yield* numeric("local", to.local, 0)
+    const codes = yield* QuicConfig.withCodes(config.codes, to.codes)
     const policies = {
-      serverName: target.serverName ?? to.host,
-      alpn: offered,
+      serverName: to.serverName,
+      alpn: to.alpn,
       policies: yield* policiesInContext,
       tls: yield* Tls.makeEngine(random)
     }
@@ -336,7 +342,9 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
       restore(first).pipe(
         // Attempts that lost, or all of them when there is no winner.
         Effect.onExit((exit) =>
-          Effect.forEach(made, (each) => (Exit.isSuccess(exit) && each === exit.value ? Effect.void : each.close()))
+          Effect.forEach(made, (each) =>
+            Exit.isSuccess(exit) && each === exit.value ? Effect.void : Effect.sync(() => each.closeNow())
+          )
         ),
         Effect.tap((connection) => Effect.addFinalizer(connection.release))
       )
@@ -344,13 +352,27 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   })
 
   const service: Endpoint["Service"] = {
+    ...valueOf(
+      () => ({ _id: "Endpoint", addresses: service.addresses.map(String), ...service.stats }),
+      () => `Endpoint(${service.addresses.join(", ") || "no sockets yet"}, ${service.stats.connections} connections)`
+    ),
     get addresses() {
       return runtime.sockets.map((socket) => toInetAddress(socket.local))
     },
     connect: connectTo,
     connections: Stream.fromPull(Effect.succeed(Effect.map(life.accepted.take, (connection) => [connection] as const))),
-    shutdown: (options) => life.shutdown(options?.within ?? config.shutdownTimeout, true),
-    close: (why) => Effect.sync(() => life.close(why?.code, why?.reason)),
+    shutdown: ((options?: { readonly within?: Duration.Input | undefined }) =>
+      Arguments.withArguments(
+        "within",
+        () => Arguments.duration("within", Arguments.at(options, "within"), config.shutdownTimeout),
+        (within) => life.shutdown(within, true)
+      )) as Shutdown,
+    close: ((why?: CloseOptions) =>
+      Arguments.withArguments(
+        "options",
+        () => Arguments.closeOptions(why),
+        ({ code, reason }) => Effect.sync(() => life.close(code, reason))
+      )) as Close,
     get stats() {
       return runtime.machine.stats()
     }
@@ -365,15 +387,32 @@ export const make = Effect.fnUntraced(function* ({ alpn, listen, ...settings }: 
   return service
 })
 
-const targetOf = (
-  options: ConnectOptions
-): Effect.Effect<{ readonly host: string; readonly port: number }, QuicError> => {
-  if ("host" in options) return Effect.succeed({ host: unbracketed(options.host), port: options.port })
-  const text = typeof options.address === "string" ? options.address : NetAddress.formatInet(options.address)
-  const parts = /^(\[[^\]]+\]|[^:]+):(\d+)$/.exec(text)
-  return parts === null
-    ? badConfig("address", JSON.stringify(text), 'host and port, such as "example.com:4433" or "[::1]:4433"')
-    : Effect.succeed({ host: unbracketed(parts[1]!), port: Number(parts[2]) })
+const HOST_AND_PORT = 'host and port, such as "example.com:4433" or "[::1]:4433"'
+
+type Target = "address" | "alpn" | "codes" | "host" | "local" | "port" | "serverName"
+
+const readTarget = (options: ConnectOptions) => {
+  const given = Arguments.copyOf<Record<Target, unknown>>("options", options as Record<Target, unknown>)
+  const { host, port } =
+    given.address === undefined
+      ? { host: Arguments.name("host", given.host), port: given.port }
+      : splitAddress(given.address)
+  const name = unbracketed(host)
+  return {
+    host: name,
+    port: Arguments.port("port", port, 1),
+    serverName: Arguments.name("serverName", given.serverName, name),
+    alpn: Arguments.protocols("alpn", given.alpn as ConnectOptions["alpn"]),
+    codes: given.codes as ConnectOptions["codes"],
+    local: given.local as ConnectOptions["local"]
+  }
+}
+
+const splitAddress = (address: unknown): { readonly host: string; readonly port: number } => {
+  const text = NetAddress.isInetAddress(address) ? NetAddress.formatInet(address) : address
+  const parts = typeof text === "string" ? /^(\[[^\]]+\]|[^:]+):(\d+)$/.exec(text) : null
+  if (parts === null) throw Arguments.badArgument("address", address, HOST_AND_PORT)
+  return { host: parts[1]!, port: Number(parts[2]) }
 }
 
 const unbracketed = (host: string): string => (host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host)

@@ -6,10 +6,13 @@
  * values.
  */
 import { Duration, Effect, Stream } from "effect"
+import type { Inspectable, Pipeable } from "effect"
 import type { NetAddress } from "effect/net"
 import type { ConnectionMachine, PathEvent, PathStats } from "./internal/connection/Machine.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
+import * as Arguments from "./internal/runtime/Arguments.ts"
 import type { Broadcast } from "./internal/runtime/Broadcast.ts"
+import { Value } from "./internal/runtime/Value.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import { PathError } from "./internal/wire/Protocol.ts"
 import type { PathState, PathStatus, PathView } from "./PathScheduler.ts"
@@ -63,7 +66,7 @@ export type Event =
  *
  * @category models
  */
-export interface Path {
+export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId
   /** The path ID (section 3.1): never used again in the connection. */
   readonly id: number
@@ -131,7 +134,7 @@ export const toEvent = (event: PathEvent): Event => {
 }
 
 /** @internal */
-export class PathImpl implements Path {
+export class PathImpl extends Value implements Path {
   readonly [TypeId] = TypeId
   private readonly connection: ConnectionMachine
   private readonly view: PathView
@@ -143,11 +146,21 @@ export class PathImpl implements Path {
   private recent: Stats
 
   constructor(connection: ConnectionMachine, view: PathView, now: () => number, events: Broadcast<Event>) {
+    super()
     this.connection = connection
     this.view = view
     this.recent = statsOf(connection, view) ?? unused(view)
     this.now = now
     this.events = events
+  }
+
+  toJSON(): unknown {
+    const { id, local, remote, remoteStatus, state, status } = this
+    return { _id: "Path", id, local: String(local), remote: String(remote), state, status, remoteStatus }
+  }
+
+  override toString(): string {
+    return `Path(${this.id}, ${this.local} -> ${this.remote}, ${this.state}, ${this.status})`
   }
 
   get id(): number {
@@ -181,19 +194,21 @@ export class PathImpl implements Path {
   })
 
   readonly setStatus = (status: PathStatus): Effect.Effect<void, QuicError> =>
-    this.act(() => this.connection.setPathStatus(this.view.id, status))
+    Arguments.withArguments(
+      "status",
+      () => Arguments.oneOf("status", status, undefined, "available", "backup"),
+      (wanted) => this.act(() => this.connection.setPathStatus(this.view.id, wanted))
+    )
 
   readonly probe: Effect.Effect<void, QuicError> = Effect.suspend(() =>
     this.act(() => this.connection.probePath(this.view.id, this.now()))
   )
 
   readonly close = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
-    Effect.suspend(() =>
-      this.gone
-        ? Effect.void
-        : this.act(() =>
-            this.connection.closePath(this.view.id, options?.code ?? PathError.applicationAbandon, this.now())
-          )
+    Arguments.withArguments(
+      "code",
+      () => Arguments.code("code", Arguments.at(options, "code"), PathError.applicationAbandon),
+      (code) => (this.gone ? Effect.void : this.act(() => this.connection.closePath(this.view.id, code, this.now())))
     )
 
   readonly changes: Stream.Stream<Event> = Stream.suspend(() =>

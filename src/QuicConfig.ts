@@ -26,8 +26,7 @@ import {
   String as Str
 } from "effect"
 import type { ConnectionSettings } from "./internal/Settings.ts"
-import { attempt, badArgument, describe, options, withArguments } from "./internal/runtime/Arguments.ts"
-import { isQuicError } from "./QuicError.ts"
+import { badArgument, copyOf, describe, durationOf, withArguments } from "./internal/runtime/Arguments.ts"
 import type { QuicError } from "./QuicError.ts"
 
 const KB = 1024
@@ -299,14 +298,11 @@ const readInput = (input: Input) => {
 
 /** What is defined among given settings. One that does not exist is refused: it would do nothing, and say nothing. */
 const readFields = (parent: ReadonlyArray<string>, input: object, fields: object): Record<string, unknown> => {
-  const record: Record<string, unknown> = {}
-  for (const key of Object.keys(options(parent.join(".") || "settings", input))) {
-    const field = [...parent, key].join(".")
-    const value = attempt(field, () => (input as Record<string, unknown>)[key])
-    if (isQuicError(value)) throw value
+  const prefix = parent.map((key) => `${key}.`).join("")
+  const record = defined(copyOf(parent.at(-1) ?? "settings", input, prefix))
+  for (const [key, value] of Object.entries(record)) {
     if (!Object.hasOwn(fields, key))
-      throw badArgument(field, value, `only the settings ${Object.keys(fields).join(", ")}`)
-    if (value !== undefined) record[key] = value
+      throw badArgument(prefix + key, value, `only the settings ${Object.keys(fields).join(", ")}`)
   }
   return record
 }
@@ -321,8 +317,7 @@ const pick = (codes: CloseCodes, keys: ReadonlyArray<string>): Partial<CloseCode
   Object.fromEntries(Object.entries(codes).filter(([key]) => keys.includes(key)))
 
 /** Not a Duration: left for the schema to refuse, with the range. */
-const toDuration = (value: unknown): unknown =>
-  Number.isNaN(value) ? value : Option.getOrElse(Duration.fromInput(value as Duration.Input), () => value)
+const toDuration = (value: unknown): unknown => durationOf(value) ?? value
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 

@@ -9,8 +9,11 @@
  * Every operation may be interrupted: an interrupted `write` sends nothing, an interrupted read loses nothing.
  */
 import { Cause, Effect, Exit, Option, Pull, Sink, Stream } from "effect"
+import type { Inspectable, Pipeable } from "effect"
+import * as Arguments from "./internal/runtime/Arguments.ts"
 import { closeError } from "./internal/runtime/CloseError.ts"
 import { pathGone } from "./internal/runtime/PathGone.ts"
+import { Value } from "./internal/runtime/Value.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import type { CloseInfo, ConnectionMachine } from "./internal/connection/Machine.ts"
 import type { CloseCodes } from "./QuicConfig.ts"
@@ -43,12 +46,24 @@ export interface Stats {
   readonly bytesReadable: number
 }
 
-interface Common {
+interface Common extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId
   /** The stream ID (RFC 9000 section 2.1). */
   readonly id: number
   /** Counters now. */
   readonly stats: Stats
+}
+
+/**
+ * Ends something with a code of the application, 0 unless given. A code that is no whole number from 0 to 2^53 - 1 fails
+ * with `BadConfig`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface WithCode {
+  (): Effect.Effect<void>
+  (options: { readonly code?: number | undefined }): Effect.Effect<void, QuicError>
 }
 
 /**
@@ -70,14 +85,14 @@ export interface SendStream extends Common {
   /** Writes what it is given and ends the stream after it. */
   readonly sink: Sink.Sink<void, Input, never, QuicError>
   /** Gives up on what is not delivered yet (RESET_STREAM): the peer's reads fail with `StreamReset` and the code, 0 unless given. */
-  readonly reset: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
+  readonly reset: WithCode
   /** 0 (first) to 7 (last), 3 unless set (RFC 9218 section 4.1). */
   readonly priority: number
   /** `incremental` streams of the same priority take turns; others are sent one after the other. */
   readonly setPriority: (
     priority: number,
     options?: { readonly incremental?: boolean | undefined }
-  ) => Effect.Effect<void>
+  ) => Effect.Effect<void, QuicError>
   /**
    * Binds the stream's data to paths by ID, or frees it. Bound data uses its paths whatever their status. A path that closes
    * later is taken off; after the last one any will do. Fails with `PathFailed` for a path that is unknown or closed, and
@@ -110,7 +125,7 @@ export interface ReceiveStream extends Common {
   readonly text: Effect.Effect<string, QuicError>
   /** Wants no more (STOP_SENDING): what has arrived is dropped, and the peer's writes fail with `StreamStopped` and the
    * code, 0 unless given. */
-  readonly stop: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
+  readonly stop: WithCode
 }
 
 /**
@@ -120,7 +135,9 @@ export interface ReceiveStream extends Common {
  */
 export interface QuicStream extends SendStream, ReceiveStream {}
 
-const encoder = new TextEncoder()
+/** RFC 9218 section 4.1. */
+const LAST_PRIORITY = 7
+
 const decoder = new TextDecoder()
 
 const endOfStream = Cause.done()
@@ -145,7 +162,7 @@ const isNonEmpty = (chunks: Array<Uint8Array>): chunks is [Uint8Array, ...Array<
  *
  * @internal
  */
-export class QuicStreamImpl implements QuicStream {
+export class QuicStreamImpl extends Value implements QuicStream {
   readonly [TypeId] = TypeId
   private readonly connection: ConnectionMachine
   private readonly stream: StreamMachine
@@ -156,6 +173,7 @@ export class QuicStreamImpl implements QuicStream {
   private gathered: Array<Uint8Array> = []
 
   constructor(connection: ConnectionMachine, stream: StreamMachine) {
+    super()
     this.connection = connection
     this.stream = stream
     this.readers = new WaitList(
@@ -182,6 +200,15 @@ export class QuicStreamImpl implements QuicStream {
     return this.stream.id
   }
 
+  toJSON(): unknown {
+    return { _id: "QuicStream", id: this.id, ...this.stats }
+  }
+
+  override toString(): string {
+    const { bytesRead, bytesWritten } = this.stats
+    return `QuicStream(${this.id}, ${bytesWritten} bytes written, ${bytesRead} read)`
+  }
+
   get priority(): number {
     return this.stream.urgency
   }
@@ -198,12 +225,18 @@ export class QuicStreamImpl implements QuicStream {
   }
 
   readonly write = (data: Input): Effect.Effect<void, QuicError> =>
-    Effect.suspend(() => this.append(typeof data === "string" ? encoder.encode(data) : data, false))
+    Effect.suspend(() => {
+      const bytes = Arguments.bytesOf(data)
+      return bytes === undefined ? Effect.fail(Arguments.badBytes("data", data)) : this.append(bytes, false)
+    })
 
   readonly end = (data?: Input | undefined): Effect.Effect<void, QuicError> =>
     Effect.suspend(() => {
-      if (data !== undefined && data.length > 0)
-        return this.append(typeof data === "string" ? encoder.encode(data) : data, true)
+      if (data !== undefined) {
+        const bytes = Arguments.bytesOf(data)
+        if (bytes === undefined) return Effect.fail(Arguments.badBytes("data", data))
+        if (bytes.length > 0) return this.append(bytes, true)
+      }
       const send = this.stream.send
       if (this.stream.isWritable) {
         this.stream.finish()
@@ -255,32 +288,43 @@ export class QuicStreamImpl implements QuicStream {
     )
   }
 
-  readonly reset = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
-    Effect.sync(() => {
-      if (this.stream.reset(options?.code ?? 0)) this.changed()
-    })
+  readonly reset = Arguments.withCode((code) => {
+    if (this.stream.reset(code)) this.changed()
+  })
 
   readonly setPriority = (
     priority: number,
     options?: { readonly incremental?: boolean | undefined }
-  ): Effect.Effect<void> =>
-    Effect.sync(() => {
-      this.stream.setPriority(priority, options?.incremental ?? this.stream.incremental)
-      this.connection.wake()
-    })
+  ): Effect.Effect<void, QuicError> =>
+    Arguments.withArguments(
+      "incremental",
+      () => ({
+        urgency: Arguments.wholeNumber("priority", priority, 0, LAST_PRIORITY),
+        incremental: Arguments.flag("incremental", Arguments.at(options, "incremental"), this.stream.incremental)
+      }),
+      ({ incremental, urgency }) =>
+        Effect.sync(() => {
+          this.stream.setPriority(urgency, incremental)
+          this.connection.wake()
+        })
+    )
 
   readonly setPaths = (paths: ReadonlyArray<number> | "any"): Effect.Effect<void, QuicError> =>
-    Effect.suspend(() => {
-      const closed = this.connection.closeInfo
-      if (closed !== undefined) return Effect.fail(closeError(closed))
-      for (const id of paths === "any" ? [] : paths) {
-        const gone = pathGone(this.connection, id)
-        if (gone !== undefined) return Effect.fail(gone)
+    Arguments.withArguments(
+      "paths",
+      () => (paths === "any" ? undefined : Arguments.pathIds("paths", paths)),
+      (ids) => {
+        const closed = this.connection.closeInfo
+        if (closed !== undefined) return Effect.fail(closeError(closed))
+        for (const id of ids ?? []) {
+          const gone = pathGone(this.connection, id)
+          if (gone !== undefined) return Effect.fail(gone)
+        }
+        this.stream.setPaths(ids)
+        this.connection.wake()
+        return Effect.void
       }
-      this.stream.setPaths(paths === "any" ? undefined : paths)
-      this.connection.wake()
-      return Effect.void
-    })
+    )
 
   get read(): Effect.Effect<Option.Option<Uint8Array>, QuicError> {
     const read: Effect.Effect<Option.Option<Uint8Array>, QuicError> = Effect.suspend(() => {
@@ -316,12 +360,12 @@ export class QuicStreamImpl implements QuicStream {
   ): Effect.Effect<void, QuicError | E, R> => {
     const next: Effect.Effect<void, QuicError | E, R> = Effect.suspend(() => {
       const kept = this.gathered.shift()
-      if (kept !== undefined) return Effect.flatMap(use(kept), () => next)
+      if (kept !== undefined) return Effect.flatMap(Arguments.effectOf("use", use(kept)), () => next)
       const loan = this.stream.lend()
       if (loan !== undefined) {
         this.connection.wake()
         // Given back on success only: what failed or was interrupted may still have a hand on the bytes.
-        return Effect.flatMap(use(loan.bytes), () => {
+        return Effect.flatMap(Arguments.effectOf("use", use(loan.bytes)), () => {
           loan.giveBack()
           return next
         })
@@ -349,10 +393,9 @@ export class QuicStreamImpl implements QuicStream {
     return Effect.map(this.bytes, (bytes) => decoder.decode(bytes))
   }
 
-  readonly stop = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
-    Effect.sync(() => {
-      if (this.stream.stopSending(options?.code ?? 0)) this.changed()
-    })
+  readonly stop = Arguments.withCode((code) => {
+    if (this.stream.stopSending(code)) this.changed()
+  })
 
   /** What the end of a connection waits for. @internal */
   get machine(): StreamMachine {

@@ -15,8 +15,9 @@
  * }))
  * ```
  */
-import { Clock, Context, Duration, Effect, Formatter, Layer, Option, Redacted } from "effect"
+import { Clock, Context, Duration, Effect, Formatter, Layer, Redacted } from "effect"
 import { readFileSync } from "node:fs"
+import * as Arguments from "./internal/runtime/Arguments.ts"
 import { badConfig } from "./internal/runtime/BadConfig.ts"
 import { RandomBytes } from "./internal/runtime/Random.ts"
 import { generateKey, issueCertificate } from "./internal/tls/certificates/IssueCertificate.ts"
@@ -205,24 +206,32 @@ const backdated = Duration.hours(1)
 export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<SelfSigned, QuicError> =>
   Layer.effectContext(
     Effect.gen(function* () {
-      const names = options.names ?? ["localhost", "127.0.0.1", "::1"]
+      const given = Arguments.attempt("Tls.layerSelfSigned", () => {
+        const copy = Arguments.copyOf("Tls.layerSelfSigned", options, "Tls.layerSelfSigned ")
+        if (copy.names !== undefined && !Array.isArray(copy.names))
+          throw Arguments.badArgument("Tls.layerSelfSigned names", copy.names, "an array of names")
+        return copy
+      })
+      if (given instanceof QuicError) return yield* given
+      const names = given.names ?? ["localhost", "127.0.0.1", "::1"]
       const bad = names.find(
-        (name) => parseIp(name) === undefined && normalizeDns(name.replace(/^\*\./, "")) === undefined
+        (name) =>
+          typeof name !== "string" ||
+          (parseIp(name) === undefined && normalizeDns(name.replace(/^\*\./, "")) === undefined)
       )
       if (bad !== undefined || names.length === 0) {
         return yield* badConfig(
           "Tls.layerSelfSigned names",
-          Formatter.format(bad ?? names),
+          names.length === 0 ? "empty" : Arguments.describe(bad),
           "DNS names and IP addresses, at least one"
         )
       }
-      const validity = Option.filter(Duration.fromInput(options.validity ?? "13 days"), (chosen) =>
-        Duration.between(chosen, { minimum: Duration.seconds(1), maximum: Duration.days(3650) })
-      )
-      if (Option.isNone(validity)) {
+      const validity = Arguments.durationOf(given.validity === undefined ? "13 days" : given.validity)
+      const allowed = { minimum: Duration.seconds(1), maximum: Duration.days(3650) }
+      if (validity === undefined || !Duration.between(validity, allowed)) {
         return yield* badConfig(
           "Tls.layerSelfSigned validity",
-          Formatter.format(options.validity),
+          Arguments.describe(given.validity),
           "a duration from 1 second to 3650 days"
         )
       }
@@ -232,7 +241,7 @@ export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<Se
         subject: "self-signed",
         names,
         notBefore: now - Duration.toMillis(backdated),
-        notAfter: now + Duration.toMillis(validity.value),
+        notAfter: now + Duration.toMillis(validity),
         random: yield* RandomBytes
       })
       const fingerprint = fingerprintOf(certificate)
@@ -274,9 +283,13 @@ export const layerTrustPinned = (...hashes: ReadonlyArray<string>): Layer.Layer<
     Trust,
     Effect.map(
       Effect.forEach(hashes, (hash) => {
-        const pin = parseFingerprint(hash)
+        const pin = typeof hash === "string" ? parseFingerprint(hash) : undefined
         return pin === undefined
-          ? badConfig("Tls.layerTrustPinned", Formatter.format(hash), "SHA-256 in hex (colons may be in it) or base64")
+          ? badConfig(
+              "Tls.layerTrustPinned",
+              Arguments.describe(hash),
+              "SHA-256 in hex (colons may be in it) or base64"
+            )
           : Effect.succeed(pin)
       }),
       trustPinned
@@ -393,10 +406,17 @@ const readPemSource = (field: string, source: string, allowed: string): Effect.E
       })
 
 const readIdentity = Effect.fnUntraced(function* (options: IdentityOptions, operation: string) {
-  const sources = {
-    certificate: options.certificate,
-    privateKey: Redacted.isRedacted(options.privateKey) ? Redacted.value(options.privateKey) : options.privateKey
-  }
+  const sources = Arguments.attempt(operation, () => {
+    const { certificate, privateKey } = Arguments.copyOf(operation, options, `${operation} `)
+    return {
+      certificate: Arguments.text(`${operation} certificate`, certificate),
+      privateKey: Arguments.text(
+        `${operation} privateKey`,
+        Redacted.isRedacted(privateKey) ? Redacted.value(privateKey) : privateKey
+      )
+    }
+  })
+  if (sources instanceof QuicError) return yield* sources
   const certificate = yield* readPemSource(`${operation} certificate`, sources.certificate, ALLOWED.certificate)
   const privateKey = yield* readPemSource(`${operation} privateKey`, sources.privateKey, ALLOWED.privateKey)
   const identity = loadIdentity(certificate, privateKey)
@@ -407,9 +427,12 @@ const readIdentity = Effect.fnUntraced(function* (options: IdentityOptions, oper
 
 const verifierOf = Effect.fnUntraced(function* (operation: string, roots: ReadonlyArray<string | Uint8Array>) {
   const allowed = "certificates in PEM or DER, or paths to PEM files"
-  const contents = yield* Effect.forEach(roots, (root): Effect.Effect<string | Uint8Array, QuicError> =>
-    typeof root === "string" ? readPemSource(operation, root, allowed) : Effect.succeed(root)
-  )
+  const contents = yield* Effect.forEach(roots, (root): Effect.Effect<string | Uint8Array, QuicError> => {
+    if (typeof root === "string") return readPemSource(operation, root, allowed)
+    return Arguments.bytesOf(root) === undefined
+      ? Effect.fail(Arguments.badArgument(operation, root, allowed))
+      : Effect.succeed(root)
+  })
   const verifier = trustRoots(contents)
   if (typeof verifier === "function") return verifier
   const value = roots.map((root) => (typeof root === "string" ? shown(root) : "DER")).join(", ")

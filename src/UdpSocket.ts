@@ -5,12 +5,13 @@
  */
 import { Context, Effect, Exit, Layer, Result, Scope } from "effect"
 import { networkInterfaces } from "node:os"
+import { attempt, bindArguments, checkedBind } from "./internal/runtime/Arguments.ts"
 import { chooseLane, requireNative, wrongSockets } from "./internal/runtime/Lane.ts"
 import type { LaneChoice } from "./internal/runtime/Lane.ts"
 import { bindNodeUdp } from "./internal/runtime/NodeUdp.ts"
 import type { Address, AddressBook, DatagramBurst, Transmit } from "./internal/wire/Datagram.ts"
 import type { BindOptions, BoundSocket, Sockets } from "./internal/runtime/Sockets.ts"
-import type { QuicError } from "./QuicError.ts"
+import { QuicError } from "./QuicError.ts"
 
 export type { Address, AddressBook, DatagramBurst, Transmit }
 
@@ -51,6 +52,17 @@ export const bindAll = (
 ): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError, UdpSocket | Scope.Scope> =>
   Effect.gen(function* () {
     const service = yield* UdpSocket
+    const given = attempt("address", () => bindArguments(address, options))
+    if (given instanceof QuicError) return yield* given
+    return yield* bindEvery(service, given.address, given.options)
+  })
+
+const bindEvery = (
+  service: Sockets,
+  address: { readonly host: string; readonly port: number },
+  options: BindOptions
+): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError, Scope.Scope> =>
+  Effect.gen(function* () {
     if (isWildcard(address.host) && (yield* service.wildcards?.(options) ?? Effect.succeed(false))) {
       // A host without IPv6 has IPv4 alone behind `::`.
       const host = service.hosts.some((candidate) => candidate.includes(":")) ? address.host : "0.0.0.0"
@@ -59,7 +71,7 @@ export const bindAll = (
     const hosts = expandWildcard(address.host, service.hosts)
     if (hosts.length === 0) return [yield* service.bind(address, options)]
     const parent = yield* Effect.scope
-    const attempt = (left: number): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError> =>
+    const tryPorts = (left: number): Effect.Effect<ReadonlyArray<BoundSocket>, QuicError> =>
       Effect.gen(function* () {
         const scope = yield* Scope.fork(parent)
         const exit = yield* bindEach(service, hosts, address.port, options).pipe(Scope.provide(scope), Effect.exit)
@@ -68,10 +80,10 @@ export const bindAll = (
         return yield* exit
       }).pipe(
         Effect.catchReason("QuicError", "AddressInUse", (_, error) =>
-          address.port === 0 && left > 1 ? attempt(left - 1) : Effect.fail(error)
+          address.port === 0 && left > 1 ? tryPorts(left - 1) : Effect.fail(error)
         )
       )
-    return yield* attempt(portAttempts)
+    return yield* tryPorts(portAttempts)
   })
 
 const bindEach = Effect.fnUntraced(function* (
@@ -106,10 +118,10 @@ const interfaceHosts = (): ReadonlyArray<string> => {
 }
 
 /** Binds only if the options do not insist on another lane than that of the Layer. */
-const unless =
-  (other: "portable" | "native", mine: string, bind: Sockets["bind"]): Sockets["bind"] =>
-  (address, options) =>
+const unless = (other: "portable" | "native", mine: string, bind: Sockets["bind"]): Sockets["bind"] =>
+  checkedBind((address, options) =>
     options?.lane === other ? Effect.fail(wrongSockets(other, mine)) : bind(address, options)
+  )
 
 /**
  * Sockets of node:dgram: one system call a datagram, no ECN. Runs everywhere.
@@ -166,8 +178,9 @@ export const layer: Layer.Layer<UdpSocket> = Layer.effect(
     const choose = (options: BindOptions | undefined): Effect.Effect<LaneChoice, QuicError> =>
       options?.lane === undefined || options.lane === "auto" ? Effect.fromResult(chosen) : chooseLane(options.lane)
     return UdpSocket.of({
-      bind: (address, options) =>
-        Effect.flatMap(choose(options), ({ native }) => (native?.bind ?? bindNodeUdp)(address, options)),
+      bind: checkedBind((address, options) =>
+        Effect.flatMap(choose(options), ({ native }) => (native?.bind ?? bindNodeUdp)(address, options))
+      ),
       get hosts() {
         return interfaceHosts()
       },

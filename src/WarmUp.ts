@@ -20,9 +20,9 @@
  */
 import { Effect, Layer, References, Stream } from "effect"
 import * as Endpoint from "./Endpoint.ts"
-import { badConfig } from "./internal/runtime/BadConfig.ts"
+import * as Arguments from "./internal/runtime/Arguments.ts"
 import type * as QuicConfig from "./QuicConfig.ts"
-import type { QuicError } from "./QuicError.ts"
+import { QuicError } from "./QuicError.ts"
 import * as Tls from "./Tls.ts"
 import type { UdpSocket } from "./UdpSocket.ts"
 
@@ -43,10 +43,14 @@ export interface Options {
 const ALPN = "warm-up"
 const CHUNK = 65_536
 
-const inRange = (field: string, value: number, lowest: number, highest: number): Effect.Effect<void, QuicError> =>
-  Number.isInteger(value) && value >= lowest && value <= highest
-    ? Effect.void
-    : badConfig(`WarmUp ${field}`, String(value), `an integer from ${lowest} to ${highest}`)
+const readOptions = (options: Options | undefined) => {
+  const { handshakes = 50, lane, megabytes = 15 } = Arguments.copyOf("WarmUp", options, "WarmUp ")
+  return {
+    megabytes: Arguments.wholeNumber("WarmUp megabytes", megabytes, 0, 1000),
+    handshakes: Arguments.wholeNumber("WarmUp handshakes", handshakes, 1, 10_000),
+    lane
+  }
+}
 
 /**
  * Connects to itself over loopback, with a certificate and sockets of its own that are gone afterwards, and sends
@@ -54,14 +58,11 @@ const inRange = (field: string, value: number, lowest: number, highest: number):
  *
  * @category running
  */
-export const run = ({ handshakes = 50, lane, megabytes = 15 }: Options = {}): Effect.Effect<
-  void,
-  QuicError,
-  UdpSocket
-> =>
+export const run = (options?: Options): Effect.Effect<void, QuicError, UdpSocket> =>
   Effect.gen(function* () {
-    yield* inRange("megabytes", megabytes, 0, 1000)
-    yield* inRange("handshakes", handshakes, 1, 10_000)
+    const given = Arguments.attempt("WarmUp", () => readOptions(options))
+    if (given instanceof QuicError) return yield* given
+    const { handshakes, lane, megabytes } = given
     const server = yield* Endpoint.make({ listen: "127.0.0.1:0", alpn: ALPN, lane })
     yield* Stream.runForEach(server.connections, (connection) =>
       Effect.forkChild(connection.serve((stream) => Stream.run(stream.readable, stream.sink)))

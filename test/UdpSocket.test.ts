@@ -203,14 +203,9 @@ describe("UdpSocket.layerNode", () => {
         assert.include(taken.message, `127.0.0.1:${a.local.port}`)
         const absent = reason(yield* Effect.flip(bind({ host: "198.51.100.1", port: 0 })))
         assert.instanceOf(absent, AddressUnavailable)
-        for (const address of [
-          { host: "not an address", port: 0 },
-          { host: "127.0.0.1", port: 70_000 }
-        ]) {
-          const bad = reason(yield* Effect.flip(bind(address)))
-          assert.instanceOf(bad, SocketFailed)
-          assert.include(bad.message, address.host)
-        }
+        const bad = reason(yield* Effect.flip(bind({ host: "not an address", port: 0 })))
+        assert.instanceOf(bad, SocketFailed)
+        assert.include(bad.message, "not an address")
       })
     )
   )

@@ -16,6 +16,7 @@
 import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import type { Duration } from "effect"
 import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
+import { checkedBind } from "../internal/runtime/Arguments.ts"
 import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
 import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
 import type { Address, Transmit } from "../internal/wire/Datagram.ts"
@@ -266,7 +267,7 @@ const portRange = 65_536 - firstEphemeral
 const makeBind = (driver: Driver, hosts: ReadonlyArray<string>): UdpSocket["Service"]["bind"] => {
   const { simulator } = driver
   let ephemeral = 0
-  return (address, options) =>
+  return checkedBind((address, options) =>
     Effect.suspend((): Effect.Effect<BoundSocket, QuicError, Scope.Scope> => {
       const wildcard = wildcards.has(address.host)
       const bound = wildcard
@@ -290,6 +291,7 @@ const makeBind = (driver: Driver, hosts: ReadonlyArray<string>): UdpSocket["Serv
         (socket) => socket.close
       )
     })
+  )
 }
 
 class SimulatedSocket implements BoundSocket, DatagramReceiver {

@@ -19,9 +19,10 @@
  * exact however late a timer is; a delay may be up to 2 ms longer than asked.
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
+import { attempt, bindArguments, copyOf, wholeNumber } from "../internal/runtime/Arguments.ts"
 import { AddressBook } from "../internal/wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
-import type { QuicError } from "../QuicError.ts"
+import { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BoundSocket } from "../UdpSocket.ts"
 import { toDuplexOptions } from "./internal/FaceOptions.ts"
@@ -81,6 +82,16 @@ export interface UdpRelay {
   readonly rebind: Effect.Effect<void, QuicError>
 }
 
+const readOptions = (given: Options): Options & { readonly maxClients: number } => {
+  const copy = copyOf("options", given) as Options
+  return {
+    ...copy,
+    listen: bindArguments(copy.listen, undefined).address,
+    target: bindArguments(copy.target, undefined).address,
+    maxClients: wholeNumber("maxClients", copy.maxClients === undefined ? 64 : copy.maxClients, 1, 65_535)
+  }
+}
+
 /** One client and its socket towards the target. */
 interface Session {
   readonly client: Address
@@ -95,7 +106,9 @@ interface Session {
  */
 export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSocket | Scope.Scope> =>
   Effect.gen(function* () {
-    const { listen, target: targetInput, from = listen.host, maxClients = 64, seed, ...link } = options
+    const given = attempt("options", () => readOptions(options))
+    if (given instanceof QuicError) return yield* given
+    const { listen, target: targetInput, from = listen.host, maxClients, seed, ...link } = given
     const service = yield* UdpSocket
     const clock = yield* Clock.Clock
     const scope = yield* Effect.scope

@@ -281,7 +281,11 @@ describe("the end of a scope", () => {
   const programs: ReadonlyArray<Case> = cases.filter(({ exit }) => exit !== "timeout" && exit !== "defect")
 
   /** A server of its own for each case, since it is what ends. */
-  const ending = (name: string, each: Case, how: (world: World, scope: Scope.Closeable) => Effect.Effect<unknown>) =>
+  const ending = (
+    name: string,
+    each: Case,
+    how: (world: World, scope: Scope.Closeable) => Effect.Effect<unknown, unknown>
+  ) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const world = yield* makeWorld({ serverScope: scope })

@@ -5,6 +5,7 @@ import { Result } from "effect"
 import { NetAddress } from "effect/net"
 import { networkInterfaces } from "node:os"
 import type { Address, AddressBook } from "../wire/Datagram.ts"
+import { describe } from "./Arguments.ts"
 
 /** A numeric address: Effect's value, "192.0.2.1:4433", "[2001:db8::1]:4433", or without a port ("192.0.2.1", "::1"). */
 export type AddressInput = NetAddress.InetAddress | string
@@ -48,6 +49,8 @@ export const addressFromInput = (
   input: AddressInput,
   port: number
 ): Result.Result<Address, string> => {
+  if (typeof input !== "string" && !NetAddress.isInetAddress(input))
+    return Result.fail(`${describe(input)} is neither text nor an InetAddress`)
   const parsed = typeof input === "string" ? parse(input, port) : Result.succeed(input)
   return Result.match(parsed, {
     onFailure: (error) => Result.fail(`${JSON.stringify(input)} is not a numeric address: ${error.message}`),

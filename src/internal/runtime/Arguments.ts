@@ -2,9 +2,10 @@
  * What callers hand in, looked at before anything else happens: a wrong number or code that got as far as the wire would end
  * the connection, a wrong kind of value would throw where nobody expects it. All checks are comparisons; only a refusal costs.
  */
-import { Duration, Effect, Redacted } from "effect"
+import { Duration, Effect, Option, Redacted } from "effect"
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types"
 import { BadConfig, QuicError } from "../../QuicError.ts"
+import type { BindOptions, Sockets } from "./Sockets.ts"
 
 /** A value in an error's text: short, and without running any code of the value. */
 export const describe = (value: unknown): string => {
@@ -77,6 +78,75 @@ export const wholeNumber = (field: string, value: unknown, lowest: number, highe
 export const code = (field: string, value: unknown, fallback = 0): number =>
   value === undefined ? fallback : wholeNumber(field, value, 0, Number.MAX_SAFE_INTEGER)
 
+/** How something closes: by default as its owner says; any reason, because what is too long is cut. */
+export const closeOptions = (given: { readonly code?: unknown; readonly reason?: unknown } | undefined) => {
+  const value = at(given, "code")
+  return {
+    code: value === undefined ? undefined : code("code", value),
+    reason: text("reason", at(given, "reason"), "")
+  }
+}
+
+/** Handlers at a time: Infinity unless it is said how many. */
+export const concurrency = (value: unknown): number => {
+  if (value === undefined || value === "unbounded") return Infinity
+  if (typeof value === "number" && Number.isInteger(value) && value > 0) return value
+  throw badArgument("concurrency", value, 'a whole number of handlers from 1, or "unbounded"')
+}
+
+/** An operation that takes a code and cannot fail otherwise. */
+export const withCode =
+  (act: (code: number) => void) =>
+  (given?: { readonly code?: number | undefined }): Effect.Effect<void, never> =>
+    // Without options nothing can be wrong: the types of the public face say so by an overload.
+    withArguments(
+      "code",
+      () => code("code", at(given, "code")),
+      (value) => Effect.sync(() => act(value))
+    ) as Effect.Effect<void, never>
+
+/** IDs of paths: 32 bits (draft-ietf-quic-multipath-21 section 3.1). */
+export const pathId = (field: string, value: unknown): number => wholeNumber(field, value, 0, 2 ** 32 - 1)
+
+export const pathIds = (field: string, value: unknown): ReadonlyArray<number> => {
+  if (!Array.isArray(value)) throw badArgument(field, value, 'path IDs in an array, or "any"')
+  return value.map((id, index) => pathId(`${field}[${index}]`, id))
+}
+
+/** What a callback gave, where it must be an Effect: a Promise, say, would never be run. */
+export const effectOf = <A, E, R>(field: string, result: Effect.Effect<A, E, R>): Effect.Effect<A, E | QuicError, R> =>
+  Effect.isEffect(result) ? result : Effect.fail(badArgument(field, result, "a function that returns an Effect"))
+
+const UNITS: ReadonlySet<string> = new Set([
+  "weeks",
+  "days",
+  "hours",
+  "minutes",
+  "seconds",
+  "millis",
+  "milliseconds",
+  "micros",
+  "microseconds",
+  "nanos",
+  "nanoseconds"
+])
+
+/** A Duration, or what says one; undefined for anything else, of which Effect would take any object for a duration of zero. */
+export const durationOf = (value: unknown): Duration.Duration | undefined => {
+  if (typeof value === "number" && !(value >= 0)) return undefined
+  if (typeof value === "object" && value !== null && !Duration.isDuration(value) && !Array.isArray(value)) {
+    const keys = Object.keys(value)
+    if (keys.length === 0 || keys.some((key) => !UNITS.has(key))) return undefined
+  }
+  return Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
+}
+
+export const duration = (field: string, value: unknown, fallback: Duration.Duration): Duration.Duration => {
+  const given = value === undefined ? fallback : durationOf(value)
+  if (given !== undefined) return given
+  throw badArgument(field, value, 'a duration of 0 or more, such as "10 seconds"')
+}
+
 /** Options: an object, or nothing. */
 export const options = <A extends object>(field: string, value: A | undefined): Partial<A> => {
   if (value === undefined) return NOTHING
@@ -86,28 +156,97 @@ export const options = <A extends object>(field: string, value: A | undefined): 
 
 const NOTHING = {}
 
+/** One field of options; one whose getter throws is named. */
+export const at = <A extends object, K extends keyof A & string>(value: A | undefined, key: K): A[K] | undefined => {
+  const given = options("options", value)
+  const read = attempt(key, () => given[key])
+  if (read instanceof QuicError) throw read
+  return read
+}
+
+/** A plain copy of options, each field read once; one whose getter throws is named. */
+export const copyOf = <A extends object>(field: string, value: A | undefined, parent = ""): Partial<A> => {
+  const copy: Partial<A> = {}
+  for (const key of Object.keys(options(field, value)) as Array<keyof A & string>) {
+    const read = attempt(parent + key, () => value![key])
+    if (read instanceof QuicError) throw read
+    copy[key] = read
+  }
+  return copy
+}
+
+/** What may be given alone or in an array. */
+export const listOf = <A>(value: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> =>
+  value === undefined ? [] : Array.isArray(value) ? value : [value as A]
+
+/** Names of application protocols. */
+export const protocols = (field: string, value: string | ReadonlyArray<string> | undefined): ReadonlyArray<string> => {
+  const names = listOf(value)
+  for (const name of names) {
+    if (typeof name !== "string" || name.length === 0 || Buffer.byteLength(name) > 255)
+      throw badArgument(field, name, "names of 1 to 255 bytes (RFC 7301 section 3.1)")
+  }
+  return names
+}
+
+/** A port to connect to or, where 0 lets the system choose, to bind. */
+export const port = (field: string, value: unknown, lowest: 0 | 1): number => wholeNumber(field, value, lowest, 65_535)
+
 export const flag = (field: string, value: unknown, fallback: boolean): boolean => {
   if (value === undefined) return fallback
   if (typeof value === "boolean") return value
   throw badArgument(field, value, "true or false")
 }
 
+/** One of some words. Without `fallback` it must be given. */
 export const oneOf = <A extends string>(
   field: string,
   value: unknown,
-  fallback: A,
+  fallback: A | undefined,
   ...allowed: ReadonlyArray<A>
 ): A => {
-  if (value === undefined) return fallback
+  if (value === undefined && fallback !== undefined) return fallback
   if (allowed.includes(value as A)) return value as A
   throw badArgument(field, value, `one of ${allowed.join(", ")}`)
 }
 
-/** Text of at most so many bytes in UTF-8. */
-export const text = (field: string, value: unknown, fallback: string, most: number): string => {
-  if (value === undefined) return fallback
-  if (typeof value === "string" && Buffer.byteLength(value) <= most) return value
-  throw badArgument(field, value, `a string of at most ${most} bytes`)
+export const text = (field: string, value: unknown, fallback?: string): string => {
+  if (value === undefined && fallback !== undefined) return fallback
+  if (typeof value === "string") return value
+  throw badArgument(field, value, "a string")
+}
+
+/** What a socket is bound to, and how: most of it goes to the system, which would take a wrong number for another one. */
+export const bindArguments = (
+  address: { readonly host: string; readonly port: number },
+  given: BindOptions | undefined
+) => {
+  const { host, port: asked } = copyOf("address", address)
+  const copy = copyOf("options", given)
+  for (const field of ["socketReceiveBuffer", "socketSendBuffer"] as const) {
+    if (copy[field] !== undefined) wholeNumber(field, copy[field], 1, 2 ** 31 - 1)
+  }
+  oneOf("lane", copy.lane, "auto", "auto", "portable", "native")
+  if (copy.onSendError !== undefined && typeof copy.onSendError !== "function")
+    throw badArgument("onSendError", copy.onSendError, "a function")
+  return { address: { host: name("host", host), port: port("port", asked, 0) }, options: copy }
+}
+
+/** Binds after a look at what it is given. */
+export const checkedBind =
+  (bind: Sockets["bind"]): Sockets["bind"] =>
+  (address, given) =>
+    withArguments(
+      "address",
+      () => bindArguments(address, given),
+      (checked) => bind(checked.address, checked.options)
+    )
+
+/** A host, or a name: neither empty nor longer than names are. */
+export const name = (field: string, value: unknown, fallback?: string): string => {
+  if (value === undefined && fallback !== undefined) return fallback
+  if (typeof value === "string" && value.length > 0 && value.length <= 255) return value
+  throw badArgument(field, value, "a name of 1 to 255 characters")
 }
 
 const encoder = new TextEncoder()

@@ -11,6 +11,7 @@ import { QuicError, ResolveFailed } from "../../QuicError.ts"
 import type { Address, AddressBook } from "../wire/Datagram.ts"
 import { addressFromInput, literalAddress } from "./Addresses.ts"
 import type { AddressInput } from "./Addresses.ts"
+import { describe } from "./Arguments.ts"
 import { badConfig } from "./BadConfig.ts"
 import { bindError, systemCode, unreachable } from "./UdpErrors.ts"
 
@@ -65,7 +66,11 @@ export const numericAddress = (
   const address = addressFromInput(book, input, port)
   return Result.isSuccess(address)
     ? Effect.succeed(address.success)
-    : badConfig(field, String(input), 'an address such as "127.0.0.1:4433" or "[::1]:4433"')
+    : badConfig(
+        field,
+        typeof input === "string" ? input : describe(input),
+        'an address such as "127.0.0.1:4433" or "[::1]:4433"'
+      )
 }
 
 const ignore = (): void => {}

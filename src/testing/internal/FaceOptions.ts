@@ -1,7 +1,8 @@
 /**
  * Options of links and translators as people write them, with Durations, and as the simulator reckons with them, in ms.
  */
-import { Duration, Option } from "effect"
+import { Duration } from "effect"
+import { durationOf } from "../../internal/runtime/Arguments.ts"
 import type * as Link from "./Link.ts"
 import type * as Nat from "./Nat.ts"
 import type * as Core from "./SimulatorCore.ts"
@@ -32,11 +33,12 @@ export interface NatOptions extends Omit<Nat.NatOptions, "idle"> {
   readonly idle?: Duration.Input | undefined
 }
 
-/** NaN for what is no Duration: out of every range. Numbers stay as they are, because a Duration has no negative ones. */
-export const toMs = (input: Duration.Input): number =>
-  typeof input === "number"
-    ? input
-    : Option.getOrElse(Option.map(Duration.fromInput(input), Duration.toMillis), () => NaN)
+/** NaN for what is no Duration: out of every range. */
+export const toMs = (input: Duration.Input): number => {
+  if (typeof input === "number") return input
+  const duration = durationOf(input)
+  return duration === undefined ? NaN : Duration.toMillis(duration)
+}
 
 /** What is not given must not be there: `undefined` would go before a default. */
 const timesOf = (inputs: Record<string, Duration.Input | undefined>): Record<string, number> => {
