@@ -2,6 +2,16 @@
  * Identities and trust: which certificate an endpoint shows, and whose certificates it believes. All of it has a default
  * (no identity, the system's roots, TLS 1.3 in this library) and is replaced with a Layer.
  *
+ * **Limits** (Whoever decides about trust)
+ *
+ * - A peer may send 32 certificates in 64 kB, each of up to 32 kB and with up to 1,024 names; other handshake messages have
+ *   up to 16 kB.
+ * - RSA keys have 2,048 (where roots decide) to 8,192 bits and exponents of up to 33 bits, elliptic curve keys a named curve.
+ * - A path has up to 8 certificates. Authorities of one name are tried until 4 signatures were wrong, those first whose key
+ *   the certificate names.
+ *
+ * What the worst messages of a stranger cost is in SECURITY.md.
+ *
  * **Example** (A server with files, and a client that trusts its own authority)
  *
  * ```ts

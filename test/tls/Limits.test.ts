@@ -14,6 +14,9 @@ import {
 } from "../../src/internal/tls/Messages.ts"
 import type { ClientHello } from "../../src/internal/tls/Messages.ts"
 import type { TlsFailure } from "../../src/internal/tls/TlsSession.ts"
+import { DerReader } from "../../src/internal/tls/certificates/Der.ts"
+import type { Identity } from "../../src/internal/tls/Identity.ts"
+import { leaf, root } from "./certificates/Fixtures.ts"
 import { ed25519, p256 } from "./fixtures.ts"
 import { Level, accept, coalesced, connected, pair, run } from "./loopback.ts"
 import type { PairOptions } from "./loopback.ts"
@@ -22,6 +25,7 @@ import {
   bytes,
   changed,
   editClientHello,
+  flipLast,
   none,
   protocolViolation,
   replacing,
@@ -229,6 +233,39 @@ describe("B10: form", () => {
     assert.include(failure!.message, "more than 32 certificates")
     // Its signature then covers another transcript.
     assertAlert(replacing("server", HandshakeType.certificate, chain(MAX_CERTIFICATES)), 51)
+  })
+})
+
+describe("B5: keys of peers", () => {
+  it("B5: are kept once the peer has proved to hold them, and not before", () => {
+    const authority = root()
+    const end = leaf(authority)
+    const identity: Identity = { certificates: [end.certificate], privateKey: end.privateKey }
+    const reading = vi.spyOn(DerReader.prototype, "next")
+    const valuesRead = (work: () => void): number => {
+      reading.mockClear()
+      work()
+      return reading.mock.calls.length
+    }
+    try {
+      const forged = () =>
+        assertAlert(
+          replacing("server", HandshakeType.certificateVerify, (_, message) => flipLast(message), { identity }),
+          51
+        )
+      assert.isAbove(valuesRead(forged), 0)
+      assert.isAbove(valuesRead(forged), 0)
+      assert.isAbove(
+        valuesRead(() => connected({ identity })),
+        0
+      )
+      assert.strictEqual(
+        valuesRead(() => connected({ identity })),
+        0
+      )
+    } finally {
+      reading.mockRestore()
+    }
   })
 })
 

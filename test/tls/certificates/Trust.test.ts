@@ -91,6 +91,10 @@ describe("own roots", () => {
     assert.include("problem" in nothing ? nothing.problem : "", "BEGIN CERTIFICATE")
     const other = trustRoots([root().certificate, Uint8Array.of(1, 2, 3)])
     assert.include("problem" in other ? other.problem : "", "2 of 2")
+    const huge = root({ extensions: [{ id: "1.2.3.4", critical: false, value: new Uint8Array(40_000) }] })
+    const unread = trustRoots([huge.certificate])
+    assert.include("problem" in unread ? unread.problem : "", "at most 32768")
+    assert.isFunction(trustRoots([huge.certificate, root().certificate]))
   })
 })
 

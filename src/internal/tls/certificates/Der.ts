@@ -117,7 +117,7 @@ export class DerReader {
 }
 
 /** Longest OID that is read, in bytes. */
-const MAX_OID = 32
+const MAX_OID = 64
 
 /** An OID as people write it. Numbers above 2^53 do not come out whole: nobody has such ones. */
 const oidText = (bytes: Uint8Array): string => {

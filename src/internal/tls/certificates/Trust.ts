@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import type { CertificateVerifier } from "../Identity.ts"
 import { outline } from "./Der.ts"
 import { CertificateCache } from "./CertificateCache.ts"
+import { parseCertificate } from "./ParsedCertificate.ts"
 import { readPemCertificates } from "./Pem.ts"
 import { systemTrustStore, TrustStore } from "./TrustStore.ts"
 import { refuse, verifyChain } from "./VerifyChain.ts"
@@ -27,7 +28,21 @@ export const trustRoots = (roots: ReadonlyArray<string | Uint8Array>): Certifica
   if (ders.length === 0) return { problem: "no certificate in it: PEM text has BEGIN CERTIFICATE lines" }
   const bad = ders.findIndex((der) => outline(der) === undefined)
   if (bad !== -1) return { problem: `certificate ${bad + 1} of ${ders.length} is not X.509 in DER or PEM` }
+  // Bundles may hold one or the other that nobody can read: such a root is passed over, but not all of them.
+  const unread = firstProblem(ders)
+  if (unread !== undefined) return { problem: `its certificate ${unread}` }
   return trustAnchors(ders)
+}
+
+/** Why none of the certificates can be read; undefined if one can. */
+const firstProblem = (ders: ReadonlyArray<Uint8Array>): string | undefined => {
+  let first: string | undefined
+  for (const der of ders) {
+    const parsed = parseCertificate(der)
+    if (!("problem" in parsed)) return undefined
+    first ??= parsed.problem
+  }
+  return first
 }
 
 /** The same for certificates in DER that are known to be some. */
