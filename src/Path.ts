@@ -49,7 +49,12 @@ export interface Stats
 export type Event =
   | { readonly _tag: "Opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
   | { readonly _tag: "Validated"; readonly pathId: number }
-  | { readonly _tag: "Migrated"; readonly pathId: number; readonly remote: NetAddress.InetAddress }
+  | {
+      readonly _tag: "Migrated"
+      readonly pathId: number
+      readonly local: NetAddress.InetAddress
+      readonly remote: NetAddress.InetAddress
+    }
   | { readonly _tag: "PotentiallyFailed"; readonly pathId: number }
   | { readonly _tag: "Recovered"; readonly pathId: number }
   | { readonly _tag: "RemoteStatus"; readonly pathId: number; readonly status: PathStatus }
@@ -119,7 +124,7 @@ export const toEvent = (event: PathEvent): Event => {
     case "validated":
       return { _tag: "Validated", pathId }
     case "migrated":
-      return { _tag: "Migrated", pathId, remote: toInetAddress(event.remote) }
+      return { _tag: "Migrated", pathId, local: toInetAddress(event.local), remote: toInetAddress(event.remote) }
     case "potentiallyFailed":
       return { _tag: "PotentiallyFailed", pathId }
     case "recovered":

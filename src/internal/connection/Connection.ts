@@ -29,6 +29,7 @@ import { Frames } from "./Frames.ts"
 import { Handshake } from "./Handshake.ts"
 import type { HandshakeFailure } from "./Handshake.ts"
 import { HandshakeSender } from "./HandshakeSender.ts"
+import { LocalMigration } from "./LocalMigration.ts"
 import type { CloseInfo, ConnectionListener, ConnectionMachine, ConnectionStats, OpenPathRefusal } from "./Machine.ts"
 import { checkParameters, encodeParameters } from "./Parameters.ts"
 import type { HandshakeIds } from "./Parameters.ts"
@@ -98,6 +99,7 @@ export class Connection implements ConnectionMachine {
   private readonly handshakeSender: HandshakeSender
   private readonly closing: Closing
   private readonly pathControl: PathControl
+  private readonly localMigration: LocalMigration
   private readonly timers: Timers
   private handshakeIds: HandshakeIds
   private establishedPending = false
@@ -154,6 +156,7 @@ export class Connection implements ConnectionMachine {
     this.pathControl = new PathControl(core)
     const probing = new Probing(core, this.handshakeSender)
     const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
+    this.localMigration = new LocalMigration(core, failureDetector, probing)
     this.timers = new Timers(core, this.sender, this.closing, this.pathControl, failureDetector, options.now)
     const frames = new Frames(core, {
       onHandshakeFailure: (failure) => this.onHandshakeFailure(failure),
@@ -327,6 +330,22 @@ export class Connection implements ConnectionMachine {
 
   pathRefusal(remote: Address): OpenPathRefusal | undefined {
     return this.pathControl.refusal(remote)
+  }
+
+  migratePath(pathId: number, local: Address, gone: boolean, now: number): OpenPathRefusal | undefined {
+    this.now = now
+    const path = this.core.paths.get(pathId)
+    return path === undefined ? "closed" : this.localMigration.migrate(path, local, gone, now)
+  }
+
+  localAddressLost(pathId: number): void {
+    const path = this.core.paths.get(pathId)
+    if (path !== undefined) this.localMigration.onAddressLost(path)
+  }
+
+  localAddressBack(pathId: number): void {
+    const path = this.core.paths.get(pathId)
+    if (path !== undefined) this.localMigration.onAddressBack(path)
   }
 
   setPathStatus(pathId: number, status: PathStatus): boolean {

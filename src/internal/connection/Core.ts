@@ -185,9 +185,11 @@ export class ConnectionCore implements RecoveryEvents {
     const path = this.paths.get(recovery.pathId)
     if (path === undefined) return
     if (bytes > this.settings.initialMtu) path.discovery.onLargeAcked()
-    if (path.state === "potentiallyFailed") {
+    if (path.state === "potentiallyFailed" && !path.addressLost) {
       path.state = "active"
       this.emitPath({ kind: "recovered", pathId: path.id })
+      // It can take over what is stuck where no address is left to send it from.
+      for (const other of this.paths.all) if (other.addressLost) other.recovery.handOver(Space.application)
     }
     this.scheduler.onPacketAcked?.(path, bytes)
   }

@@ -58,6 +58,13 @@ export class FailureDetector {
     }
   }
 
+  /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */
+  onAddressLost(path: Path): void {
+    this.probing.others(path)
+    if (this.hasAlternative(path)) this.reinjection.onPathFailed(path)
+    this.suspect(path)
+  }
+
   /** A challenge on a path that was validated before is answered: it works, whatever is acknowledged. */
   onAnswered(path: Path, now: number): void {
     path.answeredAt = path.provenAt = now
@@ -106,7 +113,7 @@ export class FailureDetector {
     return false
   }
 
-  private hasAlternative(path: Path): boolean {
+  hasAlternative(path: Path): boolean {
     for (const other of this.core.paths.all) {
       if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
     }

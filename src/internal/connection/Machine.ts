@@ -94,6 +94,11 @@ export interface ConnectionMachine {
   ) => number | OpenPathRefusal
   /** Why `openPath` to this address would be refused now, wherever the path begins. */
   readonly pathRefusal: (remote: Address) => OpenPathRefusal | undefined
+  /** Client: the path leaves from `local` from now on; `gone`: its old address is of this host no more. */
+  readonly migratePath: (pathId: number, local: Address, gone: boolean, now: number) => OpenPathRefusal | undefined
+  /** The host has lost the local address of a path, or has it again. */
+  readonly localAddressLost: (pathId: number) => void
+  readonly localAddressBack: (pathId: number) => void
   readonly setPathStatus: (pathId: number, status: PathStatus) => boolean
   readonly probePath: (pathId: number, now: number) => boolean
   readonly closePath: (pathId: number, code: number, now: number) => boolean

@@ -31,7 +31,7 @@ export class PacketBuilder {
   ready = true
   /** Something may wait for the full socket of a path. */
   held = false
-  /** The open packet goes to another address than the path's own (RFC 9000 sections 8.2.2, 9.3.3). */
+  /** The open packet goes between other addresses than the path's own (RFC 9000 sections 8.2.2, 9.3.3). */
   elsewhere = false
   /** Bytes that the open packet may take at the most. */
   size = 0
@@ -94,7 +94,8 @@ export class PacketBuilder {
   open(path: Path, size: number, answer?: PathProbe): boolean {
     if (path.remoteIds.active === undefined) return false
     const remote = answer?.remote ?? path.remote
-    this.elsewhere = answer !== undefined && !sameAddress(remote, path.remote)
+    this.elsewhere =
+      answer !== undefined && !(sameAddress(remote, path.remote) && sameAddress(answer.local, path.local))
     const maxSize = Math.min(size, this.elsewhere ? answer!.limit : path.amplificationBudget())
     if (maxSize < path.remoteIds.active.bytes.length + MIN_PACKET) return false
     const local = answer?.local ?? path.local

@@ -100,7 +100,7 @@ export class PathControl {
     path.onUnvalidatedBytes(burst.length[datagram]!)
     core.paths.rotateRemoteId(path)
     path.validation.start(core.pto(path))
-    core.emitPath({ kind: "migrated", pathId: path.id, remote: path.remote })
+    core.emitPath({ kind: "migrated", pathId: path.id, local: path.local, remote: path.remote })
   }
 
   close(pathId: number, code: number, now: number): boolean {

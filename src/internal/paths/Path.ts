@@ -65,6 +65,8 @@ export class Path implements PathView {
   now = 0
   /** The socket of its local address is full: nothing can leave until it has room. */
   blocked = false
+  /** The host has lost the local address: what is still acknowledged left before that. */
+  addressLost = false
   /** When something authentic last arrived here. */
   lastReceived = 0
   lastSent = 0
@@ -251,6 +253,12 @@ export class Path implements PathView {
   queueChallenge(data: Uint8Array, to: PreviousAddress): void {
     if (this.answers.length >= MAX_ANSWERS) return
     this.answers.push({ challenge: true, data, local: to.local, remote: to.remote, limit: Infinity })
+  }
+
+  /** The path leads another way: what was learned of the old one means nothing (RFC 9000 section 9.4). */
+  restart(now: number): void {
+    this.recovery.resetForNewAddress(now)
+    this.restartDiscovery()
   }
 
   private restartDiscovery(): void {

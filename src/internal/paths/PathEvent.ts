@@ -31,7 +31,7 @@ export interface PathStats {
 export type PathEvent =
   | { readonly kind: "opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
   | { readonly kind: "validated"; readonly pathId: number }
-  | { readonly kind: "migrated"; readonly pathId: number; readonly remote: Address }
+  | { readonly kind: "migrated"; readonly pathId: number; readonly local: Address; readonly remote: Address }
   | { readonly kind: "potentiallyFailed"; readonly pathId: number }
   | { readonly kind: "recovered"; readonly pathId: number }
   | { readonly kind: "remoteStatus"; readonly pathId: number; readonly status: PathStatus }
