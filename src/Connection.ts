@@ -24,6 +24,7 @@ import type { Undelivered } from "./internal/runtime/Delivery.ts"
 import { line } from "./internal/runtime/EndpointLog.ts"
 import type { EndpointLog } from "./internal/runtime/EndpointLog.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
+import type { Handshakes } from "./internal/runtime/Handshakes.ts"
 import { pathGone } from "./internal/runtime/PathGone.ts"
 import { serveStreams } from "./internal/runtime/ServeStreams.ts"
 import { Value } from "./internal/runtime/Value.ts"
@@ -262,6 +263,7 @@ export interface ConnectionHost {
   ) => Effect.Effect<A, QuicError>
   readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
   readonly log: EndpointLog
+  readonly handshakes: Handshakes
   /** ms that the end of a scope waits without any acknowledgement. */
   readonly linger: number
   readonly codes: CloseCodes
@@ -330,10 +332,12 @@ export class ConnectionImpl extends Value implements Connection {
     )
     const log = new ConnectionLog(host.log, machine)
     let established = false
+    host.handshakes.began(machine.role)
     machine.listener = {
       onEstablished: () =>
         this.runtime.defer(() => {
           established = true
+          host.handshakes.completed++
           log.established()
           Deferred.doneUnsafe(this.ready, Effect.void)
           host.onEstablished?.(this)
@@ -346,6 +350,7 @@ export class ConnectionImpl extends Value implements Connection {
         }),
       onClosed: (info) =>
         this.runtime.defer(() => {
+          if (!established) host.handshakes.failed(info)
           log.ended(info, established, this.undelivered)
           this.onClosed(info)
         }),

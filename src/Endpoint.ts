@@ -51,6 +51,7 @@ import { EndpointLife } from "./internal/runtime/EndpointLife.ts"
 import { EndpointLog, line } from "./internal/runtime/EndpointLog.ts"
 import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
 import { Handlers } from "./internal/runtime/Handlers.ts"
+import { Handshakes } from "./internal/runtime/Handshakes.ts"
 import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
 import { firstOf } from "./internal/runtime/HappyEyeballs.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
@@ -113,11 +114,29 @@ export type ConnectOptions = (
 }
 
 /**
- * Counters of an endpoint.
+ * Counters of an endpoint since it was made; bytes are UDP payload.
  *
  * @category models
  */
-export type Stats = EndpointStats
+export interface Stats extends Omit<EndpointStats, "drops"> {
+  readonly bytesReceived: number
+  readonly datagramsSent: number
+  readonly bytesSent: number
+  /** Datagrams that were dropped before any connection, by reason. */
+  readonly drops: EndpointStats["drops"] & {
+    /** Arrived faster than they were read; see `UdpSocket`. */
+    readonly queueFull: number
+    /** To be sent from an address that has no socket any more. */
+    readonly unroutable: number
+  }
+  /** Handshakes that clients began. */
+  readonly handshakesAccepted: number
+  /** Handshakes that this side began. */
+  readonly handshakesStarted: number
+  readonly handshakesCompleted: number
+  /** By the name of the TLS alert or the transport error, `handshakeTimeout`, `application` (closed by a side) and the like. */
+  readonly handshakesFailed: Readonly<Record<string, number>>
+}
 
 /**
  * Ends an endpoint gracefully. What is no duration fails with `BadConfig`.
@@ -239,6 +258,7 @@ export const make = Effect.fnUntraced(function* (
   const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions, () => life.localAddresses)
   const numeric = (field: string, input: AddressInput, port: number) => numericAddress(runtime.book, field, input, port)
 
+  const handshakes = new Handshakes()
   const minimumLevel = yield* References.MinimumLogLevel
   const log = new EndpointLog(
     minimumLevel,
@@ -248,6 +268,7 @@ export const make = Effect.fnUntraced(function* (
   const host: ConnectionHost = {
     runtime,
     log,
+    handshakes,
     linger: Duration.toMillis(config.lingerTimeout),
     codes: config.codes,
     withLocalAddress: (local, primary, remote, use) => {
@@ -374,7 +395,19 @@ export const make = Effect.fnUntraced(function* (
         ({ code, reason }) => Effect.sync(() => life.close(code, reason))
       )) as Close,
     get stats() {
-      return runtime.machine.stats()
+      const { drops, ...machine } = runtime.machine.stats()
+      const { bytesReceived, bytesSent, datagramsSent, queueFull, unroutable } = runtime.traffic
+      return {
+        ...machine,
+        bytesReceived,
+        datagramsSent,
+        bytesSent,
+        drops: { ...drops, queueFull, unroutable },
+        handshakesAccepted: handshakes.accepted,
+        handshakesStarted: handshakes.started,
+        handshakesCompleted: handshakes.completed,
+        handshakesFailed: handshakes.failedBy
+      }
     }
   }
   lifetimes.set(service, {

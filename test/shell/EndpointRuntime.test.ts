@@ -51,6 +51,7 @@ class FakeMachine implements EndpointMachine {
     routes: 0,
     datagramsReceived: 0,
     datagramsDropped: 0,
+    drops: { malformed: 0, unknownConnection: 0, unknownVersion: 0, notServing: 0, notAuthentic: 0 },
     versionNegotiationsSent: 0,
     statelessResetsSent: 0,
     refused: 0

@@ -62,6 +62,8 @@ export const makeWorld = (options?: {
   readonly delay?: number | undefined
   /** Of the server's endpoint, when it is to end before the rest. */
   readonly serverScope?: Scope.Scope | undefined
+  /** What the server's endpoint is built in. */
+  readonly around?: (<A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) | undefined
 }) =>
   Effect.gen(function* () {
     const network = yield* SimulatedNetwork.make({
@@ -76,13 +78,16 @@ export const makeWorld = (options?: {
       Effect.map(Layer.buildWithScope(layer, within), (context) =>
         Effect.provide(Effect.service(Endpoint.Endpoint), context)
       )
-    const server = yield* yield* build(
-      Endpoint.layer({ listen: serverAddress, alpn: ["test"], multipath: { maxPaths: 3 }, ...options?.server }).pipe(
-        Layer.provide(host.udpSocket),
-        Layer.provide(TestCertificates.layer),
-        Layer.provide(SeededRandom.layer(2))
-      ),
-      options?.serverScope
+    const around = options?.around ?? ((effect) => effect)
+    const server = yield* yield* around(
+      build(
+        Endpoint.layer({ listen: serverAddress, alpn: ["test"], multipath: { maxPaths: 3 }, ...options?.server }).pipe(
+          Layer.provide(host.udpSocket),
+          Layer.provide(TestCertificates.layer),
+          Layer.provide(SeededRandom.layer(2))
+        ),
+        options?.serverScope
+      )
     )
     const client = yield* yield* build(
       Endpoint.layer({ multipath: { maxPaths: 3 }, ...options?.client }).pipe(

@@ -154,11 +154,27 @@ export interface EndpointStats {
   /** Connection IDs, reset tokens and deadlines that lead to connections. */
   readonly routes: number
   readonly datagramsReceived: number
-  /** Dropped before any connection: unknown ID, malformed, limits. */
+  /** Dropped before any connection, for all reasons; those of `refused` are not among them. */
   readonly datagramsDropped: number
+  readonly drops: Drops
   readonly versionNegotiationsSent: number
   readonly statelessResetsSent: number
+  /** First packets of clients that were refused: it is full, or ends. */
   readonly refused: number
+}
+
+/** Datagrams that were dropped before any connection, by reason. */
+export interface Drops {
+  /** No header of QUIC, or one that breaks its rules. */
+  readonly malformed: number
+  /** For a connection that is not there (any more). */
+  readonly unknownConnection: number
+  /** Of another version of QUIC, and not answered. */
+  readonly unknownVersion: number
+  /** A client's first, at an endpoint that does not serve. */
+  readonly notServing: number
+  /** A client's first that was forged or damaged. */
+  readonly notAuthentic: number
 }
 
 export interface EndpointMachine {

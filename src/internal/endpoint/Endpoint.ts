@@ -52,7 +52,8 @@ export class Endpoint implements EndpointMachine {
   private readonly touched: Array<Connection> = []
   private readonly inboxes: Array<{ indexes: Int32Array; ids: Array<LocalConnectionId | undefined>; count: number }> =
     []
-  private readonly counters = { received: 0, dropped: 0, refused: 0 }
+  private readonly counters = { received: 0, refused: 0 }
+  private readonly drops = { malformed: 0, unknownConnection: 0, unknownVersion: 0, notServing: 0, notAuthentic: 0 }
 
   constructor(options: EndpointMachineOptions) {
     this.options = options
@@ -114,7 +115,7 @@ export class Endpoint implements EndpointMachine {
       inbox.count = 0
       if (connection.role === "server" && connection.core.packetsReceived === 0) {
         // What would have opened it was forged or damaged: no state for that.
-        this.counters.dropped++
+        this.drops.notAuthentic++
         connection.discard()
         continue
       }
@@ -183,12 +184,14 @@ export class Endpoint implements EndpointMachine {
   }
 
   stats(): EndpointStats {
-    const { received, dropped, refused } = this.counters
+    const { received, refused } = this.counters
+    const drops = { ...this.drops }
     return {
       connections: this.connections.size,
       routes: this.ids.size + this.resetTokens.size + this.deadlines.size,
       datagramsReceived: received,
-      datagramsDropped: dropped,
+      datagramsDropped: Object.values(drops).reduce((sum, count) => sum + count, 0),
+      drops,
       versionNegotiationsSent: this.answers.versionNegotiations,
       statelessResetsSent: this.answers.resets,
       refused
@@ -255,13 +258,13 @@ export class Endpoint implements EndpointMachine {
       return undefined
     }
     if (result !== HeaderResult.ok) {
-      this.counters.dropped++
+      this.drops.malformed++
       return undefined
     }
     const own = header.dcidLength === CONNECTION_ID_LENGTH ? this.ids.find(slab, header.dcidStart) : undefined
     if (own !== undefined) return own
     if (header.packetType !== PacketType.initial && header.packetType !== PacketType.zeroRtt) {
-      this.counters.dropped++
+      this.drops.unknownConnection++
       return undefined
     }
     const known = this.ids.findInitial(slab, header.dcidStart, header.dcidLength)
@@ -273,13 +276,12 @@ export class Endpoint implements EndpointMachine {
   private accept(burst: DatagramBurst, index: number, length: number, now: number): Route<Connection> | undefined {
     const { header, options } = this
     const engine = options.tls.server
-    if (
-      engine === undefined ||
-      options.serveAlpn.length === 0 ||
-      length < MIN_INITIAL_DATAGRAM ||
-      header.dcidLength < MIN_ORIGINAL_ID
-    ) {
-      this.counters.dropped++
+    if (engine === undefined || options.serveAlpn.length === 0) {
+      this.drops.notServing++
+      return undefined
+    }
+    if (length < MIN_INITIAL_DATAGRAM || header.dcidLength < MIN_ORIGINAL_ID) {
+      this.drops.malformed++
       return undefined
     }
     if (this.refusing) {
@@ -411,7 +413,7 @@ export class Endpoint implements EndpointMachine {
         return
       }
     }
-    this.counters.dropped++
+    this.drops.unknownConnection++
     this.answered(this.answers.reset(burst, index, CONNECTION_ID_LENGTH, now))
   }
 
@@ -419,7 +421,7 @@ export class Endpoint implements EndpointMachine {
     // RFC 9000 section 6.1: only to what could be a client's first datagram.
     const first = this.options.serveAlpn.length > 0 && length >= MIN_INITIAL_DATAGRAM
     if (first && this.answers.versionNegotiation(burst, index, this.header)) this.options.onWake()
-    else this.counters.dropped++
+    else this.drops.unknownVersion++
   }
 
   private answered(answer: boolean): void {

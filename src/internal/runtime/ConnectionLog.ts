@@ -25,7 +25,10 @@ const alertOf = (info: CloseInfo): number | undefined => {
 export const failureName = (info: CloseInfo): string => {
   const alert = alertOf(info)
   if (alert !== undefined) return alertName(alert)
-  return info.kind === "transport" ? transportErrorName(info.code) : info.kind
+  if (info.kind !== "transport") return info.kind
+  // A peer may say any number, and there must not be a count for each.
+  const name = transportErrorName(info.code)
+  return name.startsWith("0x") ? "other" : name
 }
 
 const why = (info: CloseInfo): Annotations => {

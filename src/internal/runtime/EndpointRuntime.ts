@@ -11,6 +11,7 @@ import type { EndpointMachine } from "../connection/Machine.ts"
 import { AddressBook } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../wire/Datagram.ts"
 import { SlabSink } from "./SlabSink.ts"
+import type { Traffic } from "./SlabSink.ts"
 
 /** ms that a closing endpoint waits for a full socket to take its last packets. */
 const LAST_PACKETS = 1000
@@ -69,6 +70,11 @@ export class EndpointRuntime {
   /** Bound so far, in that order. */
   get sockets(): ReadonlyArray<BoundSocket> {
     return this.sink.sockets
+  }
+
+  /** What went through its sockets, those that are gone included. */
+  get traffic(): Traffic & { readonly unroutable: number } {
+    return { ...this.sink.traffic, unroutable: this.sink.unroutable }
   }
 
   /** Monotonic, in ms with fractions. */

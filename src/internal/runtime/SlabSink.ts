@@ -17,6 +17,25 @@ interface HeldSlab {
   readonly sockets: Array<BoundSocket>
 }
 
+/** Datagrams and bytes both ways, and those that the sockets dropped because nobody took them in time. */
+export interface Traffic {
+  readonly datagramsReceived: number
+  readonly bytesReceived: number
+  readonly datagramsSent: number
+  readonly bytesSent: number
+  readonly queueFull: number
+}
+
+const noTraffic = () => ({ datagramsReceived: 0, bytesReceived: 0, datagramsSent: 0, bytesSent: 0, queueFull: 0 })
+
+const addTraffic = (sum: ReturnType<typeof noTraffic>, { stats }: BoundSocket): void => {
+  sum.datagramsReceived += stats.datagramsReceived
+  sum.bytesReceived += stats.bytesReceived
+  sum.datagramsSent += stats.datagramsSent
+  sum.bytesSent += stats.bytesSent
+  sum.queueFull += stats.datagramsDropped
+}
+
 export class SlabSink implements TransmitSink {
   slab: Uint8Array = Buffer.allocUnsafeSlow(SLAB_BYTES)
   /** Sockets that can take no more for now. */
@@ -28,6 +47,8 @@ export class SlabSink implements TransmitSink {
   unroutable = 0
   /** In the order in which they were added. */
   readonly sockets: Array<BoundSocket> = []
+  /** Of sockets that were removed. */
+  private readonly past = noTraffic()
   private held: Array<HeldSlab> = []
   private readonly spare: Array<Uint8Array> = []
   private lastLocal: Address | undefined = undefined
@@ -40,7 +61,10 @@ export class SlabSink implements TransmitSink {
 
   remove(socket: BoundSocket): void {
     const at = this.sockets.indexOf(socket)
-    if (at >= 0) this.sockets.splice(at, 1)
+    if (at >= 0) {
+      this.sockets.splice(at, 1)
+      addTraffic(this.past, socket)
+    }
     this.release(socket)
     this.lastLocal = this.last = undefined
   }
@@ -90,6 +114,13 @@ export class SlabSink implements TransmitSink {
       this.lastLocal = local
     }
     return this.last
+  }
+
+  /** What went through all sockets so far. */
+  get traffic(): Traffic {
+    const all = { ...this.past }
+    for (const socket of this.sockets) addTraffic(all, socket)
+    return all
   }
 
   /** The socket bound to this address, or else one that covers it. */
