@@ -49,7 +49,7 @@ class Model {
     const lost: Array<number> = []
     const seen = Math.max(...this.late.map((late) => late.time))
     const usual = 1.125 * this.rtt
-    const delay = Math.max(1, usual, Math.min(pto, this.rtt + 1.25 * seen))
+    const delay = Math.max(1, usual, Math.min(Math.max(3 * this.rtt, pto), this.rtt + 1.25 * seen))
     const threshold = this.late.some((late) => late.gap >= 3) ? Infinity : 3
     let newest = -Infinity
     for (const p of this.outstanding()) {

@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { cubic, newReno } from "../support/Machines.ts"
+import { transfer, withPaths } from "../support/Multipath.ts"
 import { established, intact, send } from "../support/Scenario.ts"
 import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 
@@ -81,4 +82,16 @@ describe("F1: jitter that reorders", () => {
       assert.isAtMost(early.spurious, 0.025 * early.packets)
     })
   }
+
+  it("two such paths together carry more than one can", () => {
+    const pair = withPaths({
+      links: [
+        { ...link, scatter: 30 },
+        { ...link, delay: 50, scatter: 100 }
+      ]
+    })
+    const { goodput, stats } = transfer(pair, { bytes: 5 * MB })
+    assert.isAtLeast(goodput, 20)
+    for (const { packetsSent, spuriousLosses } of stats.paths) assert.isAtMost(spuriousLosses, 0.03 * packetsSent)
+  })
 })

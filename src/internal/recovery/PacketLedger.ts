@@ -59,6 +59,7 @@ export class PacketLedger<Path> {
     this.events.packetAcked(this.path, space, packetNumber, bytes)
   }
 
+  /** What the packet carried has arrived. */
   reportAcked(list: SentFrame | undefined): void {
     for (let frame = list; frame !== undefined; frame = frame.next) this.events.frameAcked(this.path, frame)
   }

@@ -3,7 +3,7 @@ import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
 import { CongestionEvents } from "./CongestionEvents.ts"
 import { EcnValidation } from "./EcnValidation.ts"
-import type { LostPackets } from "./LostPackets.ts"
+import { LateAcknowledgements } from "./LateAcknowledgements.ts"
 import { Pacer } from "./Pacer.ts"
 import { PacketLedger } from "./PacketLedger.ts"
 import type { PacketEvents } from "./PacketLedger.ts"
@@ -21,8 +21,6 @@ export { Space }
 const PERSISTENT_CONGESTION_THRESHOLD = 3
 /** RFC 9000 appendix A.4: marks are tested for so many probe timeouts. */
 const ECN_TEST_PTOS = 3
-/** Lost packets are watched for a late acknowledgement for this many probe timeouts. */
-const SPURIOUS_LOSS_PTOS = 3
 
 /** Stands in for spaces that do not exist. */
 const nothingReceived = new ReceivedPackets(0)
@@ -107,12 +105,9 @@ export class PathRecovery implements ProbeState {
   private readonly ledger: PacketLedger<PathRecovery>
   private readonly reordering: ReorderingWindow
   private readonly congestion: CongestionEvents
+  private readonly late: LateAcknowledgements
   /** When the window was last used to the full (RFC 9002 section 7.8). */
   private windowFullTime = -Infinity
-  /** The time and the largest acknowledged number that `onAcknowledgedLate` compares with. */
-  private lateTime = 0
-  private lateLargest = -1
-  private lateSpace!: SentPackets
 
   constructor(options: PathRecoveryOptions) {
     this.pathId = options.pathId
@@ -125,6 +120,7 @@ export class PathRecovery implements ProbeState {
     this.ledger = new PacketLedger<PathRecovery>(this, options.events, options.pool, this.ecn)
     this.reordering = new ReorderingWindow(this.rtt)
     this.congestion = new CongestionEvents(this.controller, this.reordering)
+    this.late = new LateAcknowledgements(this.ledger, this.reordering, this.congestion)
     this.maxPtoInterval = options.maxPtoInterval
     this.probe = new ProbeTimeout(this)
     const first = options.pathId === 0
@@ -284,7 +280,7 @@ export class PathRecovery implements ProbeState {
     }
     const raised = largest > largestBefore
     if (raised) sp.largestAcked = largest
-    if (sp.lost !== undefined && sp.lost.live > 0) this.findLate(sp, sp.lost, ranges, rangeCount, largestBefore, now)
+    if (sp.lost !== undefined) this.late.find(sp, ranges, rangeCount, largestBefore, now, this.pto)
     if (newest < 0) return undefined
     this.probe.lastActivity = sp.waitingSince = now
     if (rttAllowed && newest === largest && newest >= sp.firstSampled && (seen & PacketFlag.ackEliciting) !== 0) {
@@ -494,27 +490,5 @@ export class PathRecovery implements ProbeState {
       this.rtt.resetMin()
       this.congestion.onPersistentCongestion(now)
     }
-  }
-
-  /** Late acknowledgements of packets that were declared lost. */
-  private findLate(
-    sp: SentPackets,
-    lost: LostPackets,
-    ranges: Float64Array,
-    rangeCount: number,
-    largestAcked: number,
-    now: number
-  ): void {
-    lost.expire(now - SPURIOUS_LOSS_PTOS * this.pto)
-    this.lateSpace = sp
-    this.lateLargest = largestAcked
-    this.lateTime = now
-    this.ledger.spuriousLosses += lost.takeAcknowledged(ranges, rangeCount, this.onAcknowledgedLate)
-  }
-
-  private readonly onAcknowledgedLate = (packetNumber: number, timeSent: number, list: SentFrame | undefined): void => {
-    this.reordering.onLate(this.lateLargest - packetNumber, this.lateTime - timeSent)
-    this.ledger.reportAcked(list)
-    this.congestion.onLate(this.lateTime, timeSent, this.lateSpace.lost!)
   }
 }

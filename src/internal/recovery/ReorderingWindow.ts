@@ -5,6 +5,8 @@ import type { RttEstimator } from "./RttEstimator.ts"
 const PACKET_THRESHOLD = 3
 /** Room beyond the latest packet seen so far (RFC 9002 section 6.1.2 has 9/8 of the RTT where nothing was seen). */
 const MARGIN = 1.25
+/** Round trips that a packet may take when others take one (RFC 8985 has two, but knows less of what was late). */
+const MAX_RTTS = 3
 /** What was seen is forgotten after one to two times so many congestion events without it (RFC 8985 section 6.2, step 4). */
 const EVENTS_REMEMBERED = 16
 
@@ -30,15 +32,16 @@ export class ReorderingWindow {
   }
 
   /**
-   * ms from sending after which a packet that was overtaken is lost. No more than `pto`: after a probe timeout without a
-   * word the path is probed anyway.
+   * ms from sending after which a packet that was overtaken is lost. One that came very late once must not hold up what is
+   * really lost, so there is a bound: some round trips, or the probe timeout, `pto`, when the path would be probed anyway.
    */
   lossDelay(pto: number): number {
     const rtt = this.base
     const usual = 1.125 * rtt
     const seen = this.lateness > this.latenessBefore ? this.lateness : this.latenessBefore
     let delay = rtt + MARGIN * seen
-    if (delay > pto) delay = pto
+    const most = MAX_RTTS * rtt > pto ? MAX_RTTS * rtt : pto
+    if (delay > most) delay = most
     if (delay < usual) delay = usual
     return delay > GRANULARITY ? delay : GRANULARITY
   }
