@@ -10,8 +10,11 @@ import { SendBuffer } from "./SendBuffer.ts"
 
 /** Bytes that may wait for a gap to close (RFC 9000 section 7.5 asks for 4096 at least): those of a long chain. */
 export const CRYPTO_BUFFER = 65_536
-/** At the Initial level, where anyone can have them kept: a hello of 16 kB with its header, the most that TLS takes. */
-export const INITIAL_CRYPTO_BUFFER = 16_388
+/**
+ * At the Initial level, where anyone can have them kept: those of the largest hello that is known, and no more than two small
+ * blocks of memory. A longer one must arrive more or less in order.
+ */
+export const INITIAL_CRYPTO_BUFFER = 8192
 
 /** A frame with less data than this is only written if it is all there is. */
 const MIN_FRAME_DATA = 32
