@@ -192,6 +192,13 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     ackDelayExponent: integer(3, 0, 20, "bits"),
     /** Connection IDs of the peer that are kept, for each path. Default 4. */
     activeConnectionIdLimit: integer(4, 2, 64, "connection IDs"),
+    /**
+     * Connection IDs that the peer has for each path, as far as its own limit allows: it needs a fresh one each time that this
+     * side's address changes. Used ones are replaced. Default 4.
+     *
+     * @since 0.2.0
+     */
+    connectionIds: integer(4, 2, 64, "connection IDs"),
     /** Round-trip time assumed before the first sample. Default 333 ms (RFC 9002 section 6.2.2). */
     initialRtt: duration("333 millis", "1 millis", "10 seconds"),
     /**
@@ -476,6 +483,7 @@ export const toSettings = (self: QuicConfig): ConnectionSettings => ({
   maxAckDelay: Duration.toMillis(self.maxAckDelay),
   ackDelayExponent: self.ackDelayExponent,
   activeConnectionIdLimit: self.activeConnectionIdLimit,
+  connectionIds: self.connectionIds,
   maxPaths: self.multipath.maxPaths,
   initialRtt: Duration.toMillis(self.initialRtt),
   maxPtoInterval: Duration.toMillis(self.maxPtoInterval),

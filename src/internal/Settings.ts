@@ -28,6 +28,8 @@ export interface ConnectionSettings {
   readonly maxAckDelay: number
   readonly ackDelayExponent: number
   readonly activeConnectionIdLimit: number
+  /** Connection IDs that the peer has for each path, as far as its limit allows. */
+  readonly connectionIds: number
   /** Most paths open at once; 0 or 1 leaves multipath unnegotiated. */
   readonly maxPaths: number
   /** ms of RTT assumed before the first sample. */

@@ -45,8 +45,16 @@ const raw =
   (w: ByteWriter): void =>
     values.forEach((value) => w.uint8(value))
 
-/** Largest stream ID that the peer of these settings may open, and its windows. */
-const settings = { maxBidiStreams: 4, maxUniStreams: 4, initialStreamWindow: 10_000, initialConnectionWindow: 20_000 }
+/** Largest stream ID that the peer of these settings may open, its windows, and how many connection IDs it knows. */
+const settings = {
+  maxBidiStreams: 4,
+  maxUniStreams: 4,
+  initialStreamWindow: 10_000,
+  initialConnectionWindow: 20_000,
+  connectionIds: 2
+}
+/** Two connection IDs a side: what peers add of their own has room within the limit of four. */
+const few = { client: { settings: { connectionIds: 2 } }, server: { settings: { connectionIds: 2 } } }
 
 type Breach = readonly [name: string, code: number, write: (w: ByteWriter, pair: Pair) => unknown, options?: Forgery]
 
@@ -289,7 +297,7 @@ describe("What looks odd and is allowed", () => {
     ["19.7: MAX_STREAM_DATA for a stream of its own that does not exist yet", (w) => writeMaxStreamData(w, 0, 5)],
     ["19.3: an ACK with ECN counts that make no sense", raw(0x03, 0x00, 0x00, 0x00, 0x00, 0x05, 0x05, 0x05)]
   ])("%s", (_, write) => {
-    const pair = established()
+    const pair = established(few)
     pair.run(pair.simulator.now + 300)
     inject(
       pair.simulator,
@@ -302,7 +310,7 @@ describe("What looks odd and is allowed", () => {
   })
 
   it("19.15: a flood of retired IDs ends with CONNECTION_ID_LIMIT_ERROR, not with a long memory", () => {
-    const pair = established()
+    const pair = established(few)
     pair.run(pair.simulator.now + 200)
     // The acknowledgements of our RETIRE frames never come.
     pair.server.tap = () => false

@@ -40,6 +40,9 @@ const range = Float64Array.of(0, 0)
 
 type Write = (w: ByteWriter) => void
 
+/** Two connection IDs a path: what peers add of their own has room within the limit of four. */
+const few = { settings: { connectionIds: 2 } }
+
 /** Every frame that names a path, for path `pathId`. */
 const aboutPath = (pathId: number): ReadonlyArray<readonly [name: string, write: Write]> => [
   ["PATH_ACK", (w) => void writeAck(w, pathId, range, 1, 0, 0, 0, 0, false)],
@@ -60,7 +63,7 @@ const tell = (pair: Pair, to: "client" | "server", write: Write, options?: Forge
 
 /** The code with which the client closes when it is told this. */
 const refusal = (write: Write, prepare: (pair: Pair) => void = () => {}): number => {
-  const pair = withPaths()
+  const pair = withPaths(few)
   prepare(pair)
   tell(pair, "client", write)
   const info = ending(pair.client)
@@ -69,7 +72,7 @@ const refusal = (write: Write, prepare: (pair: Pair) => void = () => {}): number
 }
 
 const accepted = (write: Write, prepare: (pair: Pair) => void = () => {}): Pair => {
-  const pair = withPaths()
+  const pair = withPaths(few)
   prepare(pair)
   tell(pair, "client", write)
   assert.deepStrictEqual(pair.client.closes, [])
@@ -207,7 +210,7 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
   })
 
   it("FRM-3, noq 43: for a path that is gone they are ignored, whatever they say", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     closePath(pair, pair.connection, 1)
     pair.until(() => pair.connection.path(1) === undefined, pair.simulator.now + 10_000)
     for (const [, write] of aboutPath(1)) tell(pair, "client", write)
@@ -219,7 +222,7 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
 
   it("FRM-4: all but PATH_ACK elicit acknowledgements", () => {
     for (const [name, write] of aboutPath(1)) {
-      const pair = withPaths()
+      const pair = withPaths(few)
       pair.run(pair.simulator.now + 300)
       const before = pair.connection.path(0)!.recovery.received(2).unackedEliciting
       assert.strictEqual(before, 0)
@@ -303,7 +306,7 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
 
   it("CID-13, CID-15: retiring all connection IDs of a path leaves it open, and others take their place", () => {
     for (const pathId of [1, 2]) {
-      const pair = withPaths()
+      const pair = withPaths(few)
       pair.run(pair.simulator.now + 100)
       const log = new FrameLog(pair.connection)
       // Sent on path 0, so none of them is the one that the packet was sent to.
@@ -320,7 +323,7 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
   })
 
   it("a connection ID that was retired is not taken up again when its frame comes once more", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     const path = pair.connection.path(1)!
     const [, spare] = pair.accepted.path(1)!.localIds.ids
     assert.isTrue(pair.connection.core.paths.rotateRemoteId(path))
@@ -336,7 +339,7 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
 
 describe("STA: status", () => {
   it("STA-4, STA-5: the highest sequence number counts, whatever the order of arrival", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     tell(pair, "client", (w) => writePathStatus(w, 1, 4, true))
     assert.strictEqual(pair.connection.path(1)!.remoteStatus, "backup")
     tell(pair, "client", (w) => writePathStatus(w, 1, 4, false))
@@ -364,7 +367,7 @@ describe("STA: status", () => {
   })
 
   it("STA-2, noq 3: unknown until told, each direction by itself; one frame for each change", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     assert.isUndefined(pair.connection.path(1)!.remoteStatus)
     assert.isUndefined(pair.accepted.path(1)!.remoteStatus)
     const log = new FrameLog(pair.connection)
@@ -380,7 +383,7 @@ describe("STA: status", () => {
   })
 
   it("STA-6: a lost status is repeated only if it is still the latest", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     const log = new FrameLog(pair.connection)
     const set = (status: "available" | "backup"): void => {
       pair.connection.setPathStatus(1, status)
@@ -403,7 +406,7 @@ describe("STA: status", () => {
 
 describe("ACK: acknowledgements of several paths", () => {
   it("ACK-2, NON-5: PATH_ACK for each path, from numbers that start at 0 on each", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     const log = new FrameLog(pair.connection)
     transfer(pair, { bytes: 1_000_000 })
     assert.isAbove(log.of("ack", 0).length, 50)
@@ -412,7 +415,7 @@ describe("ACK: acknowledgements of several paths", () => {
   })
 
   it("ACK-3: ACK in a 1-RTT packet still counts, for path 0", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     pair.run(pair.simulator.now + 200)
     pair.client.tap = () => false
     const stream = pair.accepted.streams.open(false)!
@@ -428,14 +431,14 @@ describe("ACK: acknowledgements of several paths", () => {
   })
 
   it("RFC 9000 13.1: acknowledging what was never sent on that path is a PROTOCOL_VIOLATION", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     const sent = pair.accepted.path(1)!.recovery.sent(2)!.next
     tell(pair, "server", (w) => void writeAck(w, 1, Float64Array.of(sent + 3, sent + 3), 1, 0, 0, 0, 0, false))
     assert.strictEqual(transportCode(pair.server), TransportError.protocolViolation)
   })
 
   it("ACK-4: acknowledgements of all paths over a single one serve as well (noq 799)", () => {
-    const pair = withPaths()
+    const pair = withPaths(few)
     // As noq does it: whatever the client acknowledges leaves on path 0.
     pair.links[1]!.set({ forward: { up: false } })
     const { goodput } = transfer(pair, { bytes: 10_000_000 })

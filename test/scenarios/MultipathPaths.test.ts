@@ -10,6 +10,7 @@ import {
   connected,
   eventsOf,
   FrameLog,
+  openInTheEnd,
   openPath,
   pairOptions,
   transfer,
@@ -44,7 +45,8 @@ describe("INI: opening", () => {
       { kind: "opened", pathId: 1, initiator: "peer" },
       { kind: "validated", pathId: 1 }
     ])
-    assert.isAtMost(pair.accepted.path(0)!.packetsSent - before, 3)
+    // More connection IDs for the path that is in use now, and acknowledgements of the client's.
+    assert.isAtMost(pair.accepted.path(0)!.packetsSent - before, 5)
     assert.strictEqual(pair.accepted.path(1)!.remote, pair.client.addresses[1]!)
   })
 
@@ -201,7 +203,8 @@ describe("VAL: validation", () => {
     openPath(pair, 1)
     awaitPath(pair, 1, 10_000)
     assert.isAtLeast(sent.length, 3)
-    assert.isAbove(sent[1]! - sent[0]!, 500)
+    // Like the path that is known: three of its RTT, and then twice that.
+    assert.isAbove(sent[1]! - sent[0]!, 60)
     assert.isAbove(sent[2]! - sent[1]!, 1.5 * (sent[1]! - sent[0]!))
   })
 
@@ -222,14 +225,14 @@ describe("VAL: validation", () => {
     }
     openPath(pair, 1)
     transfer(pair, { bytes: 2_000_000 })
-    pair.run(pair.simulator.now + 8000)
+    pair.run(pair.simulator.now + 1000)
     assert.isAbove(received, 0)
     assert.isAbove(sent, 1200)
     assert.isAtMost(sent, 3 * received)
     assert.strictEqual(pair.accepted.path(1)!.streamBytesSent, 0)
     assert.isFalse(pair.accepted.path(1)!.validated)
     pair.client.tap = undefined
-    awaitPath(pair, 1, 10_000)
+    awaitPath(pair, 1, 2000)
   })
 
   it("VAL-4: a path that does not carry 1200 bytes is not used", () => {
@@ -245,7 +248,7 @@ describe("VAL: validation", () => {
 
   it("VAL-4: a challenge that could not be expanded proves the address and not the size", () => {
     const validation = new PathValidation(seededBytes(1))
-    validation.start(100)
+    validation.start(0, 100, 1000)
     const small = validation.pending!
     validation.onSent(0, false)
     assert.isTrue(validation.onTimeout(100))
@@ -254,7 +257,7 @@ describe("VAL: validation", () => {
     assert.isFalse(validation.onResponse(new Uint8Array(CHALLENGE_LENGTH), 0))
     assert.isTrue(validation.onResponse(small, 0))
     assert.isFalse(validation.expanded)
-    validation.start(100)
+    validation.start(150, 100, 1000)
     // A late answer of the first attempt is none of the second.
     assert.isFalse(validation.onResponse(large, 0))
     const again = validation.pending!
@@ -306,18 +309,7 @@ describe("VAL: validation", () => {
     for (const seed of seeds(6)) {
       const lossy = { mbps: 20, delay: 15, queue: 100, loss: 0.3 }
       const pair = established({ ...pairOptions({ links: [lossy, lossy] }), seed })
-      let id = -1
-      const opened = pair.until(
-        () => {
-          const answer = tryOpen(pair, 1)
-          if (typeof answer === "number") id = answer
-          return id >= 0
-        },
-        10_000,
-        50
-      )
-      assert.isAtLeast(opened, 0, `seed ${seed}`)
-      awaitPath(pair, id, 20_000)
+      const id = openInTheEnd(pair, 1)
       exchange(pair, 50_000, 60_000, `seed ${seed}`)
       assert.isTrue(closePath(pair, pair.connection, id))
       const closed = pair.until(
@@ -343,7 +335,7 @@ describe("MPI, BLK, CID: limits", () => {
     pair.run(500)
     for (const log of [fromClient, fromServer]) {
       const issued = log.of("newConnectionId").map(({ pathId, value }) => `${pathId}:${value}`)
-      assert.deepStrictEqual(issued.toSorted(), ["0:1", "1:0", "1:1", "2:0", "2:1"])
+      assert.deepStrictEqual(issued.toSorted(), ["0:1", "0:2", "0:3", "1:0", "1:1", "2:0", "2:1"])
     }
   })
 

@@ -50,6 +50,7 @@ export const settings = (overrides: Partial<ConnectionSettings> = {}): Connectio
   maxAckDelay: 25,
   ackDelayExponent: 3,
   activeConnectionIdLimit: 4,
+  connectionIds: 4,
   maxPaths: 4,
   initialRtt: 333,
   maxPtoInterval: 2000,

@@ -51,6 +51,7 @@ export const defaultSettings: ConnectionSettings = {
   maxAckDelay: 25,
   ackDelayExponent: 3,
   activeConnectionIdLimit: 4,
+  connectionIds: 4,
   maxPaths: 0,
   initialRtt: 333,
   maxPtoInterval: 2000,

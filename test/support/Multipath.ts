@@ -63,6 +63,23 @@ export const awaitPath = (pair: Pair, pathId: number, limit = 5000): void => {
   assert.isAtLeast(done, 0, `path ${pathId} was not validated`)
 }
 
+/** Opens a path over a link that loses much: what cannot be proven in time is given up, and opened anew. Gives its ID. */
+export const openInTheEnd = (pair: Pair, link: number, limit = 60_000): number => {
+  let id = -1
+  const step = (): boolean => {
+    if (validated(pair.connection, id) && validated(pair.accepted, id)) return true
+    const state = pair.connection.path(id)?.state
+    if (state === undefined || state === "closing" || state === "closed") {
+      const opened = pair.connection.openPath({ local: pair.client.addresses[link]! }, pair.simulator.now)
+      if (typeof opened === "number") id = opened
+      pair.connection.wake()
+    }
+    return false
+  }
+  assert.isAtLeast(pair.until(step, pair.simulator.now + limit, 20), 0, `no path over link ${link}`)
+  return id
+}
+
 /** A connection with a path over each link. */
 export const withPaths = (options: MultipathOptions = {}): Pair => {
   const pair = connected(options)

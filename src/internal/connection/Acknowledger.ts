@@ -130,6 +130,8 @@ export class Acknowledger {
       (sinceAckEliciting >= MAX_UNELICITING ||
         (late && (acknowledged >= MIN_UNELICITING || sinceAckEliciting >= MIN_UNELICITING)))
     if (eliciting) packet.ping()
+    // Whoever only receives would never hear that the peer has lost its state (RFC 9000 section 10.3).
+    else if (acknowledged < MIN_UNELICITING || (sinceAckEliciting & 7) === 7) packet.padToAnswerable()
     packet.commit(eliciting, eliciting)
   }
 

@@ -33,6 +33,7 @@ import { LocalMigration } from "./LocalMigration.ts"
 import type { CloseInfo, ConnectionListener, ConnectionMachine, ConnectionStats, OpenPathRefusal } from "./Machine.ts"
 import { checkParameters, encodeParameters } from "./Parameters.ts"
 import type { HandshakeIds } from "./Parameters.ts"
+import { Migration } from "./Migration.ts"
 import { PathControl } from "./PathControl.ts"
 import { Probing } from "./Probing.ts"
 import type { ConnectionPolicies } from "./Policies.ts"
@@ -132,6 +133,7 @@ export class Connection implements ConnectionMachine {
       role: options.role,
       maxPaths: options.settings.maxPaths,
       activeConnectionIdLimit: options.settings.activeConnectionIdLimit,
+      connectionIds: options.settings.connectionIds,
       ids: options.ids,
       resetTokens: options.resetTokens,
       makePath: (id, local, remote, localIds, remoteIds) => this.makePath(id, local, remote, localIds, remoteIds),
@@ -154,17 +156,18 @@ export class Connection implements ConnectionMachine {
     this.handshakeSender = new HandshakeSender(core)
     if (options.role === "client") this.handshakeSender.onHandshakePacketSent = () => this.discardInitial()
     this.pathControl = new PathControl(core)
+    const migration = new Migration(core, this.pathControl)
     const probing = new Probing(core, this.handshakeSender)
     const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
     this.localMigration = new LocalMigration(core, failureDetector, probing)
-    this.timers = new Timers(core, this.sender, this.closing, this.pathControl, failureDetector, options.now)
+    this.timers = new Timers(core, this.sender, this.closing, this.pathControl, migration, failureDetector, options.now)
     const frames = new Frames(core, {
       onHandshakeFailure: (failure) => this.onHandshakeFailure(failure),
       onHandshakeDone: () => this.onConfirmed(),
       onPeerClose: (info, now) => this.closing.drain(info, now),
       onPathValidated: (path, now) => {
         if (path.validated) failureDetector.onAnswered(path, now)
-        this.pathControl.onValidated(path, now)
+        migration.onValidated(path, now)
       },
       // Tokens are of use to clients that come back; there is no store for them yet.
       onNewToken: () => {}
@@ -173,9 +176,8 @@ export class Connection implements ConnectionMachine {
       core,
       frames,
       {
-        onAddressChange: (path, burst, datagram, onlyProbing, newest) => {
-          if (newest && !onlyProbing) this.pathControl.onAddressChange(path, burst, datagram)
-        },
+        onAddressChange: (path, burst, datagram, sequence, now) =>
+          migration.onAddressChange(path, burst, datagram, sequence, now),
         onNewPath: (pathId, burst, datagram, now) => this.pathControl.onNewPath(pathId, burst, datagram, now),
         onHandshakePacket: () => this.onHandshakePacket(),
         onSilentPathHeard: (path, now) => failureDetector.onReceived(path, now),

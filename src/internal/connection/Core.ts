@@ -106,6 +106,23 @@ export class ConnectionCore implements RecoveryEvents {
     return path.recovery.rtt.ptoBase(path.recovery.maxAckDelay)
   }
 
+  /**
+   * Asks whether the peer is where the path leads. A way of which nothing is known yet is taken to be like the slowest one
+   * that is; it fails as late as RFC 9000 section 8.2.4 says.
+   */
+  validate(path: Path, now: number): void {
+    const own = this.pto(path)
+    let interval = own
+    if (!path.hasRtt) {
+      let slowest = 0
+      for (const other of this.paths.all)
+        if (other.validated && other.hasRtt) slowest = Math.max(slowest, this.pto(other))
+      if (slowest > 0) interval = slowest
+    }
+    const initial = 3 * this.settings.initialRtt + path.recovery.maxAckDelay
+    path.validation.start(now, interval, Math.max(own, initial))
+  }
+
   frameAcked(recovery: PathRecovery, frame: SentFrame): void {
     switch (frame.kind) {
       case SentFrameKind.stream:

@@ -94,7 +94,7 @@ export class FailureDetector {
    */
   private checkWaysBack(path: Path, now: number): void {
     if (path.validated && path.ackPath !== path.id && !path.validation.running) {
-      path.validation.start(this.core.pto(path))
+      this.core.validate(path, now)
     }
     for (const other of this.core.paths.all) if (other.ackPath === path.id) this.abandonDeadWayBack(other, now)
   }

@@ -5,6 +5,7 @@
 import { spaceOfLevel } from "../paths/Path.ts"
 import type { Path } from "../paths/Path.ts"
 import { varintLength } from "../wire/Cursor.ts"
+import { sameAddress } from "../wire/Datagram.ts"
 import type { Address } from "../wire/Datagram.ts"
 import { FrameReader, FRAMES_END, FRAMES_VIOLATION } from "../wire/FrameReader.ts"
 import { FrameType, isAckEliciting, isMultipathFrame, isProbingFrame } from "../wire/FrameType.ts"
@@ -31,7 +32,7 @@ export class Frames {
   ackEliciting = false
   /** It held nothing but probing frames and padding (RFC 9000 section 9.1). */
   probing = true
-  /** Bytes of the datagram that the packet came in. */
+  /** Bytes of the datagram that the packet came in, as far as no answer counts on them yet. */
   datagramLength = 0
   private readonly core: ConnectionCore
   private readonly events: FrameEvents
@@ -114,13 +115,13 @@ export class Frames {
       case FrameType.ack:
       case FrameType.ackEcn:
         // ACK-1, ACK-3: in 1-RTT packets it means path 0.
-        return this.onAck(paths.get(0), spaceOfLevel(level), level, path, generation, now)
+        return this.onAck(paths.get(0), spaceOfLevel(level), level, path, remote, generation, now)
       case FrameType.pathAck:
       case FrameType.pathAckEcn:
         return (
           paths.checkPathId(reader.pathId, type) ??
           // ACK-6
-          this.onAck(paths.get(reader.pathId), spaceOfLevel(level), level, path, generation, now)
+          this.onAck(paths.get(reader.pathId), spaceOfLevel(level), level, path, remote, generation, now)
         )
       case FrameType.crypto: {
         const failure = core.handshake.onCrypto(level, reader.offset, reader.bytes, reader.dataStart, reader.dataLength)
@@ -165,15 +166,22 @@ export class Frames {
       case FrameType.pathRetireConnectionId:
         return (
           paths.checkPathId(reader.pathId, type) ??
-          paths.onRetireConnectionId(reader.pathId, reader.sequence, reader.pathId === path.id ? idSequence : -1)
+          paths.onRetireConnectionId(
+            reader.pathId,
+            reader.sequence,
+            reader.pathId === path.id ? idSequence : -1,
+            now + 3 * core.largestPto()
+          )
         )
       case FrameType.pathChallenge:
-        path.queueResponse(
+        path.answers.respond(
           reader.bytes.slice(reader.dataStart, reader.dataStart + reader.dataLength),
           local,
           remote,
           this.datagramLength
         )
+        // Counted once, however many there are.
+        this.datagramLength = 0
         return undefined
       case FrameType.pathResponse:
         // Section 19.18: an answer to nothing is ignored, since challenges of an attempt that is over may still be on their way.
@@ -250,6 +258,7 @@ export class Frames {
     space: number,
     level: Level,
     carrier: Path,
+    remote: Address,
     generation: number,
     now: number
   ): Violation | undefined {
@@ -265,7 +274,9 @@ export class Frames {
     const delay =
       level === Level.oneRtt && core.peer !== undefined ? (reader.ackDelay * 2 ** core.peer.ackDelayExponent) / 1000 : 0
     const before = path.recovery.packetsAcked
-    const problem = path.recovery.onAck(space, reader, delay, now, path.samplesFrom(carrier.id, now))
+    // One that came by another way than the path's says nothing about its RTT.
+    const samples = sameAddress(remote, carrier.remote) && path.samplesFrom(carrier.id, now)
+    const problem = path.recovery.onAck(space, reader, delay, now, samples)
     if (path.recovery.packetsAcked > before) path.provenAt = now
     return problem
   }

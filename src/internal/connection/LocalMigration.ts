@@ -39,9 +39,13 @@ export class LocalMigration {
       if (other.open && sameAddress(other.local, local) && sameAddress(other.remote, path.remote)) return "duplicate"
     }
     // Section 9.5: no connection ID is used from two addresses, unless the peer has none at all.
-    if (path.remoteIds.active?.bytes.length !== 0 && !core.paths.rotateRemoteId(path)) return "noConnectionIds"
+    if (path.remoteIds.active?.bytes.length !== 0) {
+      const moved = gone ? core.paths.rotateRemoteId(path) : core.paths.holdRemoteId(path)
+      if (!moved) return "noConnectionIds"
+    }
     const { host } = path.local
-    path.previous = gone ? undefined : { local: path.local, remote: path.remote }
+    if (gone) path.previous = undefined
+    else path.keepPrevious()
     path.local = local
     path.addressLost = false
     path.sizeProven = false
@@ -49,7 +53,7 @@ export class LocalMigration {
     if (host !== local.host) path.restart(now)
     // What is on its way may arrive; what comes back to the old address will not.
     if (gone) path.recovery.handOver(Space.application)
-    path.validation.start(core.pto(path))
+    core.validate(path, now)
     // A challenge alone moves nobody (section 9.2).
     path.probes = Math.max(path.probes, 1)
     path.probeWithData = true

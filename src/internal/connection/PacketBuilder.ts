@@ -3,7 +3,9 @@
  * sealed and handed to the sink together. One object for a connection, reused for every packet: `open`, write frames
  * through `writer`, `commit`.
  */
-import type { Path, PathProbe } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
+import type { PathAnswer } from "../paths/PathAnswers.ts"
+import type { RemoteConnectionId } from "../paths/RemoteConnectionIds.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
 import type { SentFrameList } from "../recovery/SentFrames.ts"
@@ -23,6 +25,12 @@ const MIN_PACKET = 64
 // Shared by all connections: a flush runs to its end before the next connection has its turn.
 const batch = new SendBatch()
 const writer = new ByteWriter()
+
+/**
+ * Bytes of a packet that a peer without state answers with a stateless reset, whatever the least is that it answers (RFC 9000
+ * section 10.3): one more than the longest that is to be answered by a shorter one.
+ */
+const ANSWERABLE = 44
 
 export class PacketBuilder {
   /** Where the frames of the open packet are written; its end leaves room for the tag. */
@@ -91,18 +99,20 @@ export class PacketBuilder {
    * Starts a packet of up to `size` bytes on a path; what is open then is forgotten. `answer` sends it to where a challenge
    * came from. `false`: nothing may leave there now.
    */
-  open(path: Path, size: number, answer?: PathProbe): boolean {
-    if (path.remoteIds.active === undefined) return false
+  open(path: Path, size: number, answer?: PathAnswer): boolean {
+    // RFC 9000 section 9.5: an ID is for one address.
+    const id = answer?.challenge === undefined ? path.remoteIds.active : path.remoteIds.previous
+    if (id === undefined) return false
     const remote = answer?.remote ?? path.remote
     this.elsewhere =
       answer !== undefined && !(sameAddress(remote, path.remote) && sameAddress(answer.local, path.local))
     const maxSize = Math.min(size, this.elsewhere ? answer!.limit : path.amplificationBudget())
-    if (maxSize < path.remoteIds.active.bytes.length + MIN_PACKET) return false
+    if (maxSize < id.bytes.length + MIN_PACKET) return false
     const local = answer?.local ?? path.local
     if (this.isBlocked(path, local)) return false
-    if (this.openIn(path, maxSize, local, remote)) return true
+    if (this.openIn(path, id, maxSize, local, remote)) return true
     this.flush()
-    return this.ready && !this.isBlocked(path, local) && this.openIn(path, maxSize, local, remote)
+    return this.ready && !this.isBlocked(path, local) && this.openIn(path, id, maxSize, local, remote)
   }
 
   private isBlocked(path: Path, local: Address): boolean {
@@ -112,10 +122,10 @@ export class PacketBuilder {
   /** The same for the next full packet of a train: `false` if the batch is full. */
   openFull(path: Path): boolean {
     this.elsewhere = false
-    return this.openIn(path, path.mtu, path.local, path.remote)
+    return this.openIn(path, path.remoteIds.active!, path.mtu, path.local, path.remote)
   }
 
-  private openIn(path: Path, size: number, local: Address, remote: Address): boolean {
+  private openIn(path: Path, id: RemoteConnectionId, size: number, local: Address, remote: Address): boolean {
     const region = batch.region(path.id, size)
     if (region < 0) return false
     const { recovery } = path
@@ -130,7 +140,7 @@ export class PacketBuilder {
     writer.reset(batch.burst.slab, start, start + size - AEAD_TAG)
     this.pnOffset = writeShortHeader(
       writer,
-      path.remoteIds.active!.bytes,
+      id.bytes,
       this.core.handshake.oneRtt!.writePhase,
       0,
       this.pnLength,
@@ -163,10 +173,18 @@ export class PacketBuilder {
     if (writer.position < writer.end) writePadding(writer, writer.end - writer.position)
   }
 
+  /** Makes the open packet so long that a peer which has lost its state says so. */
+  padToAnswerable(): void {
+    const short = batch.at(this.region) + ANSWERABLE - AEAD_TAG - writer.position
+    if (short > 0) writePadding(writer, Math.min(short, writer.remaining))
+  }
+
   /** Ends the open packet: it leaves with the next `flush`. */
   commit(ackEliciting: boolean, inFlight: boolean): void {
     const { core, now, path, packetNumber, pnOffset, region } = this
     const { recovery } = path
+    // What wants an answer must get one; few bytes beside what else is in such a packet.
+    if (ackEliciting) this.padToAnswerable()
     // Header protection samples four bytes behind the packet number's start (RFC 9001 section 5.4.2).
     const short = pnOffset + 4 - writer.position
     if (short > 0) writePadding(writer, short)

@@ -1,13 +1,12 @@
 /**
- * The life of paths beyond their frames: opening, validation, change of address, closing. Silence is `FailureDetector`'s.
+ * The life of paths beyond their frames: opening and closing. Proof and change of their addresses are `Migration`'s, silence
+ * is `FailureDetector`'s.
  */
 import type { PathStatus } from "../paths/Scheduler.ts"
 import type { Path } from "../paths/Path.ts"
 import type { OpenPathRefusal } from "../paths/PathEvent.ts"
-import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../wire/Datagram.ts"
-import { PathError, TransportError, violation } from "../wire/Protocol.ts"
 import type { ConnectionCore } from "./Core.ts"
 
 /** ms that a peer gets at least to answer PATH_ABANDON: the answer may be lost a few times. */
@@ -55,54 +54,6 @@ export class PathControl {
     return path
   }
 
-  onValidated(path: Path, now: number): void {
-    const { core } = this
-    if (!path.open) return
-    const { previous, validated } = path
-    path.setValidated()
-    if (path.validation.expanded) path.sizeProven = true
-    path.previous = undefined
-    if (validated) return
-    // VAL-7, RFC 9000 section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
-    if (previous !== undefined && previous.remote.host !== path.remote.host) path.recovery.resetForNewAddress(now)
-    core.emitPath({ kind: "validated", pathId: path.id })
-    // VAL-4: the 3x limit kept the challenge small, so the size is still to be proven.
-    if (!path.sizeProven) path.validation.start(core.pto(path))
-  }
-
-  onValidationFailed(path: Path, now: number): void {
-    const { core } = this
-    if (path.validated && path.sizeProven) return
-    if (path.previous !== undefined) {
-      // RFC 9000 section 9.3.2
-      const { local, remote } = path.previous
-      path.previous = undefined
-      path.local = local
-      path.remote = remote
-      path.setValidated()
-    } else if (core.paths.all.some((other) => other !== path && other.open && other.validated)) {
-      // VAL-5
-      this.abandon(path, PathError.unstableOrPoor, now)
-    } else if (!path.validated && path.id !== 0) {
-      // ABN-8: it was to take over from a path that is gone.
-      core.fail(violation(TransportError.noViablePath, "the only path left does not work"))
-    }
-  }
-
-  /** Server: the peer's packets on a path come from elsewhere now (VAL-6, RFC 9000 section 9.3). */
-  onAddressChange(path: Path, burst: DatagramBurst, datagram: number): void {
-    const { core } = this
-    if (!path.open || core.role === "client") return
-    const known = path.validated
-    path.moveTo(burst.local[datagram]!, burst.remote[datagram]!)
-    if (known && path.previous !== undefined) path.queueChallenge(core.random(CHALLENGE_LENGTH), path.previous)
-    path.onDatagramReceived(burst.length[datagram]!)
-    path.onUnvalidatedBytes(burst.length[datagram]!)
-    core.paths.rotateRemoteId(path)
-    path.validation.start(core.pto(path))
-    core.emitPath({ kind: "migrated", pathId: path.id, local: path.local, remote: path.remote })
-  }
-
   close(pathId: number, code: number, now: number): boolean {
     const path = this.core.paths.get(pathId)
     if (path === undefined || !path.open) return false
@@ -142,6 +93,6 @@ export class PathControl {
   private begin(path: Path, now: number): void {
     path.lastReceived = now
     path.recovery.hasHandshakeKeys = true
-    path.validation.start(this.core.pto(path))
+    this.core.validate(path, now)
   }
 }

@@ -44,14 +44,8 @@ const sameRange = (bytes: Uint8Array, a: number, aLength: number, b: number, bLe
 }
 
 export interface ReceiverEvents {
-  /** A packet that decrypts came from another address than the path's. `probing`: it holds probing frames only. */
-  readonly onAddressChange: (
-    path: Path,
-    burst: DatagramBurst,
-    datagram: number,
-    probing: boolean,
-    newest: boolean
-  ) => void
+  /** The newest packet, and not a mere probe, came from another address than the path's (RFC 9000 section 9.3). */
+  readonly onAddressChange: (path: Path, burst: DatagramBurst, datagram: number, sequence: number, now: number) => void
   /** Server: the first packet of an unused path ID. */
   readonly onNewPath: (pathId: number, burst: DatagramBurst, datagram: number, now: number) => Path | undefined
   readonly onHandshakePacket: (now: number) => void
@@ -207,6 +201,7 @@ export class Receiver {
       received = path.recovery.received(Space.application)
       this.credit(datagram, path)
     }
+    if (id.sequence > path.localIds.newestUsed) core.paths.onIdUsed(path, id.sequence)
     const length = burst.length[datagram]!
     const moved = !sameAddress(remote, path.remote) || !sameAddress(local, path.local)
     if (!moved && datagram !== this.counted) path.onDatagramReceived(length)
@@ -230,7 +225,9 @@ export class Receiver {
     }
     const newest = packetNumber > received!.largest
     received!.onReceived(packetNumber, this.frames.ackEliciting, now, burst.ecn[datagram]!)
-    if (moved) this.events.onAddressChange(path, burst, datagram, this.frames.probing, newest)
+    if (!newest) return
+    if (!moved) path.peerSequence = id.sequence
+    else if (!this.frames.probing) this.events.onAddressChange(path, burst, datagram, id.sequence, now)
   }
 
   /** A datagram that starts with a long header: its packets one by one (RFC 9000 section 12.2). */

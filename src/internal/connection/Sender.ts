@@ -2,7 +2,8 @@
  * The sending half of a connection once there are 1-RTT keys: what goes first. Path frames and probes go where the protocol
  * wants them, everything else on the path that the scheduler picks, packet by packet.
  */
-import type { Path, PathProbe } from "../paths/Path.ts"
+import type { Path } from "../paths/Path.ts"
+import type { PathAnswer } from "../paths/PathAnswers.ts"
 import type { PacketKind, SelectContext } from "../paths/Scheduler.ts"
 import { collectUsable } from "../paths/usable.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
@@ -71,8 +72,8 @@ export class Sender {
   private sendPathFrames(path: Path): void {
     const { validation } = path
     // Without a connection ID of this path they wait: the peer's frames may be out of order (INI-8).
-    while (path.answers.length > 0 && path.remoteIds.active !== undefined) {
-      if (!this.sendPathProbe(path, path.answers.shift()!)) break
+    while (!path.answers.isEmpty && path.remoteIds.active !== undefined) {
+      if (!this.sendPathProbe(path, path.answers.next())) break
     }
     if (validation.pending !== undefined) this.sendPathProbe(path, undefined)
     while (path.probes > 0) {
@@ -206,19 +207,25 @@ export class Sender {
     packet.commit(true, true)
   }
 
-  /** A path challenge or response, expanded to 1200 bytes (RFC 9000 section 8.2.1). `false`: it may not leave. */
-  private sendPathProbe(path: Path, answer: PathProbe | undefined): boolean {
+  /**
+   * Everything that is owed to one address, and the path's own challenge if it is that one's; expanded to 1200 bytes (RFC 9000
+   * sections 8.2.1, 8.2.2). `false`: it may not leave.
+   */
+  private sendPathProbe(path: Path, answer: PathAnswer | undefined): boolean {
     const { core, packet } = this
     const { frames } = core
     if (!packet.open(path, MIN_INITIAL_DATAGRAM, answer)) return false
     const { elsewhere, writer } = packet
     if (!elsewhere) this.acknowledger.write(path)
-    if (answer?.challenge === true) {
-      writePathChallenge(writer, answer.data)
-      frames.add(SentFrameKind.pathChallenge)
-    } else if (answer !== undefined) {
-      writePathResponse(writer, answer.data)
-      frames.add(SentFrameKind.pathResponse)
+    if (answer !== undefined) {
+      for (const data of answer.responses) {
+        writePathResponse(writer, data)
+        frames.add(SentFrameKind.pathResponse)
+      }
+      if (answer.challenge !== undefined) {
+        writePathChallenge(writer, answer.challenge)
+        frames.add(SentFrameKind.pathChallenge)
+      }
     }
     // A response off the path's own addresses proves nothing about them, so the challenge waits.
     if (!elsewhere && path.validation.pending !== undefined) {
@@ -233,7 +240,9 @@ export class Sender {
     }
     if (packet.isEmpty) return false
     packet.pad()
-    packet.commit(packet.isEliciting, true)
+    // What becomes of a packet to another address says nothing about the path.
+    if (elsewhere) packet.commit(false, false)
+    else packet.commit(packet.isEliciting, true)
     return true
   }
 

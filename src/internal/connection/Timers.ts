@@ -7,6 +7,7 @@ import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Closing } from "./Closing.ts"
 import type { ConnectionCore } from "./Core.ts"
 import type { FailureDetector } from "./FailureDetector.ts"
+import type { Migration } from "./Migration.ts"
 import type { PathControl } from "./PathControl.ts"
 import type { Sender } from "./Sender.ts"
 
@@ -20,6 +21,7 @@ export class Timers {
   private readonly sender: Sender
   private readonly closing: Closing
   private readonly pathControl: PathControl
+  private readonly migration: Migration
   private readonly failureDetector: FailureDetector
   private readonly startedAt: number
   private remindedAt: number
@@ -29,6 +31,7 @@ export class Timers {
     sender: Sender,
     closing: Closing,
     pathControl: PathControl,
+    migration: Migration,
     failureDetector: FailureDetector,
     now: number
   ) {
@@ -36,6 +39,7 @@ export class Timers {
     this.sender = sender
     this.closing = closing
     this.pathControl = pathControl
+    this.migration = migration
     this.failureDetector = failureDetector
     this.startedAt = now
     this.remindedAt = now
@@ -132,7 +136,7 @@ export class Timers {
         path.probeWithData = true
       }
       if (path.validation.deadline <= now && !path.validation.onTimeout(now))
-        this.pathControl.onValidationFailed(path, now)
+        this.migration.onValidationFailed(path, now)
       for (let i = 0; i < MAX_ROUNDS && path.open && path.recovery.timeout() <= now; i++) {
         this.failureDetector.onRecoveryTimeout(path, now)
       }

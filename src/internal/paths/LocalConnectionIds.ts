@@ -26,6 +26,10 @@ export class LocalConnectionIds {
   private readonly source: ConnectionIdSource
   private nextSequence = 0
   private issued: Array<LocalConnectionId> = []
+  /** Highest sequence number that a packet of the peer came to: those below are used up. */
+  newestUsed = 0
+  /** The peer shall retire those below (RFC 9000 section 5.1.2). */
+  private retireBelow = 0
 
   constructor(pathId: number, source: ConnectionIdSource) {
     this.pathId = pathId
@@ -37,7 +41,7 @@ export class LocalConnectionIds {
     return this.nextSequence
   }
 
-  /** IDs the peer may use. */
+  /** IDs that lead here: those the peer may use, and those it was asked to retire. */
   get ids(): ReadonlyArray<LocalConnectionId> {
     return this.issued
   }
@@ -48,17 +52,23 @@ export class LocalConnectionIds {
     this.nextSequence = id.sequence + 1
   }
 
-  /** Issues until `count` are active (CID-5, CID-8). Gives whether any is new. */
+  /** Issues until the peer has `count` that it may use (CID-5, CID-8). Gives whether any is new. */
   fill(count: number): boolean {
-    let issuedAny = false
-    while (this.issued.length < count) {
+    let missing = count
+    for (const id of this.issued) if (id.sequence >= this.retireBelow) missing--
+    for (let i = 0; i < missing; i++) {
       const id = this.source.issue(this.pathId, this.nextSequence++)
       id.pending = true
       // An array as long as it must be: each of many connections has one.
       this.issued = this.issued.concat(id)
-      issuedAny = true
     }
-    return issuedAny
+    return missing > 0
+  }
+
+  /** A packet came to an ID that is newer than any used before. Gives whether IDs were issued. */
+  onUsed(sequence: number, count: number): boolean {
+    this.newestUsed = sequence
+    return this.renew(count)
   }
 
   bySequence(sequence: number): LocalConnectionId | undefined {
@@ -66,8 +76,16 @@ export class LocalConnectionIds {
     return undefined
   }
 
-  /** The peer retired one (RFC 9000 section 19.16). `usedSequence` is the ID on the packet that said so, -1 if of another path. */
-  onRetire(sequence: number, usedSequence: number): Violation | undefined {
+  /** Retire Prior To of the frame that tells an ID. */
+  retirePriorTo(id: LocalConnectionId): number {
+    return Math.min(this.retireBelow, id.sequence)
+  }
+
+  /**
+   * The peer retired one (RFC 9000 section 19.16). `usedSequence` is the ID on the packet that said so, -1 if of another path.
+   * Gives the ID, which is the caller's to take out of the routes; undefined: it was retired before.
+   */
+  onRetire(sequence: number, usedSequence: number): LocalConnectionId | Violation | undefined {
     if (sequence >= this.nextSequence) {
       return violation(
         TransportError.protocolViolation,
@@ -81,11 +99,26 @@ export class LocalConnectionIds {
       const id = this.issued[i]!
       if (id.sequence === sequence) {
         this.issued.splice(i, 1)
-        this.source.retire(id)
-        break
+        return id
       }
     }
     return undefined
+  }
+
+  /**
+   * A peer that moves on to another ID for each address, and retires none, comes to the end of what it has, and then cannot
+   * follow us to a new address. Before that it gets as many new ones as it is asked to give back (RFC 9000 section 5.1.2).
+   * It has to give them back before it gets more. Gives whether IDs were issued.
+   */
+  renew(count: number): boolean {
+    let spare = 0
+    for (const id of this.issued) {
+      if (id.sequence < this.retireBelow) return false
+      if (id.sequence > this.newestUsed) spare++
+    }
+    if (spare >= count >> 1) return false
+    this.retireBelow = this.newestUsed
+    return this.fill(count)
   }
 
   /** Forgets all of them: the path, or the connection, is gone. */

@@ -10,7 +10,8 @@ const PRECISION = 16
 export class MtuDiscovery {
   /** Packet size that is known to pass. */
   current: number
-  private readonly base: number
+  /** What every way carries. */
+  readonly base: number
   /** Where the search stops. */
   private largest: number
   private upper: number

@@ -6,33 +6,33 @@ import type { PathState, PathStatus, PathView } from "./Scheduler.ts"
 import type { PathStats } from "./PathEvent.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { PathRecovery } from "../recovery/PathRecovery.ts"
+import type { RttEstimator } from "../recovery/RttEstimator.ts"
+import { sameAddress } from "../wire/Datagram.ts"
 import type { Address } from "../wire/Datagram.ts"
 import { Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import type { LocalConnectionIds } from "./LocalConnectionIds.ts"
 import type { MtuDiscovery } from "./MtuDiscovery.ts"
+import { PathAnswers } from "./PathAnswers.ts"
 import type { PathValidation } from "./PathValidation.ts"
 import type { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 
 export const spaceOfLevel = (level: Level): number =>
   level === Level.initial ? Space.initial : level === Level.handshake ? Space.handshake : Space.application
 
-/** Answers that wait to be sent: a flood of challenges is answered up to here. */
-const MAX_ANSWERS = 8
+/** ms that an address which was proven once is taken as proven when the path leads there again (RFC 9000 section 9.3). */
+const PROVEN_FOR = 30_000
+/** Addresses remembered for that. */
+const MAX_PROVEN = 3
 
-/** Where a path led before its peer's address changed: taken up again if the new address fails (RFC 9000 section 9.3.2). */
+/** Where a path led before its peer's address changed, until the new address is proven (RFC 9000 sections 9.3.2, 9.3.3). */
 export interface PreviousAddress {
   readonly local: Address
   readonly remote: Address
-}
-
-/** A PATH_RESPONSE or PATH_CHALLENGE between addresses that need not be the path's own (RFC 9000 sections 8.2.2, 9.3.3). */
-export interface PathProbe {
-  readonly challenge: boolean
-  readonly data: Uint8Array
-  readonly local: Address
-  readonly remote: Address
-  /** Bytes that may go to the address if it is not the path's: three times what came from there (section 8.2.2). */
-  readonly limit: number
+  readonly sizeProven: boolean
+  readonly peerSequence: number
+  /** First packet number that was not sent there. */
+  readonly until: number
+  readonly rtt: RttEstimator
 }
 
 export class Path implements PathView {
@@ -56,7 +56,12 @@ export class Path implements PathView {
   /** A client sends to addresses that its application chose: the limit is for those that a peer may have made up. */
   readonly limited: boolean
   /** Answers to challenges of the peer, and challenges to the address that a path has left. */
-  readonly answers: Array<PathProbe> = []
+  readonly answers = new PathAnswers()
+  /** Sequence number of the ID that the newest packet from the path's address was sent to. */
+  peerSequence = 0
+  /** ms: when the previous address was asked last whether its owner is still there. */
+  challengedAt = -Infinity
+  private proven: Array<{ readonly remote: Address; readonly until: number }> | undefined = undefined
   /** Ack-eliciting packets to send although the window is full: PTO probes. */
   probes = 0
   /** Whether they may carry data: not while other paths do that better. */
@@ -145,8 +150,9 @@ export class Path implements PathView {
   get bytesInFlight(): number {
     return this.recovery.bytesInFlight
   }
+  /** To an address that is not proven, what every way carries: who knows what lies behind it. */
   get mtu(): number {
-    return this.discovery.current
+    return this.validated || this.previous === undefined ? this.discovery.current : this.discovery.base
   }
   get packetsSent(): number {
     return this.recovery.packetsSent
@@ -229,12 +235,15 @@ export class Path implements PathView {
     if (this.state === "validating") this.state = "active"
   }
 
+  /** Whether the path led there before its peer's address changed. */
+  leadTo(local: Address, remote: Address): boolean {
+    const { previous } = this
+    return previous !== undefined && sameAddress(previous.remote, remote) && sameAddress(previous.local, local)
+  }
+
   /** Moves the path to another address of the peer, not yet proven (VAL-6). */
   moveTo(local: Address, remote: Address): void {
-    if (this.validated) {
-      this.previous = { local: this.local, remote: this.remote }
-      if (this.remote.host !== remote.host) this.restartDiscovery()
-    }
+    if (this.validated) this.keepPrevious()
     this.local = local
     this.remote = remote
     this.validated = false
@@ -243,16 +252,45 @@ export class Path implements PathView {
     this.unvalidatedSent = 0
   }
 
-  /** A challenge came in: the answer leaves from there (VAL-3). `datagram`: bytes of the one that brought it. */
-  queueResponse(data: Uint8Array, local: Address, remote: Address, datagram: number): void {
-    if (this.answers.length >= MAX_ANSWERS) return
-    this.answers.push({ challenge: false, data, local, remote, limit: 3 * datagram })
+  /** Remembers where the path leads, and what is known of the way, before it moves. */
+  keepPrevious(): void {
+    const { recovery } = this
+    this.previous = {
+      local: this.local,
+      remote: this.remote,
+      sizeProven: this.sizeProven,
+      peerSequence: this.peerSequence,
+      until: recovery.sent(Space.application)!.next,
+      rtt: recovery.rtt.copy()
+    }
   }
 
-  /** Challenges the address that the path has left: its owner, if it is still there, speaks up (RFC 9000 section 9.3.3). */
-  queueChallenge(data: Uint8Array, to: PreviousAddress): void {
-    if (this.answers.length >= MAX_ANSWERS) return
-    this.answers.push({ challenge: true, data, local: to.local, remote: to.remote, limit: Infinity })
+  /** Back to the address before, with what is known of the way there. What was sent elsewhere says nothing about it. */
+  goBack(): void {
+    const { previous } = this
+    if (previous === undefined) return
+    this.previous = undefined
+    this.local = previous.local
+    this.remote = previous.remote
+    this.sizeProven = previous.sizeProven
+    this.peerSequence = previous.peerSequence
+    this.validation.stop()
+    this.recovery.returnToAddress(previous.until, previous.rtt)
+    this.setValidated()
+  }
+
+  /** The new address is proven: from now on the one before is only remembered. */
+  forgetPrevious(now: number): void {
+    if (this.previous === undefined) return
+    const entry = { remote: this.previous.remote, until: now + PROVEN_FOR }
+    this.proven = [entry, ...(this.proven ?? []).filter(({ remote }) => !sameAddress(remote, entry.remote))]
+    this.proven.length = Math.min(this.proven.length, MAX_PROVEN)
+    this.previous = undefined
+  }
+
+  /** Whether an address was proven not long ago. */
+  wasProven(remote: Address, now: number): boolean {
+    return this.proven?.some((entry) => entry.until > now && sameAddress(entry.remote, remote)) === true
   }
 
   /** The path leads another way: what was learned of the old one means nothing (RFC 9000 section 9.4). */

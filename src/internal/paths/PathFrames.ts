@@ -37,8 +37,11 @@ export interface PathRegister {
 }
 
 export class PathFrames {
-  /** Something may have to be said: set by whoever changes what the frames tell. */
-  pending = false
+  /** Something may have to be said. */
+  get pending(): boolean {
+    return this.due
+  }
+  private due = false
   private readonly table: PathRegister
   private maxPathIdPending = false
   /** The limit we are blocked at and have not said yet, and the last one that we said; -1: none. */
@@ -58,16 +61,37 @@ export class PathFrames {
     return (this.cidsBlocked?.size ?? 0) + (this.lostAbandons?.size ?? 0)
   }
 
+  /** IDs were issued, or are to be told again: (PATH_)NEW_CONNECTION_ID. */
+  idsIssued(): void {
+    this.due = true
+  }
+
+  /** IDs of the peer were retired: (PATH_)RETIRE_CONNECTION_ID. */
+  idsRetired(): void {
+    this.due = true
+  }
+
+  /** PATH_ABANDON. */
+  abandoned(path: Path): void {
+    path.abandonPending = this.due = true
+  }
+
+  /** PATH_STATUS_AVAILABLE or PATH_STATUS_BACKUP. */
+  statusChanged(path: Path): void {
+    path.statusSequence++
+    path.statusPending = this.due = true
+  }
+
   /** Our limit went up: MAX_PATH_ID. */
   limitRaised(): void {
-    this.maxPathIdPending = this.pending = true
+    this.maxPathIdPending = this.due = true
   }
 
   /** PATHS_BLOCKED, once for each limit (CID-11, BLK-4). */
   pathsBlockedAt(limit: number): void {
     if (this.pathsBlockedTold >= limit) return
     this.pathsBlocked = this.pathsBlockedTold = limit
-    this.pending = true
+    this.due = true
   }
 
   unblocked(): void {
@@ -77,7 +101,7 @@ export class PathFrames {
   /** PATH_CIDS_BLOCKED (CID-14). */
   idsBlocked(pathId: number): void {
     this.cidsBlocked = (this.cidsBlocked ?? new Set()).add(pathId)
-    this.pending = true
+    this.due = true
   }
 
   idsArrived(pathId: number): void {
@@ -86,7 +110,7 @@ export class PathFrames {
 
   /** Writes what is pending as far as it fits. */
   write(w: ByteWriter, frames: SentFrameList): void {
-    if (!this.pending) return
+    if (!this.due) return
     for (const path of this.table.all) {
       if (path.abandonPending) {
         if (w.remaining < LARGEST_FRAME) return
@@ -131,7 +155,7 @@ export class PathFrames {
       frame.value = next
       this.cidsBlocked?.delete(id)
     }
-    this.pending = false
+    this.due = false
   }
 
   onLost(frame: SentFrame): void {
@@ -141,39 +165,38 @@ export class PathFrames {
         // ABN-10
         if (path !== undefined) path.abandonPending = !path.abandonAcked
         else this.lostAbandons = (this.lostAbandons ?? new Map()).set(frame.pathId, frame.value)
-        this.pending = true
+        this.due = true
         break
       case SentFrameKind.pathStatus:
         // STA-6
-        if (path !== undefined && path.open && path.statusSequence === frame.value)
-          path.statusPending = this.pending = true
+        if (path !== undefined && path.open && path.statusSequence === frame.value) path.statusPending = this.due = true
         break
       case SentFrameKind.newConnectionId: {
         const id = (path?.localIds ?? this.table.unusedLocal.get(frame.pathId))?.bySequence(frame.value)
-        if (id !== undefined && (path === undefined || path.open)) id.pending = this.pending = true
+        if (id !== undefined && (path === undefined || path.open)) id.pending = this.due = true
         break
       }
       case SentFrameKind.retireConnectionId:
         if (path !== undefined && path.open) {
           path.remoteIds.onRetireLost(frame.value)
-          this.pending = true
+          this.due = true
         } else {
           const ids = this.table.unusedRemote.get(frame.pathId)
           if (ids !== undefined) {
             ids.onRetireLost(frame.value)
-            this.pending = true
+            this.due = true
           }
         }
         break
       case SentFrameKind.maxPathId:
         // MPI-3
-        if (frame.value === this.table.localMax) this.maxPathIdPending = this.pending = true
+        if (frame.value === this.table.localMax) this.maxPathIdPending = this.due = true
         break
       case SentFrameKind.pathsBlocked:
         // BLK-4
         if (frame.value === this.table.remoteMax) {
           this.pathsBlocked = frame.value
-          this.pending = true
+          this.due = true
         }
         break
       case SentFrameKind.pathCidsBlocked: {
@@ -181,7 +204,7 @@ export class PathFrames {
         const ids = path?.remoteIds ?? this.table.unusedRemote.get(frame.pathId)
         if (path?.open !== false && !this.table.isDiscarded(frame.pathId) && (ids?.nextSequence ?? 0) === frame.value) {
           this.cidsBlocked = (this.cidsBlocked ?? new Set()).add(frame.pathId)
-          this.pending = true
+          this.due = true
         }
         break
       }
@@ -225,8 +248,9 @@ export class PathFrames {
         if (!id.pending) continue
         if (w.remaining < LARGEST_FRAME) return false
         id.pending = false
-        if (this.table.multipath) writePathNewConnectionId(w, pathId, id.sequence, 0, id.bytes, id.resetToken)
-        else writeNewConnectionId(w, id.sequence, 0, id.bytes, id.resetToken)
+        const retire = localIds.retirePriorTo(id)
+        if (this.table.multipath) writePathNewConnectionId(w, pathId, id.sequence, retire, id.bytes, id.resetToken)
+        else writeNewConnectionId(w, id.sequence, retire, id.bytes, id.resetToken)
         const frame = frames.add(SentFrameKind.newConnectionId)
         frame.pathId = pathId
         frame.value = id.sequence

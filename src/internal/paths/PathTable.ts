@@ -5,24 +5,27 @@
 import type { PathStatus } from "./Scheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { Address } from "../wire/Datagram.ts"
-import { PathError, TransportError, violation } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
+import { isViolation, PathError, TransportError, violation } from "../wire/Protocol.ts"
 import { LocalConnectionIds } from "./LocalConnectionIds.ts"
 import type { ConnectionIdSource, LocalConnectionId } from "./LocalConnectionIds.ts"
 import type { Path } from "./Path.ts"
 import type { OpenPathRefusal, PathEvent } from "./PathEvent.ts"
 import { PathFrames } from "./PathFrames.ts"
+import { RetiredConnectionIds } from "./RetiredConnectionIds.ts"
 import { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 import type { ResetTokenObserver } from "./RemoteConnectionIds.ts"
 
-/** Connection IDs kept with the peer for each path: one in use, one spare (CID-8). */
-const IDS_PER_PATH = 2
+/** Connection IDs that the peer has for a path before it is used: to begin with, and to move once (CID-5). */
+const IDS_OF_UNUSED = 2
 
 export interface PathTableContext {
   readonly role: Role
   /** Most paths at a time that this side allows; up to 1 leaves multipath unnegotiated. */
   readonly maxPaths: number
   readonly activeConnectionIdLimit: number
+  /** Connection IDs that the peer has for each path in use, as far as its limit allows (CID-8). */
+  readonly connectionIds: number
   readonly ids: ConnectionIdSource
   readonly resetTokens: ResetTokenObserver
   readonly makePath: (
@@ -57,6 +60,8 @@ export class PathTable {
   private peerIdLimit = 2
   /** When the connection ends because its only open path was abandoned by the peer and no other came (ABN-8). */
   private strandedUntil = Infinity
+  /** IDs of ours that the peer retired and that still lead here. Made when there is one. */
+  private retired: RetiredConnectionIds | undefined = undefined
   private earlyStatus: Map<number, { readonly sequence: number; readonly status: PathStatus }> | undefined = undefined
 
   constructor(context: PathTableContext) {
@@ -98,14 +103,23 @@ export class PathTable {
     this.remoteMax = this.multipath ? initialMaxPathId! : 0
   }
 
+  /** Connection IDs that the peer has for each path in use. */
+  private get idCount(): number {
+    return Math.min(this.context.connectionIds, this.peerIdLimit)
+  }
+
   /** The handshake is complete: spare IDs for path 0, and IDs for every path that may be opened (CID-5, CID-6). */
   issueConnectionIds(): void {
-    const count = Math.min(IDS_PER_PATH, this.peerIdLimit)
-    for (const path of this.all) if (path.open && path.localIds.fill(count)) this.frames.pending = true
+    for (const path of this.all) if (path.open) this.fillIds(path)
     if (!this.multipath) return
     const max = Math.min(this.localMax, this.remoteMax)
-    for (const id of this.holes ?? []) if (id <= max) this.issueUnused(id, count)
-    for (let id = this.highestUsed + 1; id <= max; id++) this.issueUnused(id, count)
+    for (const id of this.holes ?? []) if (id <= max) this.issueUnused(id)
+    for (let id = this.highestUsed + 1; id <= max; id++) this.issueUnused(id)
+  }
+
+  /** A packet came to an ID of ours that is newer than those before (RFC 9000 section 5.1.2). */
+  onIdUsed(path: Path, sequence: number): void {
+    if (path.localIds.onUsed(sequence, this.idCount)) this.frames.idsIssued()
   }
 
   /** Whether a path ID was used and its state is gone (FRM-3). */
@@ -127,7 +141,8 @@ export class PathTable {
     const id = this.nextId
     const path = this.use(id, local, remote, this.unusedLocal.get(id)!, this.unusedRemote.get(id)!)
     path.status = status
-    if (status === "backup") this.queueStatus(path)
+    if (status === "backup") this.frames.statusChanged(path)
+    this.fillIds(path)
     this.announce(path, "local")
     return path
   }
@@ -163,6 +178,7 @@ export class PathTable {
     if (localIds === undefined) return undefined
     const remoteIds = this.unusedRemote.get(id) ?? this.newRemoteIds(id)
     const path = this.use(id, local, remote, localIds, remoteIds)
+    this.fillIds(path)
     this.announce(path, "peer")
     return path
   }
@@ -170,7 +186,7 @@ export class PathTable {
   setStatus(path: Path, status: PathStatus): void {
     if (path.status === status) return
     path.status = status
-    if (this.multipath) this.queueStatus(path)
+    if (this.multipath) this.frames.statusChanged(path)
   }
 
   /**
@@ -204,7 +220,7 @@ export class PathTable {
 
   /** Entries held for paths that are not in use, and for frames about them: bounded, whatever comes and goes. */
   get stateSize(): number {
-    const numbers = (this.holes?.size ?? 0) + (this.earlyStatus?.size ?? 0)
+    const numbers = (this.holes?.size ?? 0) + (this.earlyStatus?.size ?? 0) + (this.retired?.size ?? 0)
     return this.unusedLocal.size + this.unusedRemote.size + this.frames.size + numbers
   }
 
@@ -291,47 +307,86 @@ export class PathTable {
       this.unusedRemote.set(id, ids)
     }
     const problem = ids.add(sequence, retirePriorTo, bytes, token)
-    if (ids.pendingRetire.length > 0) this.frames.pending = true
+    if (ids.pendingRetire.length > 0) this.frames.idsRetired()
     this.frames.idsArrived(id)
     return problem
   }
 
-  onRetireConnectionId(id: number, sequence: number, usedSequence: number): Violation | undefined {
+  /** The ID leads here until `until`: what was sent to it before may be on a slower path. */
+  onRetireConnectionId(id: number, sequence: number, usedSequence: number, until: number): Violation | undefined {
     if (this.isDiscarded(id)) return undefined
     const path = this.get(id)
     const ids = path?.localIds ?? this.unusedLocal.get(id)
     if (ids === undefined) {
       return violation(TransportError.protocolViolation, `connection ID ${sequence} of path ${id} was never issued`)
     }
-    const problem = ids.onRetire(sequence, usedSequence)
-    if (problem === undefined && (path === undefined || path.open)) {
-      // CID-13
-      if (ids.fill(Math.min(IDS_PER_PATH, this.peerIdLimit))) this.frames.pending = true
+    const retired = ids.onRetire(sequence, usedSequence)
+    if (retired === undefined) return undefined
+    if (isViolation(retired)) return retired
+    this.retired ??= new RetiredConnectionIds(this.context.ids)
+    this.retired.add(retired, until)
+    // CID-13
+    if (path === undefined) this.issueUnused(id)
+    else if (path.open) {
+      this.fillIds(path)
+      if (ids.renew(this.idCount)) this.frames.idsIssued()
     }
-    return problem
+    return undefined
   }
 
   /** Moves to a fresh ID of the same path, if there is one (CID-12). */
   rotateRemoteId(path: Path): boolean {
     const rotated = path.remoteIds.rotate()
+    if (rotated) this.frames.idsRetired()
     // CID-14
-    if (!rotated && this.multipath) this.frames.idsBlocked(path.id)
-    this.frames.pending = true
+    else if (this.multipath) this.frames.idsBlocked(path.id)
     return rotated
   }
 
-  /** Earliest time at which a closed path's state goes. */
+  /** A path that moves on purpose takes a fresh ID; the old one is for the old address (RFC 9000 section 9.5). */
+  holdRemoteId(path: Path): boolean {
+    const fresh = path.remoteIds.hold()
+    if (fresh) this.noteRetired(path)
+    else if (this.multipath) this.frames.idsBlocked(path.id)
+    return fresh
+  }
+
+  /** The move is for good: the ID of the old address is given back, and the new address has one of its own. */
+  leaveRemoteId(path: Path): void {
+    if (path.remoteIds.isHolding) this.releaseRemoteId(path)
+    else this.rotateRemoteId(path)
+  }
+
+  /** The ID of the old address is given back, if there is one. */
+  releaseRemoteId(path: Path): void {
+    path.remoteIds.release()
+    this.noteRetired(path)
+  }
+
+  /** The move came to nothing. */
+  restoreRemoteId(path: Path): void {
+    path.remoteIds.restore()
+    this.noteRetired(path)
+  }
+
+  private noteRetired(path: Path): void {
+    if (path.remoteIds.pendingRetire.length > 0) this.frames.idsRetired()
+  }
+
+  /** Earliest time at which a closed path's state goes, or the route of a retired ID. */
   nextDiscard(): number {
-    let earliest = Infinity
+    let earliest = this.retired?.deadline ?? Infinity
+    if (this.all.length === 1) return earliest
     for (const path of this.all) {
       const at = path.abandonReceived ? path.discardAt : path.answerBy
       if (at < earliest) earliest = at
     }
-    return this.all.length === 1 ? Infinity : earliest
+    return earliest
   }
 
   /** Drops paths whose time is over, and lets the peer open as many more (the limit rises by one for each). */
   discardExpired(now: number, onDiscard: (path: Path) => void): void {
+    this.retired?.expire(now)
     for (let i = this.all.length - 1; i >= 0 && this.all.length > 1; i--) {
       const path = this.all[i]!
       if (!path.abandonReceived && path.answerBy <= now) {
@@ -357,19 +412,24 @@ export class PathTable {
       path.localIds.retireAll()
       path.remoteIds.clear()
     }
+    this.retired?.clear()
     for (const ids of this.unusedLocal.values()) ids.retireAll()
     for (const ids of this.unusedRemote.values()) ids.clear()
     this.unusedLocal.clear()
     this.unusedRemote.clear()
   }
 
-  private issueUnused(id: number, count: number): void {
+  private fillIds(path: Path): void {
+    if (path.localIds.fill(this.idCount)) this.frames.idsIssued()
+  }
+
+  private issueUnused(id: number): void {
     let ids = this.unusedLocal.get(id)
     if (ids === undefined) {
       ids = new LocalConnectionIds(id, this.context.ids)
       this.unusedLocal.set(id, ids)
     }
-    if (ids.fill(count)) this.frames.pending = true
+    if (ids.fill(Math.min(IDS_OF_UNUSED, this.idCount))) this.frames.idsIssued()
   }
 
   /** A path came into use: there is a way for everything again. */
@@ -387,10 +447,9 @@ export class PathTable {
   private beginClosing(path: Path, code: number): void {
     path.state = "closing"
     path.abandonCode = code
-    path.abandonPending = true
-    this.frames.pending = true
+    this.frames.abandoned(path)
     path.validation.stop()
-    path.answers.length = 0
+    path.answers.clear()
     path.probes = 0
     // ABN-2. The IDs of the last path stay: CONNECTION_CLOSE may have to leave on it.
     if (this.hasOpen) path.remoteIds.clear()
@@ -448,15 +507,8 @@ export class PathTable {
     path.remoteIds.clear()
     path.abandonCode = PathError.noError
     path.abandonReceived = true
-    path.abandonPending = true
+    this.frames.abandoned(path)
     path.discardAt = now + threePto
-    this.frames.pending = true
-  }
-
-  private queueStatus(path: Path): void {
-    path.statusSequence++
-    path.statusPending = true
-    this.frames.pending = true
   }
 
   private raiseLimit(): void {

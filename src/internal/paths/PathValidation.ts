@@ -4,9 +4,10 @@
  */
 
 export const CHALLENGE_LENGTH = 8
-/** Challenges that may be outstanding: a response to any of them counts. */
-const MAX_ATTEMPTS = 8
-const MAX_INTERVAL = 2000
+/** Challenges that are remembered: a response to any of them counts. */
+const MAX_OUTSTANDING = 8
+/** Probe timeouts after which an attempt is given up (section 8.2.4): those of the larger RTT, see `start`. */
+export const VALIDATION_PTOS = 3
 
 interface Challenge {
   readonly data: Uint8Array
@@ -16,8 +17,13 @@ interface Challenge {
 export class PathValidation {
   private readonly random: (length: number) => Uint8Array
   private readonly sent: Array<Challenge> = []
-  private attempts = 0
   private interval = 0
+  private timeout = 0
+  private giveUpAt = Infinity
+  /** Whether a challenge of this attempt has left. */
+  private asked = false
+  /** Attempts in a row that came to nothing. */
+  failures = 0
   /** When the next challenge is due or the attempt fails; Infinity when there is nothing to do. */
   deadline = Infinity
   /** The challenge to send, if one is due. */
@@ -30,48 +36,53 @@ export class PathValidation {
   }
 
   get running(): boolean {
-    return this.pending !== undefined || this.deadline !== Infinity
+    return this.deadline !== Infinity
   }
 
-  /** Starts, or starts over for another address. `interval` is a PTO in ms. */
-  start(interval: number): void {
+  /**
+   * Starts, or starts over for another address. `interval`: ms until the challenge is repeated, then twice that, up to a PTO
+   * of `slowest`, which is the longest that the new way is taken to need: the larger PTO of the old RTT and the initial one.
+   * Three of these decide (section 8.2.4).
+   */
+  start(now: number, interval: number, slowest: number): void {
     this.sent.length = 0
-    this.attempts = 0
-    this.interval = Math.min(interval, MAX_INTERVAL)
-    this.expanded = false
+    this.timeout = VALIDATION_PTOS * slowest
+    this.interval = Math.min(interval, slowest)
+    this.expanded = this.asked = false
     this.pending = this.random(CHALLENGE_LENGTH)
-    this.deadline = Infinity
+    this.deadline = this.giveUpAt = now + this.timeout
   }
 
   stop(): void {
     this.pending = undefined
-    this.deadline = Infinity
+    this.deadline = this.giveUpAt = Infinity
     this.sent.length = 0
   }
 
-  /** The pending challenge has left. The clock of the attempt starts here, not when it was asked for. */
+  /** The pending challenge has left. The clock of the attempt starts with the first one, not when it was asked for. */
   onSent(now: number, expanded: boolean): void {
     if (this.pending === undefined) return
+    if (this.sent.length === MAX_OUTSTANDING) this.sent.shift()
     this.sent.push({ data: this.pending, expanded })
     this.pending = undefined
-    this.attempts++
-    if (this.deadline === Infinity) {
-      this.deadline = now + this.interval
-      this.interval = Math.min(this.interval * 2, MAX_INTERVAL)
-    }
+    if (!this.asked) this.giveUpAt = now + this.timeout
+    this.asked = true
+    this.deadline = Math.min(now + this.interval, this.giveUpAt)
+    this.interval = Math.min(this.interval * 2, this.timeout / VALIDATION_PTOS)
   }
 
-  /** The deadline has passed. `false`: validation failed. */
+  /**
+   * The deadline has passed. `false`: validation failed. One that could not even ask, for the 3x limit or for want of a
+   * connection ID, comes to an end as well.
+   */
   onTimeout(now: number): boolean {
-    // A challenge that could not leave, for the 3x limit, is an attempt too: this must come to an end (section 8.2.4).
-    if (this.pending !== undefined) this.attempts++
-    if (this.attempts >= MAX_ATTEMPTS) {
+    if (now >= this.giveUpAt) {
       this.stop()
+      this.failures++
       return false
     }
     this.pending = this.random(CHALLENGE_LENGTH)
-    this.deadline = now + this.interval
-    this.interval = Math.min(this.interval * 2, MAX_INTERVAL)
+    this.deadline = this.giveUpAt
     return true
   }
 
@@ -87,6 +98,7 @@ export class PathValidation {
       }
       if (equal) {
         this.expanded = challenge.expanded
+        this.failures = 0
         this.stop()
         return true
       }

@@ -63,6 +63,10 @@ export class RemoteConnectionIds {
     return this.held ?? this.ids[0]
   }
 
+  get isHolding(): boolean {
+    return this.held !== undefined
+  }
+
   /** IDs to send to: the one in use and the spare ones. */
   get available(): number {
     return this.ids.length

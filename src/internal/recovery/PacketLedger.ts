@@ -107,7 +107,13 @@ export class PacketLedger<Path> {
 
   /** Gives up on the lowest number without judging it. */
   forgetBase(sp: SentPackets): void {
-    const slot = sp.base & sp.mask
+    this.forget(sp, sp.base)
+    sp.base++
+  }
+
+  /** Gives up on a packet without judging it: what it held is sent again. */
+  forget(sp: SentPackets, packetNumber: number): void {
+    const slot = packetNumber & sp.mask
     const flags = sp.flags[slot]!
     if ((flags & PacketFlag.outstanding) !== 0) {
       this.takeOut(sp, slot, 0)
@@ -117,7 +123,6 @@ export class PacketLedger<Path> {
       this.pool.release(list)
     }
     sp.flags[slot] = 0
-    sp.base++
   }
 
   /**

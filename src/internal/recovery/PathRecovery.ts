@@ -439,6 +439,17 @@ export class PathRecovery implements ProbeState {
     this.pacer.reset()
   }
 
+  /**
+   * The path leads to the address again that it led to before packet `from`. What was sent elsewhere meanwhile is sent again at
+   * once, and is in nobody's window: that it is lost there is no congestion (RFC 9000 section 9.3).
+   */
+  returnToAddress(from: number, rtt: RttEstimator): void {
+    const sp = this.spaces[Space.application]
+    if (sp !== undefined) for (let n = Math.max(from, sp.base); n < sp.next; n++) this.ledger.forget(sp, n)
+    this.ptoCount = 0
+    this.rtt.restore(rtt)
+  }
+
   /** Frees what the controller shares with others. The path is not used after this. */
   close(): void {
     this.controller.close()

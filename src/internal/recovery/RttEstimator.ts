@@ -28,6 +28,22 @@ export class RttEstimator implements PathRttView {
     this.firstSampleTime = Infinity
   }
 
+  /** The same, to be taken up again later. */
+  copy(): RttEstimator {
+    const copy = new RttEstimator(0)
+    copy.restore(this)
+    return copy
+  }
+
+  restore(from: RttEstimator): void {
+    this.latest = from.latest
+    this.smoothed = from.smoothed
+    this.variance = from.variance
+    this.min = from.min
+    this.hasSample = from.hasSample
+    this.firstSampleTime = from.firstSampleTime
+  }
+
   /**
    * The next sample sets the minimum anew: after persistent congestion (RFC 9002 section 5.2), and when acknowledgements
    * start to return on another path (draft-ietf-quic-multipath-21 section 5).

@@ -1,0 +1,127 @@
+/**
+ * Validation of paths, and change of the peer's address under one (RFC 9000 sections 8.2 and 9; draft-21 section 3.1.2).
+ *
+ * A packet from a new address moves the path at once, within the 3x limit, and the new address is challenged. What is known
+ * about the old one is kept until the new one is proven: whoever copies packets of the peer from elsewhere gets little, and
+ * costs the path neither its connection ID nor its window.
+ */
+import type { Path } from "../paths/Path.ts"
+import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
+import type { DatagramBurst } from "../wire/Datagram.ts"
+import { PathError, TransportError, violation } from "../wire/Protocol.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { PathControl } from "./PathControl.ts"
+
+/** Attempts in a row after which the only path that there is counts as one that leads nowhere. */
+const LAST_ATTEMPTS = 5
+
+/** ms between challenges to the address before, however often somebody seems to move: each has 1200 bytes. */
+const CHALLENGE_INTERVAL = 10
+
+export class Migration {
+  private readonly core: ConnectionCore
+  private readonly pathControl: PathControl
+
+  constructor(core: ConnectionCore, pathControl: PathControl) {
+    this.core = core
+    this.pathControl = pathControl
+  }
+
+  /** A challenge of ours was answered. */
+  onValidated(path: Path, now: number): void {
+    if (!path.open) return
+    if (path.validation.expanded) path.sizeProven = true
+    if (path.validated) {
+      // A client has moved the path itself: the peer's address was proven all the time.
+      if (path.previous !== undefined) {
+        path.forgetPrevious(now)
+        this.core.paths.releaseRemoteId(path)
+      }
+      return
+    }
+    this.proven(path, now)
+    // VAL-4: the 3x limit kept the challenge small, so the size is still to be proven.
+    if (!path.sizeProven) this.core.validate(path, now)
+  }
+
+  onValidationFailed(path: Path, now: number): void {
+    const { core } = this
+    if (path.validated && path.sizeProven) return
+    if (path.previous !== undefined) {
+      // RFC 9000 section 9.3.2
+      this.goBack(path)
+    } else if (core.paths.all.some((other) => other !== path && other.open && other.validated)) {
+      // VAL-5
+      this.pathControl.abandon(path, PathError.unstableOrPoor, now)
+    } else if (!path.validated && path.validation.failures < LAST_ATTEMPTS) {
+      // There is no other: it may be out of order for a moment.
+      core.validate(path, now)
+    } else if (!path.validated && path.id !== 0) {
+      // ABN-8: it was to take over from a path that is gone.
+      core.fail(violation(TransportError.noViablePath, "the only path left does not work"))
+    }
+  }
+
+  /**
+   * Server: the peer's packets on a path come from elsewhere now (VAL-6, RFC 9000 section 9.3). `sequence`: of the ID of ours
+   * that the packet was sent to.
+   */
+  onAddressChange(path: Path, burst: DatagramBurst, datagram: number, sequence: number, now: number): void {
+    const { core } = this
+    if (!path.open || core.role === "client") return
+    const local = burst.local[datagram]!
+    const remote = burst.remote[datagram]!
+    const bytes = burst.length[datagram]!
+    path.onDatagramReceived(bytes)
+    if (path.leadTo(local, remote)) {
+      this.goBack(path)
+      path.peerSequence = sequence
+      return
+    }
+    // A peer that moves takes another ID; under the same one a translator has moved it (RFC 9000 section 9.5).
+    const deliberate = sequence !== path.peerSequence
+    const { validated } = path
+    path.moveTo(local, remote)
+    path.peerSequence = sequence
+    path.onUnvalidatedBytes(bytes)
+    if (deliberate) core.paths.holdRemoteId(path)
+    core.emitPath({ kind: "migrated", pathId: path.id, local, remote })
+    if (path.wasProven(remote, now)) {
+      this.proven(path, now)
+      path.validation.stop()
+      return
+    }
+    core.validate(path, now)
+    // Section 9.3.3: its owner, if it is still there, speaks up. Not for each of many packets that somebody copies.
+    const { previous } = path
+    if (!validated || previous === undefined || now - path.challengedAt < CHALLENGE_INTERVAL) return
+    path.challengedAt = now
+    path.answers.challenge(core.random(CHALLENGE_LENGTH), previous.local, previous.remote)
+  }
+
+  /** The path's address is the peer's: what was kept for the address before goes. */
+  private proven(path: Path, now: number): void {
+    const { core } = this
+    const { previous } = path
+    path.setValidated()
+    if (previous !== undefined) {
+      path.forgetPrevious(now)
+      // Section 9.5; CID-12.
+      core.paths.leaveRemoteId(path)
+      // VAL-7, section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
+      if (previous.remote.host !== path.remote.host) path.restart(now)
+    }
+    core.emitPath({ kind: "validated", pathId: path.id })
+  }
+
+  /**
+   * The path leads to its previous address again: the peer was there all the time, or the new one came to nothing. Proven once,
+   * it need not be proven again; window and RTT are those of before (RFC 9000 section 9.3).
+   */
+  private goBack(path: Path): void {
+    const { core } = this
+    path.goBack()
+    core.paths.restoreRemoteId(path)
+    core.emitPath({ kind: "migrated", pathId: path.id, local: path.local, remote: path.remote })
+  }
+}
