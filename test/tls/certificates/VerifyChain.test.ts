@@ -357,6 +357,22 @@ describe("refused: authorities (RFC 5280 sections 4.2.1.3, 4.2.1.9)", () => {
     assert.include(failure?.message, "keyCertSign")
   })
 
+  it("a key usage in bits that are not used, where others see none (X.690 section 11.2.1)", () => {
+    const anchor = root()
+    const usage = (...value: ReadonlyArray<number>) => {
+      const extensions = [{ id: "2.5.29.15", critical: true, value: Uint8Array.of(3, value.length, ...value) }]
+      const middle = intermediate(anchor, { keyUsage: "none", extensions })
+      return verdict(verify({ anchors: [anchor], chain: [leaf(middle), middle] }))
+    }
+    assert.strictEqual(usage(1, 0x06), "accepted")
+    assert.strictEqual(usage(2, 0x04), "accepted")
+    assert.strictEqual(usage(7, 0x06, 0x80), "accepted")
+    assert.strictEqual(usage(0), "43 badUsage")
+    for (const value of [[5, 0x06], [8, 0x06], [1], [], [0, 0x06, 0, 0]]) {
+      assert.strictEqual(usage(...value), "48 unknownAuthority", value.join())
+    }
+  })
+
   it("path lengths: as many authorities as allowed, and one more", () => {
     const anchor = root({ authority: { pathLength: 1 } })
     const one = intermediate(anchor, { subject: "One" })

@@ -271,8 +271,13 @@ const readBasicConstraints = (reader: DerReader): { isCa: boolean; pathLength: n
 
 /** The first bit of the first byte comes first. */
 const readKeyUsage = (reader: DerReader): number => {
-  const [unused, first = 0, second = 0, ...more] = reader.contents(reader.next(Tag.bitString))
-  if (unused === undefined || unused > 7 || more.length > 0) throw new DerError("no key usage")
+  const bytes = reader.contents(reader.next(Tag.bitString))
+  const [unused, first = 0, second = 0] = bytes
+  // Unused bits are zero (X.690 section 11.2.1): others would see no usage in them.
+  const hidden = unused === undefined ? 0 : bytes[bytes.length - 1]! & ((1 << unused) - 1)
+  if (unused === undefined || unused > 7 || bytes.length > 3 || (bytes.length > 1 ? hidden : unused) !== 0) {
+    throw new DerError("no key usage")
+  }
   let usage = 0
   for (let bit = 0; bit < 8; bit++) {
     if ((first & (0x80 >> bit)) !== 0) usage |= 1 << bit

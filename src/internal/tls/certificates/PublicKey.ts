@@ -4,7 +4,7 @@
  */
 import { createPublicKey } from "node:crypto"
 import type { KeyObject } from "node:crypto"
-import { DerReader, outline, Tag } from "./Der.ts"
+import { DerError, DerReader, outline, Tag } from "./Der.ts"
 
 /** What kind of key it is, in its own words. */
 export interface KeyInfo {
@@ -40,6 +40,7 @@ export const readKeyInfo = (spki: Uint8Array): KeyInfo => {
   const kind = KINDS.get(algorithm) ?? "other"
   const bits = outer.contents(outer.next(Tag.bitString))
   outer.finish()
+  if (bits[0] !== 0) throw new DerError("a key of broken bytes")
   const info = { kind, algorithm, modulusBits: 0, exponentBits: 0, curve: undefined }
   if (kind === "ec") {
     const curve = identifier.optional(Tag.oid)
