@@ -566,15 +566,14 @@ export class ConnectionImpl extends Value implements Connection {
         return Effect.void
       }
       if (this.machine.state !== "established") return Effect.sync(() => this.closeNow())
-      return Effect.andThen(
-        deliver(
-          this.machine,
-          () => this.sending,
-          this.host.linger,
-          () => this.runtime.now()
-        ),
-        Effect.sync(() => this.closeNow(undefined, reason))
+      const delivered = deliver(
+        this.machine,
+        () => this.sending,
+        this.host.linger,
+        () => this.runtime.now()
       )
+      // Who waits for the end of a scope may lose patience.
+      return Effect.onExit(Effect.interruptible(delivered), () => Effect.sync(() => this.closeNow(undefined, reason)))
     })
 
   /** Hands out no more streams of the peer, so that what serves them comes to its end. */

@@ -329,6 +329,84 @@ describe("the end of what serves", () => {
     })
   )
 
+  scenario(
+    "D3: the time that a shutdown is given is kept, also when a handler is done and its data is under way",
+    (world) =>
+      Effect.gen(function* () {
+        world.network.link("10.0.0.1", "10.9.0.1", { mbps: 1, delay: 10, queue: 100 })
+        yield* serving(
+          world.server,
+          Endpoint.serve((connection) =>
+            Effect.flatMap(connection.acceptStream, (stream) => stream.end(new Uint8Array(size)))
+          )
+        )
+        const connection = yield* connectTo(world.client)
+        const stream = yield* connection.openStream()
+        yield* stream.end("please")
+        const bytes = yield* Effect.forkChild(Effect.exit(stream.bytes), { startImmediately: true })
+        yield* Effect.sleep("1 second")
+        const clock = yield* Effect.clockWith(Effect.succeed)
+        const before = clock.currentTimeMillisUnsafe()
+        yield* world.server.shutdown({ within: "2 seconds" })
+        assert.approximately(clock.currentTimeMillisUnsafe() - before, 2000, 50)
+        assert.strictEqual(reasonOf(yield* Fiber.join(bytes)), "ApplicationClosed")
+        assert.deepInclude(yield* connection.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 1 })
+      })
+  )
+
+  scenario("D3: Endpoint.close in the middle of a download is not the code of a clean end", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      const stream = yield* server.openUniStream()
+      yield* stream.end(new Uint8Array(size))
+      const idle = yield* connectTo(world.client)
+      yield* Effect.sleep(30)
+      yield* world.server.close()
+      assert.deepInclude(yield* client.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 1 })
+      assert.deepInclude(yield* idle.closed, { _tag: "ApplicationClosed", initiator: "peer", code: 0 })
+      assert.strictEqual(reasonOf(yield* Effect.exit(connectTo(world.client))), "ConnectionRefused")
+    })
+  )
+
+  scenario("codes of ends: of the settings, of a connect and of a serve", (world) =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      yield* serving(
+        world.server,
+        Endpoint.serve(
+          (connection) =>
+            Effect.gen(function* () {
+              const stream = yield* connection.acceptStream
+              const text = yield* stream.text
+              if (text === "wait") {
+                const end = yield* connection.closed
+                seen.push(end._tag === "ApplicationClosed" ? end.code : end._tag)
+              } else if (text === "fail") return yield* Effect.fail("no")
+            }),
+          { codes: { connectionEnd: 0x100, connectionAbort: 0x102 } }
+        )
+      )
+      const send = (text: string, codes?: { readonly connectionEnd?: number; readonly connectionAbort?: number }) =>
+        Effect.gen(function* () {
+          const connection = yield* connectTo(world.client, { codes })
+          yield* (yield* connection.openStream()).end(text)
+          return connection
+        })
+      assert.deepInclude(yield* (yield* send("end")).closed, { code: 0x100 })
+      assert.deepInclude(yield* (yield* send("fail")).closed, { code: 0x102 })
+      yield* Effect.scoped(send("wait", { connectionEnd: 5 }))
+      yield* Effect.exit(
+        Effect.scoped(
+          Effect.andThen(send("wait", { connectionAbort: 6 }), Effect.sleep(100)).pipe(Effect.andThen(Effect.fail("x")))
+        )
+      )
+      yield* Effect.sleep(100)
+      assert.deepStrictEqual(seen, [5, 6])
+      for (const codes of [{ connectionEnd: -1 }, { connectionAbort: 2 ** 60 }, { connectionEnd: Number.NaN }])
+        assert.strictEqual(reasonOf(yield* Effect.exit(send("x", codes))), "BadConfig")
+    })
+  )
+
   scenario("D3: the end of the Layer does the same", (world) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
