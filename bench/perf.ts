@@ -5,7 +5,7 @@
  * More than the contract: `--lane`, `--scheduler`, `--congestion`; with `--local` repeated a path from each address (which
  * goes to the `--via` at the same position, if there is one), and then a report of the paths.
  */
-import { Duration, Effect, Fiber, Layer, Option, References, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Option, References } from "effect"
 import type { Scope } from "effect"
 import { NodeRuntime } from "@effect/platform-node"
 import { CongestionControl, Endpoint, PathScheduler, Tls, WarmUp } from "../src/index.ts"
@@ -111,9 +111,7 @@ const answer = (stream: QuicStream.QuicStream): Transfer<void> =>
     yield* stream.end(writeCount(start.length - 9 + (yield* countAll(stream))))
   })
 
-const server = Endpoint.serve((connection) =>
-  Stream.runForEach(connection.streams, (stream) => Effect.forkChild(Effect.ignore(answer(stream))))
-).pipe(
+const server = Endpoint.serveStreams(answer).pipe(
   Layer.provide(Endpoint.layer({ ...settings, listen: `${host}:${port}`, alpn: ALPN, multipath: { maxPaths: 8 } })),
   Layer.provide(Tls.layerSelfSigned())
 )

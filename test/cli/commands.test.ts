@@ -1,5 +1,5 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { createHash, randomBytes } from "node:crypto"
 import { join } from "node:path"
 import { makeDirectory, run, start } from "./support.ts"
@@ -15,6 +15,9 @@ const secondHost = isLinux ? "127.0.0.2" : "127.0.0.1"
 
 /** Long enough to be interrupted; takes no room on the disk. */
 const endless = 4_000_000_000
+
+/** Long enough that it is under way when the server is told to stop. */
+const large = 40_000_000
 
 let server: Running
 let addresses: ReadonlyArray<string>
@@ -36,6 +39,8 @@ beforeAll(async () => {
   writeFileSync(join(root, "small.txt"), "small")
   writeFileSync(join(root, "endless.bin"), "")
   truncateSync(join(root, "endless.bin"), endless)
+  writeFileSync(join(root, "large.bin"), "")
+  truncateSync(join(root, "large.bin"), large)
   await startServer()
 })
 
@@ -146,6 +151,19 @@ describe("a transfer that does not end well", () => {
     assert.strictEqual(done.code, 1)
     assert.include(done.stderr, "closed the connection")
     assert.deepStrictEqual(readdirSync(target), [])
+    assert.strictEqual((await own.finished).code, 130)
+  })
+
+  it("D3: a server that is told to stop finishes what it has begun", async () => {
+    const target = out("last")
+    const own = start("serve", root, "--listen", "127.0.0.1:0", "--grace", "60")
+    const [, address, hash] = await own.saw(/listening on (\S+)\n[^]*--pin ([0-9a-f]{64})\n/)
+    const get = start("get", `${address}/large.bin`, "--out", target, "--pin", hash!)
+    await get.saw(/MB .*Mbit\/s/)
+    own.kill("SIGTERM")
+    const done = await get.finished
+    assert.strictEqual(done.code, 0, done.stderr)
+    assert.strictEqual(statSync(join(target, "large.bin")).size, large)
     assert.strictEqual((await own.finished).code, 130)
   })
 
