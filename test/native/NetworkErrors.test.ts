@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
-import type * as UdpSocket from "../../src/UdpSocket.ts"
+import { Effect, Fiber, Layer, Stream } from "effect"
+import { closeSync, fstatSync, openSync } from "node:fs"
+import * as Endpoint from "../../src/Endpoint.ts"
+import * as TestCertificates from "../../src/testing/TestCertificates.ts"
+import * as UdpSocket from "../../src/UdpSocket.ts"
 import { SocketFailed } from "../../src/QuicError.ts"
 import { bind, contents, loopback, native, pattern, receive, skipped, transmit } from "./support.ts"
 
@@ -77,7 +80,6 @@ describe("native sockets: what strangers make of them", () => {
         const { fd } = socket as unknown as { fd: bigint }
         // What else in the process closes a descriptor that is not its own. The number goes to another file at once.
         libc.close(fd)
-        const { openSync } = yield* Effect.promise(() => import("node:fs"))
         assert.strictEqual(openSync("/dev/null", "r"), Number(fd))
         yield* Fiber.interrupt(reader)
         const { reason } = yield* Effect.flip(socket.pull)
@@ -89,6 +91,41 @@ describe("native sockets: what strangers make of them", () => {
         // The failed one uses nothing of it.
         assert.isTrue(socket.send(transmit(socket, again.local, Uint8Array.of(4))))
         assert.deepStrictEqual(socket.stats.sendErrors, { ERR_SOCKET_DGRAM_NOT_RUNNING: 1 })
+        assert.isTrue(fstatSync(Number(fd)).isCharacterDevice())
+        closeSync(Number(fd))
+      })
+    )
+  )
+
+  live("G1: an endpoint whose descriptor is gone has a new socket at the next packet, and its connections go on", () =>
+    native(
+      Effect.gen(function* () {
+        const libc = yield* Effect.promise(() => import("../../src/internal/runtime/native/Libc.ts"))
+        const sockets: Array<UdpSocket.BoundSocket> = []
+        const own = yield* UdpSocket.UdpSocket
+        const seen = Layer.succeed(UdpSocket.UdpSocket, {
+          ...own,
+          bind: (address, options) =>
+            Effect.tap(own.bind(address, options), (socket) => Effect.sync(() => sockets.push(socket)))
+        })
+        const server = Endpoint.serve((connection) =>
+          connection.streams.pipe(Stream.runForEach((stream) => Stream.run(stream.readable, stream.sink)))
+        ).pipe(Layer.provideMerge(Endpoint.layer({ listen: "127.0.0.1:0", alpn: ["echo"] })))
+        yield* Effect.gen(function* () {
+          const endpoint = yield* Endpoint.Endpoint
+          const connection = yield* endpoint.connect({
+            address: endpoint.addresses[0]!,
+            alpn: "echo",
+            serverName: "localhost"
+          })
+          for (let round = 0; round < 3; round++) {
+            const stream = yield* connection.openStream()
+            yield* stream.end("hello")
+            assert.strictEqual(yield* stream.text, "hello")
+            libc.close((sockets.at(-1) as unknown as { fd: bigint }).fd)
+          }
+          assert.isAtLeast(sockets.length, 3)
+        }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(server, [seen, TestCertificates.layer])))
       })
     )
   )

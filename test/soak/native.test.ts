@@ -34,6 +34,19 @@ describe("native code, long and under garbage collections: no crash, no leak", (
 
   it.skipIf(skipped)("10,000 connections", () => steady(storm("connections", 2500)))
 
+  it.skipIf(skipped)("A1: 300 processes that end while native code is being compiled", async () => {
+    let met = 0
+    for (let i = 0; i < 300; i++) {
+      const { code, signal, stderr } = await run("compiling.ts", [], ["--allow-natives-syntax"])
+      assert.isNull(signal, stderr)
+      // 3: the compiler was too fast for it.
+      assert.include([0, 3], code)
+      if (code === 0) met++
+    }
+    console.log("ended in the middle", met)
+    assert.isAbove(met, 150)
+  })
+
   it.skipIf(skipped)("workers that start and end", async () => {
     const { code, signal, stdout, stderr } = await run("workers.ts", ["20"], ["--no-turbofan"])
     assert.deepStrictEqual([code, signal], [0, null], stderr)

@@ -92,6 +92,8 @@ class NativeUdpSocket implements BoundSocket, Receiver {
   private sent = 0
   private sentBytes = 0
   private closed = false
+  /** The error that showed that the descriptor is none of a socket any more. */
+  private broken = 0
   /** Remotes whose trains the system cannot cut, with the transmits before it is asked again: it depends on the route. */
   private readonly uncut = new Map<Address, number>()
   /** Transmits that the kernel had no room for. */
@@ -124,7 +126,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     this.incoming = Stream.fromEffectRepeat(this.pull)
     const poll: Effect.Effect<void> = Effect.suspend(() => {
       this.flush()
-      this.errors.tell()
+      this.settle()
       return this.waiting.first === undefined ? Effect.void : Effect.andThen(Effect.sleep(retryEvery), poll)
     })
     this.writable = poll
@@ -148,14 +150,26 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     }
     // The reader may still look at its burst, so nobody else gets it.
     this.batch = undefined
-    this.resume?.(Effect.fail(socketClosed("receive", this.local)))
-    this.socket.close()
+    this.resume?.(this.failure)
+    // A number that is another file's by now must not be closed.
+    if (this.broken === Errno.notsock) this.socket.unref()
+    else this.socket.close()
     this.errors.tell()
   }
 
+  /** The socket has done its work: what that came to. */
+  private settle(): void {
+    if (this.broken !== 0 && !this.closed) this.end()
+    this.errors.tell()
+  }
+
+  private readonly failure: Effect.Effect<never, QuicError> = Effect.suspend(() =>
+    Effect.fail(this.broken === 0 ? socketClosed("receive", this.local) : receiveFailed(this.local, this.broken))
+  )
+
   send = (transmit: Transmit): boolean => {
     const taken = this.take(transmit)
-    this.errors.tell()
+    this.settle()
     return taken
   }
 
@@ -248,6 +262,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
         apartTo = end
         suspicious = error !== Errno.msgsize
       } else {
+        if (error === Errno.badf || error === Errno.notsock) this.broken = error
         const to = apart ? Math.min(at + segment, length) : end
         this.errors.add(errorName(error), remote, datagramsIn(to - at, segment))
         // The interface behind a link-local address may have come back with another number.
@@ -295,7 +310,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
   private next(woken: boolean): Effect.Effect<DatagramBurst, QuicError> {
     if (this.batch !== undefined) returnBatch(this.batch)
     this.batch = undefined
-    if (this.closed) return Effect.fail(socketClosed("receive", this.local))
+    if (this.closed) return this.failure
     this.idleTurns = 0
     const batch = takeBatch()
     const error = this.receive(batch, woken)
@@ -305,13 +320,9 @@ class NativeUdpSocket implements BoundSocket, Receiver {
       return Effect.succeed(batch.burst)
     }
     returnBatch(batch)
-    this.errors.tell()
-    if (this.closed) return Effect.fail(socketClosed("receive", this.local))
-    if (isFatalError(error)) {
-      // Its address is free for the next socket then.
-      this.end()
-      return Effect.fail(receiveFailed(this.local, error))
-    }
+    if (isFatalError(error)) this.broken = error
+    this.settle()
+    if (this.closed) return this.failure
     // Who is short of memory is not to be asked again at once.
     return error === 0 || error === Errno.again ? this.wait : this.waitLater
   }
@@ -348,7 +359,7 @@ class NativeUdpSocket implements BoundSocket, Receiver {
 
   private readonly waitLater = Effect.andThen(
     Effect.sleep(retryEvery),
-    Effect.suspend(() => (this.closed ? Effect.fail(socketClosed("receive", this.local)) : this.wait))
+    Effect.suspend(() => (this.closed ? this.failure : this.wait))
   )
 
   /** Called on every turn of the event loop on which there are datagrams, or errors. */
