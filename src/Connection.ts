@@ -262,6 +262,12 @@ export interface ConnectionHost {
     use: (local: Address) => Effect.Effect<A, QuicError>
   ) => Effect.Effect<A, QuicError>
   readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
+  /** Gives `use` the address to send to `remote` from, now that `gone` is of this host no more. */
+  readonly awayFrom: <A>(
+    gone: Address,
+    remote: Address,
+    use: (local: Address) => Effect.Effect<A, QuicError>
+  ) => Effect.Effect<A, QuicError>
   readonly log: EndpointLog
   readonly handshakes: Handshakes
   /** ms that the end of a scope waits without any acknowledgement. */
@@ -615,7 +621,13 @@ export class ConnectionImpl extends Value implements Connection {
   private pathOf(view: PathView): Path.PathImpl {
     let path = this.known?.get(view.id)
     if (path === undefined) {
-      path = new Path.PathImpl(this.machine, view, () => this.runtime.now(), this.broadcast)
+      path = new Path.PathImpl(
+        this.machine,
+        view,
+        () => this.runtime.now(),
+        this.broadcast,
+        (pathId, local) => this.migrate(pathId, local)
+      )
       ;(this.known ??= new Map()).set(view.id, path)
     }
     return path
@@ -691,6 +703,50 @@ export class ConnectionImpl extends Value implements Connection {
       () => Arguments.flag("wait", Arguments.at(options, "wait"), true),
       (wait) => this.scoped(kind, "open", wait)
     )
+  }
+
+  /** Moves a path to another local address: to the given one, else to another port of its own. */
+  private migrate(pathId: number, local: AddressInput | undefined): Effect.Effect<void, QuicError> {
+    return Effect.andThen(
+      this.waitConfirmed(),
+      Effect.suspend(() => {
+        const path = this.machine.path(pathId)
+        return path === undefined
+          ? Effect.fail(new QuicError({ reason: new PathUnavailable({ why: "closed" }) }))
+          : this.host.withLocalAddress(local, path, path.remote, (address) =>
+              this.tryMigrate(pathId, address, false, CONNECTION_ID_ROUNDS)
+            )
+      })
+    )
+  }
+
+  /** Moves a path away from an address that is gone, unless another path leaves from where it would go. */
+  readonly moveAway = (pathId: number): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => {
+      const path = this.machine.path(pathId)
+      if (path === undefined || path.state === "closing") return Effect.void
+      return this.host.awayFrom(path.local, path.remote, (address) => {
+        const taken = this.machine.paths.some(
+          (other) => other.id !== pathId && other.state === "active" && other.local.host === address.host
+        )
+        return taken ? Effect.void : this.tryMigrate(pathId, address, true, CONNECTION_ID_ROUNDS)
+      })
+    })
+
+  private tryMigrate(pathId: number, local: Address, gone: boolean, rounds: number): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
+      const closed = this.machine.closeInfo
+      if (closed !== undefined) return Effect.fail(closeError(closed))
+      const refusal = this.machine.migratePath(pathId, local, gone, this.runtime.now())
+      this.machine.wake()
+      if (refusal === undefined) return Effect.void
+      if (refusal !== "noConnectionIds" || rounds === 0)
+        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: refusal }) }))
+      return Effect.andThen(
+        Effect.sleep(Math.max(1, this.primary.smoothedRtt)),
+        this.tryMigrate(pathId, local, gone, rounds - 1)
+      )
+    })
   }
 
   /** Opens or accepts, and gives the stream to the scope. Interruptible while it waits, and then there is no stream. */

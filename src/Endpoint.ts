@@ -53,6 +53,8 @@ import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
 import { Handlers } from "./internal/runtime/Handlers.ts"
 import { Handshakes } from "./internal/runtime/Handshakes.ts"
 import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
+import { followPaths, WildcardFollower } from "./internal/runtime/FollowHost.ts"
+import { HostAddresses } from "./internal/runtime/HostAddresses.ts"
 import { firstOf } from "./internal/runtime/HappyEyeballs.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
 import { NetworkAnswers } from "./internal/runtime/NetworkAnswers.ts"
@@ -67,7 +69,7 @@ import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
 import type { QuicStream } from "./QuicStream.ts"
 import * as Tls from "./Tls.ts"
-import { bindAll, UdpSocket } from "./UdpSocket.ts"
+import { bindAll, expandWildcard, isWildcard, UdpSocket } from "./UdpSocket.ts"
 
 /** The policies of the place where a connection is made. */
 const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
@@ -83,7 +85,7 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
 export type Options = QuicConfig.Input & {
   /**
    * Local addresses to serve on, such as "0.0.0.0:4433" or "[::]:4433". A wildcard becomes one socket for each address of
-   * this host, all with the same port. Without it the endpoint only connects, from sockets bound when they are needed.
+   * this host, all with the same port, and follows the addresses that come and go. Without it the endpoint only connects, from sockets bound when they are needed.
    */
   readonly listen?: AddressInput | ReadonlyArray<AddressInput> | undefined
   /** Application protocols to serve, the preferred first. */
@@ -252,8 +254,15 @@ export const make = Effect.fnUntraced(function* (
     socketSendBuffer: config.socketSendBuffer,
     addresses: runtime.book,
     lane: config.lane,
-    onSendError: ({ code, remote }: SendError) => answers.record(remote, code)
+    onSendError: ({ code, remote }: SendError) => {
+      answers.record(remote, code)
+      hostAddresses.onSendError(code)
+    }
   }
+  const hostAddresses = new HostAddresses(
+    () => udp.hosts,
+    (address) => life.isLocalHost(address)
+  )
   const life = new EndpointLife(runtime, new AcceptQueue<ConnectionImpl>())
   const sockets = new LocalSockets(udp, runtime, socketScope, bindOptions, () => life.localAddresses)
   const numeric = (field: string, input: AddressInput, port: number) => numericAddress(runtime.book, field, input, port)
@@ -284,6 +293,7 @@ export const make = Effect.fnUntraced(function* (
       )
     },
     remoteAddress: (remote, primary) => numeric("remote", remote, primary.port),
+    awayFrom: (gone, remote, use) => sockets.using(sockets.elsewhere(remote, gone), use),
     onClosed: (connection) => life.remove(connection),
     onDiscarded: (connection) => {
       life.forget(connection)
@@ -321,11 +331,34 @@ export const make = Effect.fnUntraced(function* (
   )
   yield* Effect.addFinalizer(() => life.shutdown(config.shutdownTimeout, false))
 
+  const followers: Array<WildcardFollower> = []
   for (const [index, input] of listenAt.entries()) {
     const local = yield* numeric(listenAt.length === 1 ? "listen" : `listen[${index}]`, input, 0)
     const bound = yield* bindAll(local, bindOptions).pipe(Scope.provide(socketScope))
     for (const socket of bound) sockets.add(socket)
+    const { port } = bound[0]!.local
+    if (isWildcard(local.host) && bound[0]!.covers === undefined)
+      followers.push(
+        new WildcardFollower(
+          {
+            covers: (here) => expandWildcard(local.host, here),
+            isBound: (address) =>
+              runtime.sockets.some((socket) => socket.local.host === address && socket.local.port === port),
+            bind: (address) => sockets.forWildcard({ host: address, port })
+          },
+          () => runtime.now()
+        )
+      )
   }
+  // Simulated hosts stay as they are.
+  if (udp.lane !== "simulated")
+    runtime.fork(
+      hostAddresses.watch((change) => {
+        sockets.forgetRoutes()
+        const follow = Effect.forEach(followers, (follower) => follower.follow(change), { discard: true })
+        return Effect.andThen(followPaths(life.connections, change), follow)
+      })
+    )
 
   const connectTo = Effect.fnUntraced(function* (target: ConnectOptions) {
     const to = Arguments.attempt("options", () => readTarget(target))

@@ -10,6 +10,7 @@ import type { Inspectable, Pipeable } from "effect"
 import type { NetAddress } from "effect/net"
 import type { ConnectionMachine, PathEvent, PathStats } from "./internal/connection/Machine.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
+import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
 import type { Broadcast } from "./internal/runtime/Broadcast.ts"
 import { Value } from "./internal/runtime/Value.ts"
@@ -90,6 +91,15 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   /** Sends a PATH_CHALLENGE, to see whether the path still works: its answer is a `Validated` or a `Recovered` event. */
   readonly probe: Effect.Effect<void, QuicError>
   /**
+   * Moves the path to another local address (clients only; RFC 9000 section 9): to `local`, with a port or without, or to
+   * another port of its address. Data goes on at once; when no answer comes from there, the path returns to where it was.
+   * A path whose address this host has lost moves by itself if the routes lead elsewhere. Fails with `PathUnavailable`,
+   * `AddressUnavailable` and `AddressUnreachable`.
+   *
+   * @since 0.2.0
+   */
+  readonly migrate: (options?: { readonly local?: AddressInput | undefined }) => Effect.Effect<void, QuicError>
+  /**
    * Gives the path up (PATH_ABANDON); what it had under way is sent on the others. Does nothing if it is closed. Fails
    * with `PathFailed` for the last path that works: close the connection instead. `code` is APPLICATION_ABANDON_PATH (0x3e) if not given.
    */
@@ -145,13 +155,21 @@ export class PathImpl extends Value implements Path {
   private readonly view: PathView
   private readonly now: () => number
   private readonly events: Broadcast<Event>
+  private readonly move: (pathId: number, local: AddressInput | undefined) => Effect.Effect<void, QuicError>
   private readonly waiting = new WaitList(() => this.gone || this.view.validated)
   private abandoned: (PathEvent & { readonly kind: "abandoned" }) | undefined = undefined
   private last: Stats | undefined = undefined
   private recent: Stats
 
-  constructor(connection: ConnectionMachine, view: PathView, now: () => number, events: Broadcast<Event>) {
+  constructor(
+    connection: ConnectionMachine,
+    view: PathView,
+    now: () => number,
+    events: Broadcast<Event>,
+    move: (pathId: number, local: AddressInput | undefined) => Effect.Effect<void, QuicError>
+  ) {
     super()
+    this.move = move
     this.connection = connection
     this.view = view
     this.recent = statsOf(connection, view) ?? unused(view)
@@ -208,6 +226,9 @@ export class PathImpl extends Value implements Path {
   readonly probe: Effect.Effect<void, QuicError> = Effect.suspend(() =>
     this.act(() => this.connection.probePath(this.view.id, this.now()))
   )
+
+  readonly migrate = (options?: { readonly local?: AddressInput | undefined }): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => (this.gone ? Effect.fail(this.failure("closed")) : this.move(this.view.id, options?.local)))
 
   readonly close = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
     Arguments.withArguments(

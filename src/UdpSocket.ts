@@ -34,7 +34,8 @@ export const expandWildcard = (host: string, hosts: ReadonlyArray<string>): Read
   return host === "::" ? hosts : [host]
 }
 
-const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::"
+/** @internal */
+export const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::"
 
 /** How often a port that is free on the first address and taken on another one is given up for a new one. */
 const portAttempts = 16

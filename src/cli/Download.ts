@@ -1,10 +1,12 @@
 /**
  * The client's side of a download: further paths, and files that are fetched over all of them.
  */
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import type { FileSystem, Path } from "effect"
 import { lookup } from "node:dns/promises"
 import type { Connection } from "../Connection.ts"
+import { addressText } from "../internal/runtime/Addresses.ts"
+import type { Event as PathEvent } from "../Path.ts"
 import { fail, fromQuic } from "./Failure.ts"
 import type { CliFailure } from "./Failure.ts"
 import { HashMismatch, writeWhole } from "./Files.ts"
@@ -77,6 +79,30 @@ export const openPaths = (
       ),
     { concurrency: "unbounded", discard: true }
   )
+
+/** What the user should know of an event of a path; undefined: nothing. */
+export const pathNews = (event: PathEvent): string | undefined => {
+  switch (event._tag) {
+    case "Abandoned":
+      return event.initiator === "peer"
+        ? `the server gave path ${event.pathId} up; it does not come back`
+        : `path ${event.pathId} is given up, for want of answers; it does not come back`
+    case "Migrated":
+      return `path ${event.pathId} leaves from ${addressText(event.local)} now`
+    default:
+      return undefined
+  }
+}
+
+/** Tells what becomes of the paths, for as long as the connection lives. */
+export const tellPaths = (
+  connection: Connection,
+  tell: (message: string) => Effect.Effect<void>
+): Effect.Effect<void> =>
+  Stream.runForEach(connection.events, (event) => {
+    const news = pathNews(event)
+    return news === undefined ? Effect.void : tell(news)
+  })
 
 /** A file to fetch, and where it goes. */
 export interface Wanted {

@@ -11,7 +11,7 @@ import * as Tls from "../Tls.ts"
 import * as UdpSocket from "../UdpSocket.ts"
 import { conclude } from "./Conclude.ts"
 import type { Conclusion } from "./Conclude.ts"
-import { fetchAll, openPaths } from "./Download.ts"
+import { fetchAll, openPaths, tellPaths } from "./Download.ts"
 import type { FurtherPath, Wanted } from "./Download.ts"
 import { CliFailure, exitCodeHelp, fail, fromPlatform, fromQuic } from "./Failure.ts"
 import { readable } from "./Files.ts"
@@ -167,6 +167,7 @@ const transfer = Effect.fnUntraced(function* (input: Input, first: Target) {
   const { connection, local } = yield* connect(input, first)
   const kept = yield* keepLedger(connection)
   ledger = kept
+  yield* Effect.forkScoped(tellPaths(connection, display.trouble))
   yield* Effect.forkScoped(openPaths(connection, furtherPaths(input, local), display.trouble))
   const outcomes = yield* fetchAll(connection, wanted, meter)
   yield* display.finish

@@ -161,6 +161,17 @@ const fetch = (options: ClientOptions) =>
     yield* watch(connection)
     yield* openPaths(connection, options)
     say({ kind: "opened", at: time() })
+    const { migrate } = options
+    if (migrate !== undefined)
+      yield* Effect.forkScoped(
+        connection
+          .path(0)!
+          .migrate({ local: migrate.local })
+          .pipe(
+            Effect.delay(migrate.after),
+            Effect.catch((error) => Effect.sync(() => say({ kind: "failed", at: time(), message: error.message })))
+          )
+      )
     const stream = yield* connection.openStream()
     if (options.direction === "up") {
       yield* stream.write(`PUT ${options.bytes}\n`)

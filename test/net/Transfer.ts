@@ -97,6 +97,19 @@ export class Transfer {
     return new Transfer(server, client, at, direction)
   }
 
+  /** One more client of the same server; gives the bytes that it got. */
+  async anotherClient(
+    network: Network,
+    lane: string,
+    options: { readonly remote: string; readonly bytes: number }
+  ): Promise<number> {
+    const client = new PeerProcess(network, "client", lane, { role: "client", direction: "down", ...options })
+    const { bytes, whole } = await client.line("received")
+    await client.close()
+    if (!whole) throw new Error(`only ${bytes} bytes came`)
+    return bytes
+  }
+
   /** Waits until `ms` after the start. */
   async at(ms: number): Promise<void> {
     await sleep(Math.max(0, this.start + ms - now()))

@@ -19,6 +19,8 @@ export interface ClientOptions {
   readonly paths?: ReadonlyArray<{ readonly local?: string; readonly remote?: string }>
   readonly direction: "down" | "up"
   readonly bytes: number
+  /** Moves path 0 so many ms after the transfer began. */
+  readonly migrate?: { readonly after: number; readonly local: string }
   readonly idleTimeout?: "4 seconds" | "10 seconds" | "30 seconds"
   readonly settings?: Readonly<Record<string, unknown>>
 }

@@ -6,6 +6,7 @@
 import { runCases } from "./Cases.ts"
 import { addresses } from "./cases/addresses.ts"
 import { held } from "./cases/held.ts"
+import { migration } from "./cases/migration.ts"
 import { outages } from "./cases/outages.ts"
 import { nativeLane } from "../../src/internal/runtime/Lane.ts"
 import { Effect } from "effect"
@@ -26,6 +27,10 @@ if (why !== undefined) {
 sweep()
 const { native } = await Effect.runPromise(nativeLane)
 const lanes = native === undefined ? ["portable"] : ["native", "portable"]
-const { failed, passed } = await runCases([...outages, ...held, ...addresses], lanes, process.argv.slice(2).join(" "))
+const { failed, passed } = await runCases(
+  [...outages, ...held, ...addresses, ...migration],
+  lanes,
+  process.argv.slice(2).join(" ")
+)
 console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 && passed > 0 ? 0 : 1)

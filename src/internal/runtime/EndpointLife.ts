@@ -54,6 +54,17 @@ export class EndpointLife<C extends LiveConnection> {
     this.present.delete(connection)
   }
 
+  /** Those that have not ended. */
+  get connections(): Iterable<C> {
+    return this.live
+  }
+
+  /** Whether a path leaves from this address. */
+  isLocalHost(host: string): boolean {
+    for (const { machine } of this.live) for (const path of machine.paths) if (path.local.host === host) return true
+    return false
+  }
+
   /** Local addresses that paths have now. */
   get localAddresses(): ReadonlySet<string> {
     const all = new Set<string>()

@@ -144,6 +144,40 @@ export class LocalSockets {
       : this.routed(remote, (host) => this.another(host))
   }
 
+  /**
+   * A socket where the routes to `remote` lead now that `gone` has left this host. Fails with `AddressUnreachable` if they
+   * lead nowhere else.
+   */
+  elsewhere(remote: Address, gone: Address): Effect.Effect<Address, QuicError> {
+    return Effect.suspend(() => {
+      this.routes.delete(remote.host)
+      return Effect.flatMap(this.hostTowards(remote), (host) =>
+        host === gone.host ? Effect.fail(unreachable(remote, gone)) : this.another(host)
+      )
+    })
+  }
+
+  /** A socket that stands in for a wildcard on one more address, and what takes it away again. */
+  forWildcard(local: Pick<Address, "host" | "port">): Effect.Effect<Effect.Effect<void>, QuicError> {
+    return Effect.suspend(() => {
+      const scope = Scope.forkUnsafe(this.scope)
+      return this.udp.bind(local, this.options).pipe(
+        Scope.provide(scope),
+        Effect.map((socket) => {
+          this.add(socket, scope)
+          return Effect.andThen(this.runtime.dropSocket(socket.local), Scope.close(scope, Exit.void))
+        }),
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, Exit.void))),
+        Effect.uninterruptible
+      )
+    })
+  }
+
+  /** Routes may have changed. */
+  forgetRoutes(): void {
+    this.routes.clear()
+  }
+
   /** One more socket on an address. */
   another(host: string): Effect.Effect<Address, QuicError> {
     return this.bind({ host, port: 0 }, false)
