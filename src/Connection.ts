@@ -148,7 +148,8 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
    * Runs the handler for each bidirectional stream of the peer, many at a time, each in a fiber and a scope of its own.
    * What fails in one stay in it: a handler that fails or is interrupted has its stream reset and stopped
    * (`codes.streamAbort`), and says so in a debug line; one that succeeds has it ended. Done when the connection has ended
-   * or the endpoint shuts down, and the last handler is done; how it ended is told by `closed`. Fails with `BadConfig` only.
+   * or the endpoint shuts down, and the last handler is done; how it ended is told by `closed`. After the end of the
+   * connection handlers may go on with what had arrived, for `shutdownTimeout`. Fails with `BadConfig` only.
    *
    * @since 0.2.0
    */
@@ -272,6 +273,8 @@ export interface ConnectionHost {
   readonly handshakes: Handshakes
   /** ms that the end of a scope waits without any acknowledgement. */
   readonly linger: number
+  /** ms that handlers may take after the connection has ended. */
+  readonly grace: number
   readonly codes: CloseCodes
   /** The connection may be used. */
   readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
@@ -822,6 +825,8 @@ export class ConnectionImpl extends Value implements Connection {
         {
           take: () => this.take(kind),
           ended: () => this.draining || this.machine.closeInfo !== undefined,
+          over: () => this.machine.closeInfo !== undefined,
+          grace: this.host.grace,
           arrivals: this.waits[kind].accept,
           settle: (stream, exit) => {
             if (Exit.isFailure(exit)) run(this.handlerFailed(stream, exit.cause))

@@ -21,6 +21,7 @@
  */
 import {
   Cause,
+  Clock,
   Config,
   Context,
   Duration,
@@ -279,6 +280,7 @@ export const make = Effect.fnUntraced(function* (
     log,
     handshakes,
     linger: Duration.toMillis(config.lingerTimeout),
+    grace: Duration.toMillis(config.shutdownTimeout),
     codes: config.codes,
     withLocalAddress: (local, primary, remote, use) => {
       if (local !== undefined)
@@ -554,6 +556,9 @@ export interface ServeStreamsOptions extends ServeOptions {
  * connection is closed with code 0, after what was written is acknowledged; when it fails, at once and with code 1, and the
  * failure is logged, unless it is that the connection ended.
  *
+ * When the connection ends before its handler, the handler may go on with what had arrived for `shutdownTimeout`, and is
+ * interrupted then: fork what is to outlive the connection elsewhere.
+ *
  * The end of the Layer accepts no more, hands out no more streams, and lets handlers finish for `shutdownTimeout`. What is
  * not done then is interrupted, and its connection closed: with code 0 if that drops nothing, with 1 if it does.
  *
@@ -569,23 +574,21 @@ export const serve = <A, E, R>(
       const { begin, codes, end, log, shutdownTimeout } = lifetimeOf(endpoint)
       const own = options?.codes === undefined ? undefined : yield* QuicConfig.withCodes(codes, options.codes)
       const fork = Effect.runForkWith(yield* Effect.context<Exclude<R, Scope.Scope>>())
-      const handlers = new Handlers()
+      const clock = yield* Clock.Clock
+      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      const handlers = new Handlers(Duration.toMillis(Duration.fromInputUnsafe(shutdownTimeout)), now, fork)
       begin(handlers)
       const accepting = fork(
         Stream.runForEach(endpoint.connections, (connection) =>
           Effect.sync(() => {
             const taken = connection as ConnectionImpl
             if (own !== undefined) taken.codes = own
-            handlers.add(
-              fork(
-                handled(
-                  Effect.suspend(() => handler(connection)),
-                  taken,
-                  log
-                )
-              ),
-              taken
+            const running = handled(
+              Effect.suspend(() => handler(connection)),
+              taken,
+              log
             )
+            handlers.add(taken, fork(running))
           })
         )
       )

@@ -148,7 +148,10 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
      * without any acknowledgement. What is left then is dropped: logged, and told with `codes.connectionAbort`. Default 10 s.
      */
     lingerTimeout: duration("10 seconds", "0 seconds", "1 hour"),
-    /** How long the end of a serving Layer lets handlers finish before it interrupts them. Default 10 s. */
+    /**
+     * How long handlers may still take before they are interrupted: when the serving Layer ends, and when their connection
+     * has ended. Default 10 s.
+     */
     shutdownTimeout: duration("10 seconds", "0 seconds", "1 hour"),
     /** Codes of the ends of scopes and handlers. */
     codes: CloseCodes.pipe(

@@ -430,6 +430,59 @@ describe("the end of what serves", () => {
     })
   )
 
+  it.effect("handlers of streams that do not notice the end of their connection do not gather", () =>
+    drive(
+      Effect.gen(function* () {
+        const world = yield* makeWorld({ server: { shutdownTimeout: "3 seconds" } })
+        let running = 0
+        const deaf = Effect.andThen(
+          Effect.sync(() => running++),
+          Effect.never
+        ).pipe(Effect.ensuring(Effect.sync(() => running--)))
+        yield* serving(
+          world.server,
+          Endpoint.serve((connection) => connection.serve(() => deaf))
+        )
+        for (let i = 0; i < 5; i++) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const connection = yield* connectTo(world.client)
+              yield* (yield* connection.openStream()).end("x")
+            })
+          )
+          yield* Effect.sleep("1 second")
+        }
+        assert.isAtMost(running, 4)
+        yield* Effect.sleep("4 seconds")
+        assert.strictEqual(running, 0)
+      })
+    )
+  )
+
+  scenario("a handler of a connection that does not notice its end is interrupted", (world) =>
+    Effect.gen(function* () {
+      let running = 0
+      yield* serving(
+        world.server,
+        Endpoint.serve(() =>
+          Effect.andThen(
+            Effect.sync(() => running++),
+            Effect.never
+          ).pipe(Effect.ensuring(Effect.sync(() => running--)))
+        )
+      )
+      for (let i = 0; i < 3; i++) {
+        yield* Effect.scoped(connectTo(world.client))
+        yield* Effect.sleep("3 seconds")
+      }
+      assert.strictEqual(running, 3)
+      yield* Effect.sleep("5 seconds")
+      assert.strictEqual(running, 1)
+      yield* Effect.sleep("5 seconds")
+      assert.strictEqual(running, 0)
+    })
+  )
+
   scenario("D3: a connection that nobody serves finishes its streams too", (world) =>
     Effect.gen(function* () {
       const { client, server } = yield* world.pair()

@@ -47,6 +47,7 @@ export class EndpointLife<C extends LiveConnection> {
   remove(connection: C): void {
     this.live.delete(connection)
     this.accepted.remove(connection)
+    for (const handlers of this.servers) handlers.ended(connection)
   }
 
   /** Nothing is left of the connection. */

@@ -13,6 +13,9 @@ export interface StreamSource<S> {
   readonly take: () => S | undefined
   /** No more will come. */
   readonly ended: () => boolean
+  /** The connection is over: handlers may still work on what had arrived, for `grace` ms. */
+  readonly over: () => boolean
+  readonly grace: number
   /** Woken when `take` or `ended` may say something else. */
   readonly arrivals: WaitList
   /** The handler of the stream is done, and its scope is closed. */
@@ -20,8 +23,8 @@ export interface StreamSource<S> {
 }
 
 /**
- * Runs the handler for every stream, at most `limit` at a time, until no more come and all handlers are done. Its
- * interruption interrupts them.
+ * Runs the handler for every stream, at most `limit` at a time, until no more come and all handlers are done, or have had
+ * their time. Its interruption interrupts them.
  */
 export const serveStreams = <S, A, E, R>(
   source: StreamSource<S>,
@@ -51,6 +54,7 @@ export const serveStreams = <S, A, E, R>(
       })
     }
 
+    let last = false
     const loop: Effect.Effect<void> = Effect.suspend(() => {
       while (running.size < limit) {
         const stream = source.take()
@@ -58,6 +62,10 @@ export const serveStreams = <S, A, E, R>(
         start(stream)
       }
       if (source.ended() && running.size === 0) return Effect.void
+      if (source.over() && !last) {
+        last = true
+        return Effect.asVoid(Effect.timeoutOption(loop, source.grace))
+      }
       const list = source.ended() || running.size >= limit ? places : source.arrivals
       return Effect.flatMap(list.wait, () => loop)
     })
