@@ -251,6 +251,19 @@ describe("PathRecovery loss (RFC 9002 section 6.1)", () => {
     assert.strictEqual(bench.path.packetsAcked, 1, "it counts as lost")
   })
 
+  it("keeps no records of lost packets once everything is acknowledged", () => {
+    const bench = new Bench()
+    for (let i = 0; i < 4; i++) bench.send(i)
+    bench.ack(50, [[3, 3]])
+    bench.send(51)
+    bench.ack(100, [[4, 4]])
+    bench.path.onTimeout(100)
+    bench.takeLog()
+    bench.ack(101, [[0, 4]])
+    assert.deepStrictEqual(bench.takeLog(), [], "their content has arrived by other packets")
+    assert.strictEqual(bench.path.spuriousLosses, bench.path.packetsLost, "and they count as they did")
+  })
+
   it("C2: takes a reduction back although packets of other events are still missing", () => {
     const bench = new Bench()
     for (let i = 0; i < 5; i++) bench.send(i)

@@ -4,9 +4,10 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
-import { cubic, newReno, Pair } from "../support/Machines.ts"
+import type { PathInfo } from "../../src/CongestionControl.ts"
+import { cubic, defaultSettings, newReno, Pair } from "../support/Machines.ts"
 import type { PairOptions } from "../support/Machines.ts"
-import { closePath, withPaths } from "../support/Multipath.ts"
+import { awaitPath, closePath, connected, openPath, withPaths } from "../support/Multipath.ts"
 import { established, establish, exchange, intact, say, send } from "../support/Scenario.ts"
 
 const MB = 1_000_000
@@ -117,7 +118,7 @@ describe("C4: a window that is not used", () => {
   }
 })
 
-/** Mbit/s of an upload of 500 kB, and the packets that found the queue full. */
+/** Mbit/s of an upload, and the packets that found the queue full. */
 const upload = (options: PairOptions, total: number): { readonly rate: number; readonly dropped: number } => {
   const pair = established(options)
   const start = pair.simulator.now
@@ -126,6 +127,35 @@ const upload = (options: PairOptions, total: number): { readonly rate: number; r
   intact(up, total, "upload")
   return { rate: (8 * total) / (end - start) / 1000, dropped: pair.links[0]!.stats.forward.queueFull }
 }
+
+describe("PathInfo.usable", () => {
+  it("tells the controller whether its path carries data: not before validation, not while it fails", () => {
+    const infos: Array<PathInfo> = []
+    const congestion = () => {
+      const made = cubic()
+      return {
+        make: (path: PathInfo) => {
+          infos[path.pathId] = path
+          return made.make(path)
+        }
+      }
+    }
+    const pair = connected({ client: { congestion, settings: { ...defaultSettings, maxPaths: 3 } } })
+    const id = openPath(pair, 1)
+    assert.deepStrictEqual([infos[0]!.usable, infos[id]!.usable], [true, false])
+    awaitPath(pair, id)
+    assert.isTrue(infos[id]!.usable)
+    pair.links[1]!.cut()
+    say(pair.connection, new Uint8Array(200_000))
+    pair.until(() => !infos[id]!.usable, pair.simulator.now + 3000)
+    assert.deepStrictEqual([infos[0]!.usable, infos[id]!.usable], [true, false])
+    pair.links[1]!.restore()
+    pair.until(() => infos[id]!.usable, pair.simulator.now + 3000)
+    assert.isTrue(infos[id]!.usable)
+    closePath(pair, pair.connection, id)
+    assert.isFalse(infos[id]!.usable)
+  })
+})
 
 describe("C5: small windows are paced", () => {
   for (const [name, congestion, least] of [

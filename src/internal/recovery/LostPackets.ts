@@ -17,6 +17,8 @@ export class LostPackets {
   private readonly pool: SentFramePool
   private start = 0
   private count = 0
+  /** Slots with records. */
+  private held = 0
   /** -1 once it was acknowledged. */
   private readonly packetNumber = new Float64Array(CAPACITY)
   private readonly timeSent = new Float64Array(CAPACITY)
@@ -35,6 +37,7 @@ export class LostPackets {
     this.timeSent[slot] = timeSent
     this.timeLost[slot] = now
     this.frames[slot] = frames
+    if (frames !== undefined) this.held++
     this.count++
     this.live++
   }
@@ -58,8 +61,7 @@ export class LostPackets {
       found++
       this.packetNumber[slot] = -1
       this.live--
-      const frames = this.frames[slot]
-      this.frames[slot] = undefined
+      const frames = this.takeFrames(slot)
       onLate(packetNumber, this.timeSent[slot]!, frames)
       this.pool.release(frames)
     }
@@ -77,15 +79,29 @@ export class LostPackets {
     return false
   }
 
+  /** What the packets carried has arrived in copies, or leaves in one now: quiet connections keep no records. */
+  releaseFrames(): void {
+    for (let k = 0; this.held > 0 && k < this.count; k++) {
+      this.pool.release(this.takeFrames((this.start + k) & MASK))
+    }
+  }
+
   clear(): void {
     while (this.count > 0) this.dropOldest()
+  }
+
+  private takeFrames(slot: number): SentFrame | undefined {
+    const frames = this.frames[slot]
+    if (frames === undefined) return undefined
+    this.frames[slot] = undefined
+    this.held--
+    return frames
   }
 
   private dropOldest(): void {
     const slot = this.start & MASK
     if (this.packetNumber[slot]! >= 0) this.live--
-    this.pool.release(this.frames[slot])
-    this.frames[slot] = undefined
+    this.pool.release(this.takeFrames(slot))
     this.start = (this.start + 1) & MASK
     this.count--
   }

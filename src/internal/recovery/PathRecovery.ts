@@ -294,6 +294,7 @@ export class PathRecovery implements ProbeState {
     this.detectLost(sp, space, now)
     // The window was in use if it was full at any time since the newest of these packets left.
     if (inFlightBytes > 0) this.controller.onAcked(now, inFlightBytes, newestSent, this.windowFullTime < newestSent)
+    if (sp.ackElicitingOutstanding === 0) sp.lost?.releaseFrames()
     // A client that the server may not have validated yet keeps backing off (RFC 9002 section 6.2.1).
     if (this.peerAddressValidated) this.ptoCount = 0
     this.ecn.onAnswered()
