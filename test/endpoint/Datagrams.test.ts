@@ -148,3 +148,24 @@ describe("RFC 9000 8.1: what counts for the 3x limit", () => {
     assert.isAtMost(total, 3 * (before + bytes.length))
   })
 })
+
+describe("RFC 9000 21: what is kept for strangers", () => {
+  it("B9: of packets ahead of their keys 16 datagrams, and 24 kB of them", () => {
+    for (const [size, most] of [
+      [1200, 16],
+      [60_000, 0],
+      [12_000, 2]
+    ] as const) {
+      const pair = opened()
+      const id = pair.accepted.paths[0]!.localIds.ids[0]!.bytes
+      // 1-RTT packets, which nobody can open yet.
+      const bytes = new Uint8Array(size)
+      bytes.set([0x40, ...id])
+      const { packetsDropped } = pair.accepted.stats()
+      for (let i = 0; i < 40; i++) deliver(pair, bytes)
+      pair.run(pair.simulator.now + 100)
+      const dropped = pair.accepted.stats().packetsDropped - packetsDropped
+      assert.strictEqual(40 - dropped, most, `${size} bytes each`)
+    }
+  })
+})

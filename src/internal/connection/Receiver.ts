@@ -19,8 +19,9 @@ import type { Frames } from "./Frames.ts"
 
 /** Packets of one burst that are looked at together. */
 const BATCH = 128
-/** Datagrams kept until their keys are there. */
+/** Datagrams kept until their keys are there, and their bytes: anybody can send them. */
 const MAX_UNDECRYPTABLE = 16
+const MAX_UNDECRYPTABLE_BYTES = 24_576
 const RESERVED_LONG = 0x0c
 const RESERVED_SHORT = 0x18
 
@@ -368,11 +369,13 @@ export class Receiver {
   /** Copies a datagram from the packet at `start` on, to be tried again. */
   private keep(datagram: number, start: number, id: LocalConnectionId | undefined): void {
     const { burst, undecryptable } = this
-    if (undecryptable.length >= MAX_UNDECRYPTABLE) {
+    const end = burst.offset[datagram]! + burst.length[datagram]!
+    const kept = undecryptable.reduce((sum, one) => sum + one.burst.slab.length, end - start)
+    if (undecryptable.length >= MAX_UNDECRYPTABLE || kept > MAX_UNDECRYPTABLE_BYTES) {
       this.core.packetsDropped++
       return
     }
-    const bytes = burst.slab.slice(start, burst.offset[datagram]! + burst.length[datagram]!)
+    const bytes = burst.slab.slice(start, end)
     const single: DatagramBurst = {
       slab: bytes,
       count: 1,
