@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { cubic } from "./internal/congestion/Cubic.ts"
 import type { Factory } from "./internal/congestion/Controller.ts"
@@ -34,7 +35,8 @@ export const CongestionControl: Context.Reference<Factory> = Context.Reference<F
 )
 
 /**
- * Uses congestion control of one's own. The factory is called once per connection, and what it returns once per path.
+ * Uses congestion control of one's own. The factory is called once per connection, and what it returns once per
+ * path. One that needs services comes out of an Effect.
  *
  * **Example** (A window that never moves)
  *
@@ -59,7 +61,10 @@ export const CongestionControl: Context.Reference<Factory> = Context.Reference<F
  * @category layers
  * @since 0.1.0
  */
-export const layer = (factory: Factory): Layer.Layer<never> => Layer.succeed(CongestionControl, factory)
+export const layer = <E = never, R = never>(
+  factory: Factory | Effect.Effect<Factory, E, R>
+): Layer.Layer<never, E, R> =>
+  Effect.isEffect(factory) ? Layer.effect(CongestionControl, factory) : Layer.succeed(CongestionControl, factory)
 
 /**
  * NewReno on each path, as RFC 9002 describes it: halves the window on loss and adds one packet a round trip. Use it where

@@ -17,7 +17,7 @@ import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
-import { closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
+import { attemptPolicy, closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
 import { ConnectionLog } from "./internal/runtime/ConnectionLog.ts"
 import { deliver, isUnderWay, undeliveredOf } from "./internal/runtime/Delivery.ts"
 import type { Undelivered } from "./internal/runtime/Delivery.ts"
@@ -352,6 +352,7 @@ export class ConnectionImpl extends Value implements Connection {
           host.onEstablished?.(this)
         }),
       onConfirmed: () => this.runtime.defer(() => this.confirmed.wake()),
+      onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
       onPath: (event) =>
         this.runtime.defer(() => {
           log.path(event)
@@ -688,7 +689,8 @@ export class ConnectionImpl extends Value implements Connection {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
-      const opened = this.machine.openPath(options, this.runtime.now())
+      const opened = attemptPolicy(() => this.machine.openPath(options, this.runtime.now()))
+      if (opened instanceof QuicError) return Effect.fail(opened)
       if (typeof opened === "string")
         return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: opened }) }))
       this.machine.wake()

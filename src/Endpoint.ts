@@ -50,6 +50,7 @@ import * as Arguments from "./internal/runtime/Arguments.ts"
 import { badConfig } from "./internal/runtime/BadConfig.ts"
 import { EndpointLife } from "./internal/runtime/EndpointLife.ts"
 import { EndpointLog, line } from "./internal/runtime/EndpointLog.ts"
+import { attemptPolicy } from "./internal/runtime/CloseError.ts"
 import * as EndpointRuntime from "./internal/runtime/EndpointRuntime.ts"
 import { Handlers } from "./internal/runtime/Handlers.ts"
 import { Handshakes } from "./internal/runtime/Handshakes.ts"
@@ -385,7 +386,8 @@ export const make = Effect.fnUntraced(function* (
           return Effect.fail(
             new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })
           )
-        const machine = runtime.machine.connect({ ...policies, local, remote }, runtime.now())
+        const machine = attemptPolicy(() => runtime.machine.connect({ ...policies, local, remote }, runtime.now()))
+        if (machine instanceof QuicError) return Effect.fail(machine)
         const connection = new ConnectionImpl(host, machine)
         connection.codes = codes
         life.add(connection)

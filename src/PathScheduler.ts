@@ -5,7 +5,7 @@
  * throw. What is provided is a factory: every connection gets a scheduler of its own. It is read when a connection is
  * made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in.
  */
-import { Context, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { lowLatency } from "./internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
 import type { Factory } from "./internal/paths/Scheduler.ts"
@@ -30,11 +30,13 @@ export const PathScheduler: Context.Reference<Factory> = Context.Reference<Facto
 })
 
 /**
- * Uses a scheduler of one's own. The factory is called once per connection.
+ * Uses a scheduler of one's own. The factory is called once per connection. One that needs services comes out of an Effect.
  *
  * **Example** (Prefer one network)
  *
  * ```ts
+ * import { PathScheduler } from "effect-mpquic"
+ *
  * const preferWifi = PathScheduler.layer(() => ({
  *   name: "preferWifi",
  *   select: ({ paths }) =>
@@ -42,9 +44,29 @@ export const PathScheduler: Context.Reference<Factory> = Context.Reference<Facto
  * }))
  * ```
  *
+ * **Example** (A scheduler with a dependency)
+ *
+ * ```ts
+ * import { Context, Effect } from "effect"
+ * import { PathScheduler } from "effect-mpquic"
+ *
+ * class Metered extends Context.Service<Metered, ReadonlySet<string>>()("app/Metered") {}
+ *
+ * const preferUnmetered = PathScheduler.layer(
+ *   Effect.map(Metered, (metered) => () => ({
+ *     name: "preferUnmetered",
+ *     select: ({ paths }) =>
+ *       paths.find((path) => path.canSend && !metered.has(path.local.host)) ?? paths.find((path) => path.canSend)
+ *   }))
+ * )
+ * ```
+ *
  * @category layers
  */
-export const layer = (factory: Factory): Layer.Layer<never> => Layer.succeed(PathScheduler, factory)
+export const layer = <E = never, R = never>(
+  factory: Factory | Effect.Effect<Factory, E, R>
+): Layer.Layer<never, E, R> =>
+  Effect.isEffect(factory) ? Layer.effect(PathScheduler, factory) : Layer.succeed(PathScheduler, factory)
 
 /**
  * Paths take turns, packet by packet; one whose window is full is passed over. Use it where paths are alike.

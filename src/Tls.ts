@@ -307,11 +307,14 @@ export const layerTrustPinned = (...hashes: ReadonlyArray<string>): Layer.Layer<
   )
 
 /**
- * Decides with a function of one's own.
+ * Decides with a function of one's own, or with one that an Effect gives.
  *
  * @category layers
  */
-export const layerTrust = (verifier: CertificateVerifier): Layer.Layer<never> => Layer.succeed(Trust, verifier)
+export const layerTrust = <E = never, R = never>(
+  verifier: CertificateVerifier | Effect.Effect<CertificateVerifier, E, R>
+): Layer.Layer<never, E, R> =>
+  Effect.isEffect(verifier) ? Layer.effect(Trust, verifier) : Layer.succeed(Trust, verifier)
 
 /**
  * Believes every server, whatever certificate it shows. Connections are encrypted, but not protected: anyone on the way can

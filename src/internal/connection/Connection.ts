@@ -37,6 +37,7 @@ import { Migration } from "./Migration.ts"
 import { PathControl } from "./PathControl.ts"
 import { Probing } from "./Probing.ts"
 import type { ConnectionPolicies } from "./Policies.ts"
+import { schedulerName } from "./Policies.ts"
 import { Receiver } from "./Receiver.ts"
 import { Reinjection } from "./Reinjection.ts"
 import { Sender } from "./Sender.ts"
@@ -406,7 +407,9 @@ export class Connection implements ConnectionMachine {
       bytesReceived: closed.bytesReceived + sum((path) => path.bytesReceived),
       datagramsDropped: this.datagrams.droppedIncoming + this.datagrams.droppedOutgoing,
       keyUpdates: this.core.keyUpdates,
-      schedulerMistakes: this.core.schedulerMistakes,
+      scheduler: schedulerName(this.core.scheduler),
+      schedulerMistakes: this.core.mistakes.scheduler,
+      controllerMistakes: this.core.mistakes.controller,
       paths
     }
   }

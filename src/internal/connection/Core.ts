@@ -16,6 +16,7 @@ import { Level } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import type { TransportParameters } from "../wire/TransportParameters.ts"
 import type { Handshake } from "./Handshake.ts"
+import type { Mistakes } from "./Mistakes.ts"
 import type { CloseInfo, ConnectionListener } from "./Machine.ts"
 import type { ConnectionPolicies } from "./Policies.ts"
 import type { ConnectionSettings } from "../Settings.ts"
@@ -49,7 +50,7 @@ export class ConnectionCore implements RecoveryEvents {
   packetsDropped = 0
   packetsReceived = 0
   keyUpdates = 0
-  schedulerMistakes = 0
+  readonly mistakes: Mistakes
   /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */
   idleSince = 0
   private readonly events: Array<PathEvent> = []
@@ -63,6 +64,7 @@ export class ConnectionCore implements RecoveryEvents {
     this.role = options.role
     this.settings = options.settings
     this.scheduler = options.policies.scheduler
+    this.mistakes = options.policies.mistakes
     this.random = options.random
   }
 
@@ -91,6 +93,8 @@ export class ConnectionCore implements RecoveryEvents {
       const events = this.events.splice(0)
       for (const event of events) this.listener?.onPath(event)
     }
+    const { untold } = this.mistakes
+    for (const message of untold.length > 0 ? untold.splice(0) : untold) this.listener?.onMistake?.(message)
     this.streams.flushWakes()
     this.datagrams.flushWakes()
   }

@@ -50,7 +50,11 @@ export interface ConnectionStats {
   readonly bytesReceived: number
   readonly datagramsDropped: number
   readonly keyUpdates: number
+  /** What the path scheduler calls itself. */
+  readonly scheduler: string
+  /** Choices of the scheduler that could not be followed, and figures of congestion controllers that could not be used. */
   readonly schedulerMistakes: number
+  readonly controllerMistakes: number
   readonly paths: ReadonlyArray<PathStats>
 }
 
@@ -59,7 +63,8 @@ export interface ConnectionListener {
   readonly onEstablished: () => void
   readonly onConfirmed: () => void
   readonly onPath: (event: PathEvent) => void
-
+  /** A part that a user gave is wrong, in a sentence: each kind of mistake once. */
+  readonly onMistake?: ((message: string) => void) | undefined
   /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
   readonly onClosed: (info: CloseInfo) => void
   /** Nothing is left of it (drained): its routes are gone. */

@@ -2,7 +2,11 @@
  * What users may replace in a connection: factories, read once by the shell, and what they made for one connection.
  */
 import type { ConnectionControllers, Factory as CongestionFactory } from "../congestion/Controller.ts"
+import { cubic } from "../congestion/Cubic.ts"
+import { guardControllers } from "../congestion/Guard.ts"
+import { newReno } from "../congestion/NewReno.ts"
 import type { Scheduler, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
+import { Mistakes } from "./Mistakes.ts"
 
 export interface PolicyFactories {
   readonly scheduler: SchedulerFactory
@@ -12,9 +16,30 @@ export interface PolicyFactories {
 export interface ConnectionPolicies {
   readonly scheduler: Scheduler
   readonly controllers: ConnectionControllers
+  readonly mistakes: Mistakes
 }
 
-export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => ({
-  scheduler: factories.scheduler(),
-  controllers: factories.congestion()
-})
+/** What is ours needs no guard. */
+const ours: ReadonlySet<CongestionFactory> = new Set([cubic, newReno])
+
+/** Throws what a factory throws, and a `TypeError` when it makes something else than it should. */
+export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => {
+  const mistakes = new Mistakes()
+  const scheduler = factories.scheduler()
+  if (typeof scheduler?.select !== "function")
+    throw new TypeError("the factory of the path scheduler must give an object with a function `select`")
+  const controllers = factories.congestion()
+  return {
+    scheduler,
+    controllers: ours.has(factories.congestion)
+      ? controllers
+      : guardControllers(controllers, (name, field, value, instead) =>
+          mistakes.inController(name, field, value, instead)
+        ),
+    mistakes
+  }
+}
+
+/** How a scheduler calls itself. */
+export const schedulerName = (scheduler: Scheduler): string =>
+  typeof scheduler.name === "string" ? scheduler.name : "without a name"

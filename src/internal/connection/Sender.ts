@@ -21,11 +21,17 @@ import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import { Acknowledger } from "./Acknowledger.ts"
 import type { ConnectionCore } from "./Core.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
+import { schedulerName } from "./Policies.ts"
 
 /** Room left in a packet below which no further STREAM or DATAGRAM frame is started. */
 const MIN_ROOM = 16
 /** ms: pacing is no finer than this. */
 const MIN_WAIT = 0.01
+/** ms for which a scheduler may give no path when there is nothing to wait for, and between two questions to it at most. */
+const PATIENCE = 1000
+const MAX_PATIENCE = 100
+
+const isIdle = (path: Path): boolean => path.bytesInFlight === 0
 
 export class Sender {
   private readonly core: ConnectionCore
@@ -36,6 +42,8 @@ export class Sender {
   private now = 0
   /** When pacing lets the next packet go although there is something to send; Infinity if that is not what we wait for. */
   pacingDeadline = Infinity
+  /** When the scheduler began to give no path although one could send and nothing was under way. */
+  private refusedSince = Infinity
 
   constructor(core: ConnectionCore) {
     this.core = core
@@ -89,27 +97,68 @@ export class Sender {
     context.now = this.now
     while (packet.ready) {
       const kind = this.waiting()
-      if (kind === undefined) break
-      context.kind = kind
-      context.queuedBytes = core.streams.queuedBytes
-      const selected = core.scheduler.select(context) as Path | undefined
-      if (selected === undefined) {
-        for (const path of usable) this.awaitPacing(path)
+      if (kind === undefined) {
+        this.refusedSince = Infinity
         break
       }
-      const index = usable.indexOf(selected)
-      if (index < 0 || !selected.canSend) {
-        core.schedulerMistakes++
+      context.kind = kind
+      context.queuedBytes = core.streams.queuedBytes
+      const selected = this.choose()
+      if (selected === undefined) {
         for (const path of usable) this.awaitPacing(path)
         break
       }
       if (kind === "data" && core.scheduler.steady === true && this.sendTrain(selected)) continue
       if (!this.sendDataPacket(selected)) {
         // Nothing of what waits may go on this path (affinity): the others are asked without it.
-        usable.splice(index, 1)
+        usable.splice(usable.indexOf(selected), 1)
         if (usable.length === 0) break
       }
     }
+  }
+
+  /** The path that the scheduler wants, if it can be had. */
+  private choose(): Path | undefined {
+    const selected = this.core.scheduler.select(this.context) as Path | undefined
+    if (selected !== undefined && this.usable.includes(selected) && selected.canSend) {
+      this.refusedSince = Infinity
+      return selected
+    }
+    return this.withoutChoice(selected)
+  }
+
+  /**
+   * Nobody may be kept waiting for ever. A scheduler may wait for a better path, but with nothing under way there is nothing
+   * to wait for: after a while that is a mistake. What is no path, or cannot send, is one at once: the packet waits as long as
+   * an acknowledgement may change that, and else the connection chooses.
+   */
+  private withoutChoice(selected: unknown): Path | undefined {
+    const { core, now, usable } = this
+    let free: Path | undefined
+    for (const path of usable) {
+      if (path.canSend && (free === undefined || path.smoothedRtt < free.smoothedRtt)) free = path
+    }
+    const idle = core.paths.all.every(isIdle)
+    if (selected === undefined) {
+      if (!idle || free === undefined) this.refusedSince = Infinity
+      else if (this.refusedSince === Infinity) this.refusedSince = now
+      if (this.refusedFor(now) >= PATIENCE)
+        core.mistakes.inScheduler(
+          schedulerName(core.scheduler),
+          "it gives no path although one can send, and nothing is under way"
+        )
+      return undefined
+    }
+    const what = usable.includes(selected as Path)
+      ? "it chooses a path that cannot send now"
+      : "what it chooses is none of the paths that it was given"
+    core.mistakes.inScheduler(schedulerName(core.scheduler), what)
+    return idle ? free : undefined
+  }
+
+  /** ms for which the scheduler has given no path although there is nothing to wait for. */
+  refusedFor(now: number): number {
+    return Math.max(0, now - this.refusedSince)
   }
 
   /**
@@ -151,8 +200,10 @@ export class Sender {
   private awaitPacing(path: Path): void {
     const next = path.nextSendTime
     if (next < Infinity) path.recovery.onPacingLimited(this.now, this.context.queuedBytes)
-    // Never now: what time does not change must not make the timer run in circles.
-    if (next < this.pacingDeadline) this.pacingDeadline = Math.max(next, this.now + MIN_WAIT)
+    // Never now: what time does not change must not make the timer run in circles, and a scheduler that says no to a path
+    // that can send is asked less and less often.
+    const again = path.canSend ? Math.min(MAX_PATIENCE, Math.max(1, this.refusedFor(this.now) / 4)) : MIN_WAIT
+    this.pacingDeadline = Math.min(this.pacingDeadline, Math.max(next, this.now + again))
   }
 
   /** What waits to be sent, most urgent first. */

@@ -2,6 +2,7 @@
  * The deadlines of a connection, and what happens at each (RFC 9000 section 10, RFC 9002 section 6).
  */
 import type { Path } from "../paths/Path.ts"
+import type { Scheduler } from "../paths/Scheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Closing } from "./Closing.ts"
@@ -9,12 +10,16 @@ import type { ConnectionCore } from "./Core.ts"
 import type { FailureDetector } from "./FailureDetector.ts"
 import type { Migration } from "./Migration.ts"
 import type { PathControl } from "./PathControl.ts"
+import { schedulerName } from "./Policies.ts"
 import type { Sender } from "./Sender.ts"
 
 /** ms between signs of life of a sender that waits for credit. */
 const BLOCKED_REMINDER = 1000
 /** Timers of one path that may run out together: more would mean that one makes no progress. */
 const MAX_ROUNDS = 4
+
+const noPath = (scheduler: Scheduler, ms: number): Error =>
+  new Error(`the path scheduler ${JSON.stringify(schedulerName(scheduler))} gave no path for ${Math.round(ms)} ms`)
 
 export class Timers {
   private readonly core: ConnectionCore
@@ -117,7 +122,14 @@ export class Timers {
       return
     }
     if (now >= this.idleDeadline()) {
-      this.closing.vanish({ kind: "idleTimeout", after: this.idleTimeout() }, now)
+      // The network is not to blame when nothing was allowed to leave.
+      const refused = this.sender.refusedFor(now)
+      this.closing.vanish(
+        refused > 0
+          ? { kind: "internal", cause: noPath(core.scheduler, refused) }
+          : { kind: "idleTimeout", after: this.idleTimeout() },
+        now
+      )
       return
     }
     if (now >= core.paths.strandedDeadline) {

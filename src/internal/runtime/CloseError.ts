@@ -39,6 +39,15 @@ export const closeReason = (info: CloseInfo): QuicError.CloseReason => {
   }
 }
 
+/** Calls what may call a part that a user gave: what that throws is an `Internal` error, with the cause. */
+export const attemptPolicy = <A>(call: () => A): A | QuicError.QuicError => {
+  try {
+    return call()
+  } catch (cause) {
+    return new QuicError.QuicError({ reason: new QuicError.Internal({ cause }) })
+  }
+}
+
 export const closeError = (info: CloseInfo): QuicError.QuicError =>
   new QuicError.QuicError({ reason: closeReason(info) })
 

@@ -76,6 +76,11 @@ export class ConnectionLog {
     })
   }
 
+  /** A part that a user gave is wrong. */
+  mistake(message: string): void {
+    this.log.limited("Warn", message, this.who)
+  }
+
   path(event: PathEvent): void {
     if (!this.log.enabled("Debug")) return
     const { kind, pathId } = event
