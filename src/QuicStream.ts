@@ -238,7 +238,7 @@ export class QuicStreamImpl extends Value implements QuicStream {
         if (bytes.length > 0) return this.append(bytes, true)
       }
       const send = this.stream.send
-      if (this.stream.isWritable) {
+      if (this.stream.isWritable && this.connection.closeInfo === undefined) {
         this.stream.finish()
         this.changed()
         return Effect.void
@@ -252,7 +252,8 @@ export class QuicStreamImpl extends Value implements QuicStream {
   /** All or nothing: the bytes are taken in one step as soon as there is any room, so the buffer may go over by one write. */
   private append(bytes: Uint8Array, fin: boolean): Effect.Effect<void, QuicError> {
     const stream = this.stream
-    if (!stream.isWritable) return Effect.fail(this.writeError("write"))
+    // Closed in this very turn: the streams hear of it with the next flush.
+    if (!stream.isWritable || this.connection.closeInfo !== undefined) return Effect.fail(this.writeError("write"))
     if (stream.writableBytes > 0 || bytes.length === 0) {
       stream.write(bytes)
       if (fin) stream.finish()
@@ -437,7 +438,8 @@ export class QuicStreamImpl extends Value implements QuicStream {
 
   private writeError(operation: string): QuicError {
     const stream = this.stream
-    if (stream.error !== undefined) return closeError(stream.error as CloseInfo)
+    const closed = this.connection.closeInfo
+    if (closed !== undefined) return closeError(closed)
     if (stream.stopCode >= 0) return new QuicError({ reason: new StreamStopped({ code: stream.stopCode }) })
     return new QuicError({
       reason: new ConnectionClosed({ operation: `${operation} on stream ${stream.id}` })

@@ -239,4 +239,34 @@ describe("receiving part (RFC 9000 section 3.2)", () => {
     assert.isTrue(stream.isFinished)
     assert.isUndefined(stream.read())
   })
+
+  it("C12: codes and urgencies that are none never reach the wire as something else", () => {
+    for (const [code, said] of [
+      [Number.NaN, 0],
+      [-1, 0],
+      [2.5, 2],
+      [2 ** 53, 2 ** 53 - 1],
+      [2 ** 62, 2 ** 53 - 1],
+      [Number.POSITIVE_INFINITY, 2 ** 53 - 1]
+    ] as const) {
+      const { client, server } = pair()
+      const stream = client.table.open(true)!
+      stream.write(content(0, 10))
+      settle(client, server)
+      const peer = server.table.accept(true)!
+      stream.reset(code)
+      stream.stopSending(code)
+      assert.strictEqual(framesOf(client.packet()).filter((frame) => frame.code === said).length, 2, `${code}`)
+      // The answer to STOP_SENDING repeats a code that may have been read inexactly.
+      assert.isUndefined(server.table.onStopSending(peer.id, code))
+      assert.strictEqual(framesOf(server.packet())[0]!.code, said, `${code}`)
+      for (const urgency of [code, Number.NEGATIVE_INFINITY]) {
+        const other = client.table.open(false)!
+        other.setPriority(urgency)
+        other.write(content(0, 10))
+        assert.isTrue(Number.isInteger(other.urgency) && other.urgency >= 0 && other.urgency <= 7)
+        assert.strictEqual(framesOf(client.packet())[0]!.streamId, other.id)
+      }
+    }
+  })
 })

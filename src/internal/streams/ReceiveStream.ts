@@ -1,3 +1,4 @@
+import { sendable } from "../wire/Cursor.ts"
 import { FrameType } from "../wire/FrameType.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
@@ -101,7 +102,7 @@ export class ReceiveStream {
   /** The application wants no more. False when the peer has nothing to stop, or was told before. */
   stop(code: number): boolean {
     if (this.stopCode >= 0 || this.terminal) return false
-    this.stopCode = code
+    this.stopCode = sendable(code)
     this.buffer.discard()
     return this.state === "recv"
   }

@@ -1,3 +1,4 @@
+import { sendable } from "../wire/Cursor.ts"
 import { SendBuffer } from "./SendBuffer.ts"
 
 /** States of the sending part of a stream (RFC 9000 section 3.1). */
@@ -68,7 +69,7 @@ export class SendStream {
   reset(code: number): boolean {
     if (!this.active) return false
     this.state = "resetSent"
-    this.resetCode = code
+    this.resetCode = sendable(code)
     this.buffer.discard()
     return true
   }

@@ -224,8 +224,9 @@ export class Stream {
     return chunks
   }
 
-  /** `urgency` 0 to 7, lower first. */
+  /** `urgency` 0 to 7, lower first; what is no number changes nothing. */
   setPriority(urgency: number, incremental = true): void {
+    if (Number.isNaN(urgency)) return
     this.urgency = Math.min(LEAST_URGENT, Math.max(0, Math.floor(urgency)))
     this.incremental = incremental
     if (this.send !== undefined) this.host.sendChanged(this)

@@ -8,6 +8,12 @@ export const MAX_SAFE = Number.MAX_SAFE_INTEGER
 
 const TWO_32 = 0x1_0000_0000
 
+/**
+ * A number as a variable-length integer can say it: a caller's code that is none (negative, not whole, NaN, too large), or
+ * one of the peer that was read inexactly, must not become another value on the wire.
+ */
+export const sendable = (value: number): number => (value >= 0 ? Math.min(Math.floor(value), MAX_SAFE) : 0)
+
 /** Bytes that `value` takes as a variable-length integer: 1, 2, 4 or 8. */
 export const varintLength = (value: number): 1 | 2 | 4 | 8 =>
   value < 0x40 ? 1 : value < 0x4000 ? 2 : value < 0x4000_0000 ? 4 : 8
