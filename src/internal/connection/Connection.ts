@@ -3,20 +3,18 @@
  */
 import type { PacketProtection } from "../crypto/Protection.ts"
 import type { PathStatus } from "../paths/Scheduler.ts"
-import { verifyRetry } from "../crypto/RetryIntegrity.ts"
 import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
 import { Path } from "../paths/Path.ts"
 import { PathTable } from "../paths/PathTable.ts"
 import { PathValidation } from "../paths/PathValidation.ts"
 import type { RemoteConnectionIds, ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
-import { PathRecovery, Space } from "../recovery/PathRecovery.ts"
+import { PathRecovery } from "../recovery/PathRecovery.ts"
 import { DatagramQueue } from "../streams/DatagramQueue.ts"
 import { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsOutput, TlsSession } from "../tls/TlsSession.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
-import type { PacketHeader } from "../wire/PacketHeader.ts"
 import { datagramRoom } from "../wire/FrameWriter.ts"
 import { AEAD_TAG, isViolation, Level } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
@@ -32,8 +30,8 @@ import { HandshakeSender } from "./HandshakeSender.ts"
 import { LocalMigration } from "./LocalMigration.ts"
 import type { CloseInfo, ConnectionListener, ConnectionMachine, ConnectionStats, OpenPathRefusal } from "./Machine.ts"
 import { checkParameters, encodeParameters } from "./Parameters.ts"
-import type { HandshakeIds } from "./Parameters.ts"
 import { Migration } from "./Migration.ts"
+import { Negotiation } from "./Negotiation.ts"
 import { PathControl } from "./PathControl.ts"
 import { Probing } from "./Probing.ts"
 import type { ConnectionPolicies } from "./Policies.ts"
@@ -46,11 +44,6 @@ import { Timers } from "./Timers.ts"
 
 /** Overhead of a 1-RTT packet around its frames, beside the connection ID: first byte, packet number and tag. */
 const PACKET_OVERHEAD = 1 + 4 + AEAD_TAG
-
-/** Versions of a Version Negotiation packet that are told. */
-const MAX_VERSIONS = 16
-/** Longest token of a Retry: it goes into every Initial, and must leave room there for what the packet is for. */
-const MAX_RETRY_TOKEN = 1000
 
 /** Bytes of frames in an otherwise empty packet of the path. */
 const frameRoom = (path: Path): number => path.mtu - PACKET_OVERHEAD - (path.remoteIds.active?.bytes.length ?? 0)
@@ -103,7 +96,7 @@ export class Connection implements ConnectionMachine {
   private readonly pathControl: PathControl
   private readonly localMigration: LocalMigration
   private readonly timers: Timers
-  private handshakeIds: HandshakeIds
+  private readonly negotiation: Negotiation
   private establishedPending = false
   private confirmedPending = false
   private closeAnnounced = false
@@ -182,9 +175,12 @@ export class Connection implements ConnectionMachine {
         onNewPath: (pathId, burst, datagram, now) => this.pathControl.onNewPath(pathId, burst, datagram, now),
         onHandshakePacket: () => this.onHandshakePacket(),
         onSilentPathHeard: (path, now) => failureDetector.onReceived(path, now),
-        onRetry: (burst, datagram, header) => this.onRetry(burst, datagram, header),
-        onVersionNegotiation: (burst, header, now) => this.onVersionNegotiation(burst, header, now),
-        onPeerConnectionId: (bytes) => this.onPeerConnectionId(bytes),
+        onRetry: (burst, datagram, header) => this.negotiation.onRetry(burst, datagram, header),
+        onVersionNegotiation: (burst, header, now) => this.negotiation.onVersionNegotiation(burst, header, now),
+        onPeerConnectionId: (bytes) => {
+          this.negotiation.onPeerConnectionId(bytes)
+          options.onAccepted?.(this)
+        },
         onKeyUpdate: (now, initiated) => {
           if (initiated) core.keyUpdates++
           core.handshake.oneRtt!.keepPreviousUntil(now + 3 * core.largestPto())
@@ -203,18 +199,18 @@ export class Connection implements ConnectionMachine {
     path.lastReceived = options.now
     path.recovery.peerAddressValidated = !client
     if (client) path.setValidated()
-    this.handshakeIds = {
+    this.negotiation = new Negotiation(core, this.closing, options.protection, {
       original: options.initialId,
       retry: undefined,
       local: options.ownId.bytes,
       remote: undefined
-    }
+    })
     core.handshake.installInitial(options.initialId)
     const encoded = encodeParameters({
       role: options.role,
       settings: options.settings,
       version: options.version,
-      ids: this.handshakeIds,
+      ids: this.negotiation.ids,
       resetToken: options.role === "server" ? options.ownId.resetToken : undefined,
       initialMaxPathId: core.paths.initialMaxPathId,
       random: options.random
@@ -464,7 +460,7 @@ export class Connection implements ConnectionMachine {
     const { core } = this
     const received = decodeTransportParameters(encoded, this.role === "client" ? "server" : "client")
     if (isViolation(received)) return received
-    const problem = checkParameters(this.role, received, this.handshakeIds, core.handshake.version)
+    const problem = checkParameters(this.role, received, this.negotiation.ids, core.handshake.version)
     if (problem !== undefined) return problem
     // What was only there to be checked is not kept for the life of the connection.
     const peer = { ...received, initialSourceConnectionId: undefined, versionInformation: undefined }
@@ -516,63 +512,6 @@ export class Connection implements ConnectionMachine {
 
   private discardInitial(): void {
     if (this.core.handshake.initial !== undefined) this.core.discardLevel(Level.initial)
-  }
-
-  private onPeerConnectionId(bytes: Uint8Array): void {
-    this.handshakeIds = { ...this.handshakeIds, remote: bytes }
-    this.core.paths.primary.remoteIds.setInitial(bytes)
-    this.options.onAccepted?.(this)
-  }
-
-  private onRetry(burst: DatagramBurst, datagram: number, header: PacketHeader): void {
-    const { core } = this
-    const start = burst.offset[datagram]!
-    const packet = burst.slab.subarray(start, start + burst.length[datagram]!)
-    // RFC 9000 section 17.2.5.2: one Retry at the most, and none after the server's first other packet.
-    const { original, retry, remote } = this.handshakeIds
-    const late = this.role === "server" || retry !== undefined || remote !== undefined
-    const scid = burst.slab.slice(header.scidStart, header.scidStart + header.scidLength)
-    if (
-      late ||
-      header.version !== core.handshake.version ||
-      header.tokenLength > MAX_RETRY_TOKEN ||
-      Buffer.compare(scid, original) === 0 ||
-      !verifyRetry(this.options.protection, core.handshake.version, original, packet)
-    ) {
-      core.packetsDropped++
-      return
-    }
-    core.token = burst.slab.slice(header.tokenStart, header.tokenStart + header.tokenLength)
-    this.handshakeIds = { ...this.handshakeIds, retry: scid }
-    const { primary } = core.paths
-    primary.remoteIds.setInitial(scid)
-    core.handshake.installInitial(scid)
-    primary.recovery.withdraw(Space.initial)
-  }
-
-  private onVersionNegotiation(burst: DatagramBurst, header: PacketHeader, now: number): void {
-    const { core } = this
-    const { original, retry } = this.handshakeIds
-    const echoed = burst.slab.subarray(header.scidStart, header.scidStart + header.scidLength)
-    // RFC 9000 sections 6.2 and 17.2.1: only as the first answer, and only with the ID that we made up.
-    if (
-      this.role === "server" ||
-      core.packetsReceived > 0 ||
-      retry !== undefined ||
-      Buffer.compare(echoed, original) !== 0
-    ) {
-      core.packetsDropped++
-      return
-    }
-    const offered: Array<number> = []
-    const view = new DataView(burst.slab.buffer, burst.slab.byteOffset)
-    for (let at = 0; at < header.versionsLength; at += 4) {
-      const version = view.getUint32(header.versionsStart + at)
-      // RFC 9000 section 6.2: one that lists the version in use is a mistake or an attack.
-      if (version === core.handshake.version) return
-      if (offered.length < MAX_VERSIONS) offered.push(version)
-    }
-    this.closing.vanish({ kind: "versionNegotiation", offered }, now)
   }
 
   private onHandshakeFailure(failure: HandshakeFailure): void {
