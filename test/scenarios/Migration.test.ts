@@ -535,6 +535,23 @@ describe("RFC 9000 10.3: a client that only receives hears of a restart", () => 
     }
   })
 
+  it("E3: so is the one acknowledgement that it sends for the last thing it heard", () => {
+    const resetKey = new Uint8Array(32).fill(4)
+    const pair = established({ server: { resetKey } })
+    pair.run(pair.simulator.now + 500)
+    const stream = pair.accepted.streams.open(false)!
+    stream.write(new Uint8Array(500))
+    pair.accepted.wake()
+    pair.run(pair.simulator.now + 1)
+    pair.server.vanish()
+    const { host, port } = pair.server.addresses[0]!
+    const again = new Node(pair.simulator, [host], port, true, { resetKey })
+    pair.client.tap = (bytes) => bytes.length >= 44
+    pair.run(pair.simulator.now + 100)
+    assert.strictEqual(again.endpoint.stats().statelessResetsSent, 1)
+    assert.deepStrictEqual(ending(pair.client), { kind: "statelessReset" })
+  })
+
   it("E3: what asks for an answer has at least 44 bytes; of what only acknowledges, few packets are longer than they need", () => {
     const pair = established()
     pair.run(pair.simulator.now + 300)
