@@ -5,7 +5,7 @@
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
  */
 import { Cause, Deferred, Effect, Exit, Predicate, Stream } from "effect"
-import type { Context, Inspectable, Pipeable, Pull, Scope } from "effect"
+import type { Inspectable, Pipeable, Pull, Scope } from "effect"
 import type { NetAddress } from "effect/net"
 import type {
   CloseInfo,
@@ -17,27 +17,22 @@ import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
-import { attemptPolicy, closeError, closeReason, isCleanClose } from "./internal/runtime/CloseError.ts"
+import { attemptPolicy, closeError, closeReason } from "./internal/runtime/CloseError.ts"
 import { ConnectionLog } from "./internal/runtime/ConnectionLog.ts"
-import { deliver, isUnderWay, undeliveredOf } from "./internal/runtime/Delivery.ts"
-import type { Undelivered } from "./internal/runtime/Delivery.ts"
-import { line } from "./internal/runtime/EndpointLog.ts"
-import type { EndpointLog } from "./internal/runtime/EndpointLog.ts"
+import { ConnectionStreams } from "./internal/runtime/ConnectionStreams.ts"
+import type { StreamKind, StreamScopes } from "./internal/runtime/ConnectionStreams.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
 import type { Handshakes } from "./internal/runtime/Handshakes.ts"
 import { pathGone } from "./internal/runtime/PathGone.ts"
-import { serveStreams } from "./internal/runtime/ServeStreams.ts"
 import { Value } from "./internal/runtime/Value.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
-import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import type { CloseCodes } from "./QuicConfig.ts"
-import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError, StreamLimit } from "./QuicError.ts"
+import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
-import { QuicStreamImpl } from "./QuicStream.ts"
-import type { Input, QuicStream, ReceiveStream, SendStream } from "./QuicStream.ts"
+import type { Input, QuicStream, QuicStreamImpl, ReceiveStream, SendStream } from "./QuicStream.ts"
 
 export type { AddressInput, CloseReason }
 
@@ -247,13 +242,8 @@ const CONNECTION_ID_ROUNDS = 5
 const pathIdOf = (options: { readonly pathId?: number | undefined }): number | undefined =>
   options.pathId === undefined ? undefined : Arguments.pathId("pathId", options.pathId)
 
-/** Streams remembered before those that are done are sorted out. */
-const FIRST_SWEEP = 64
-
-type StreamKind = "bidi" | "uni"
-
 /** What a connection needs of its endpoint. @internal */
-export interface ConnectionHost {
+export interface ConnectionHost extends StreamScopes {
   readonly runtime: EndpointRuntime
   /** Gives `use` the address to send to `remote` from: of a socket that is bound there, or of one bound now. */
   readonly withLocalAddress: <A>(
@@ -269,13 +259,7 @@ export interface ConnectionHost {
     remote: Address,
     use: (local: Address) => Effect.Effect<A, QuicError>
   ) => Effect.Effect<A, QuicError>
-  readonly log: EndpointLog
   readonly handshakes: Handshakes
-  /** ms that the end of a scope waits without any acknowledgement. */
-  readonly linger: number
-  /** ms that handlers may take after the connection has ended. */
-  readonly grace: number
-  readonly codes: CloseCodes
   /** The connection may be used. */
   readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
   readonly onClosed?: ((connection: ConnectionImpl) => void) | undefined
@@ -296,16 +280,9 @@ export class ConnectionImpl extends Value implements Connection {
   private readonly broadcast = new Broadcast<Path.Event>()
   /** Made with the first path that somebody asks for. */
   private known: Map<number, Path.PathImpl> | undefined = undefined
-  private readonly waits: Record<StreamKind, { readonly open: WaitList; readonly accept: WaitList }>
+  private readonly ownStreams: ConnectionStreams
   private readonly datagramReaders: WaitList
   private readonly datagramWriters: WaitList
-  /** Streams that may still have something to deliver. */
-  private sending: Array<QuicStreamImpl> = []
-  /** What the ends of scopes say. A server of the connection may have codes of its own. */
-  codes: CloseCodes
-  /** No stream of the peer is handed out any more. */
-  private draining = false
-  private sweepAt = FIRST_SWEEP
   private lastPrimary: PathView
 
   constructor(host: ConnectionHost, machine: ConnectionMachine) {
@@ -313,22 +290,11 @@ export class ConnectionImpl extends Value implements Connection {
     this.host = host
     this.runtime = host.runtime
     this.machine = machine
-    this.codes = host.codes
+    this.ownStreams = new ConnectionStreams(machine, host, this.end)
     this.lastPrimary = machine.paths[0]!
-    const { datagrams, streams } = machine
-    const waits = (bidirectional: boolean) => ({
-      open: new WaitList(
-        () => streams.isOpenable(bidirectional),
-        (wake) => streams.setOpenWaiter(bidirectional, wake)
-      ),
-      accept: new WaitList(
-        () => streams.isAcceptable(bidirectional) || this.draining,
-        (wake) => streams.setAcceptWaiter(bidirectional, wake)
-      )
-    })
-    this.waits = { bidi: waits(true), uni: waits(false) }
+    const { datagrams } = machine
     this.datagramReaders = new WaitList(
-      () => datagrams.isReadSettled || this.draining,
+      () => datagrams.isReadSettled || this.ownStreams.draining,
       (wake) => {
         datagrams.readWaiter = wake
       }
@@ -361,7 +327,7 @@ export class ConnectionImpl extends Value implements Connection {
       onClosed: (info) =>
         this.runtime.defer(() => {
           if (!established) host.handshakes.failed(info)
-          log.ended(info, established, this.undelivered)
+          log.ended(info, established, this.ownStreams.undelivered)
           this.onClosed(info)
         }),
       onDiscarded: () => this.runtime.defer(() => host.onDiscarded?.(this))
@@ -452,11 +418,11 @@ export class ConnectionImpl extends Value implements Connection {
   // Effects and Streams are made when they are asked for: an idle connection would hold a dozen that nobody wants.
 
   get acceptStream(): Effect.Effect<QuicStream, QuicError, Scope.Scope> {
-    return this.scoped("bidi", "accept")
+    return this.ownStreams.scoped("bidi", "accept")
   }
 
   get acceptUniStream(): Effect.Effect<ReceiveStream, QuicError, Scope.Scope> {
-    return this.scoped("uni", "accept")
+    return this.ownStreams.scoped("uni", "accept")
   }
 
   readonly serve = <A, E, R>(
@@ -470,11 +436,11 @@ export class ConnectionImpl extends Value implements Connection {
   ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> => this.serveKind("uni", handler, options)
 
   get streams(): Stream.Stream<QuicStream, QuicError> {
-    return this.accepted("bidi")
+    return this.ownStreams.incoming("bidi")
   }
 
   get uniStreams(): Stream.Stream<ReceiveStream, QuicError> {
-    return this.accepted("uni")
+    return this.ownStreams.incoming("uni")
   }
 
   readonly sendDatagram = (
@@ -505,7 +471,7 @@ export class ConnectionImpl extends Value implements Connection {
   get datagrams(): Stream.Stream<Uint8Array, QuicError> {
     const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
       const first = this.machine.datagrams.read()
-      if (first === undefined) return this.draining ? Cause.done() : this.waitUnlessClosed(this.datagramReaders, pull)
+      if (first === undefined) return this.ownStreams.waitForMore(this.datagramReaders, pull)
       const burst: [Uint8Array, ...Array<Uint8Array>] = [first]
       for (let next = this.machine.datagrams.read(); next !== undefined; next = this.machine.datagrams.read())
         burst.push(next)
@@ -576,36 +542,31 @@ export class ConnectionImpl extends Value implements Connection {
         return Effect.void
       }
       if (this.machine.state !== "established") return Effect.sync(() => this.closeNow())
-      const delivered = deliver(
-        this.machine,
-        () => this.sending,
-        this.host.linger,
-        () => this.runtime.now()
-      )
+      const delivered = this.ownStreams.delivered(() => this.runtime.now())
       // Who waits for the end of a scope may lose patience.
       return Effect.onExit(Effect.interruptible(delivered), () => Effect.sync(() => this.closeNow(undefined, reason)))
     })
 
   /** Hands out no more streams of the peer, so that what serves them comes to its end. */
   drain(): void {
-    if (this.draining) return
-    this.draining = true
-    this.waits.bidi.accept.wake()
-    this.waits.uni.accept.wake()
+    if (this.ownStreams.draining || this.isClosed) return
+    this.ownStreams.drain()
     this.datagramReaders.wake()
-    this.refuseStreams()
   }
 
-  /** What a close now would drop. */
-  get undelivered(): Undelivered | undefined {
-    return undeliveredOf(this.sending)
+  /** What the ends of scopes say. */
+  get codes(): CloseCodes {
+    return this.ownStreams.codes
+  }
+  set codes(codes: CloseCodes) {
+    this.ownStreams.codes = codes
   }
 
   /** Closes at once. Without a code: that of a clean end, unless something is dropped. */
   closeNow(code?: number, reason = ""): void {
     if (this.machine.closeInfo !== undefined) return
     const { codes } = this
-    const dropped = this.undelivered
+    const dropped = this.ownStreams.undelivered
     const wrong = dropped === undefined ? reason : reason || "closed before everything was delivered"
     this.machine.close(
       code ?? (dropped === undefined ? codes.connectionEnd : codes.connectionAbort),
@@ -698,15 +659,24 @@ export class ConnectionImpl extends Value implements Connection {
     })
   }
 
+  private serveKind<A, E, R>(
+    kind: StreamKind,
+    handler: (stream: QuicStreamImpl) => Effect.Effect<A, E, R>,
+    options: ServeOptions | undefined
+  ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> {
+    const limit = Arguments.attempt("concurrency", () => Arguments.concurrency(Arguments.at(options, "concurrency")))
+    return limit instanceof QuicError ? Effect.fail(limit) : this.ownStreams.serve(kind, handler, limit)
+  }
+
   private open(
     kind: StreamKind,
     options: OpenStreamOptions | undefined
   ): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
-    if (options === undefined) return this.scoped(kind, "open")
+    if (options === undefined) return this.ownStreams.scoped(kind, "open")
     return Arguments.withArguments(
       "wait",
       () => Arguments.flag("wait", Arguments.at(options, "wait"), true),
-      (wait) => this.scoped(kind, "open", wait)
+      (wait) => this.ownStreams.scoped(kind, "open", wait)
     )
   }
 
@@ -753,127 +723,4 @@ export class ConnectionImpl extends Value implements Connection {
       )
     })
   }
-
-  /** Opens or accepts, and gives the stream to the scope. Interruptible while it waits, and then there is no stream. */
-  private scoped(
-    kind: StreamKind,
-    how: "open" | "accept",
-    wait = true
-  ): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
-    const { machine } = this
-    const take = (): StreamMachine | undefined => machine.streams[how](kind === "bidi")
-    return Effect.uninterruptibleMask((restore) => {
-      const attempt: Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> = Effect.suspend(() => {
-        const taken = take()
-        if (taken !== undefined) {
-          const stream = this.adopt(taken)
-          return Effect.as(
-            Effect.addFinalizer((exit) => Effect.sync(() => this.releaseStream(stream, exit))),
-            stream
-          )
-        }
-        const closed = machine.closeInfo
-        if (closed !== undefined) return Effect.fail(closeError(closed))
-        // What the peer should know: that we are blocked.
-        machine.wake()
-        if (!wait) return Effect.fail(new QuicError({ reason: new StreamLimit({}) }))
-        const never = how === "accept" && this.draining
-        const wake = never ? Effect.asVoid(Deferred.await(this.end)) : this.waits[kind][how].wait
-        return Effect.flatMap(restore(wake), () => attempt)
-      })
-      return attempt
-    })
-  }
-
-  private accepted(kind: StreamKind): Stream.Stream<QuicStreamImpl, QuicError> {
-    const pull: Pull.Pull<readonly [QuicStreamImpl, ...Array<QuicStreamImpl>], QuicError> = Effect.suspend(() => {
-      // One by one: what is taken and then not handled, because its handler fails, would be lost.
-      const stream = this.take(kind)
-      if (stream !== undefined) return Effect.succeed([stream] as const)
-      return this.draining ? Cause.done() : this.waitUnlessClosed(this.waits[kind].accept, pull)
-    })
-    return Stream.fromPull(Effect.succeed(pull))
-  }
-
-  /** The next stream of the peer. */
-  private take(kind: StreamKind): QuicStreamImpl | undefined {
-    const stream = this.draining ? undefined : this.machine.streams.accept(kind === "bidi")
-    if (stream === undefined) return undefined
-    this.machine.wake()
-    return this.adopt(stream)
-  }
-
-  /** No more streams are handed out: the peer learns it at once, of each that comes. */
-  private readonly refuseStreams = (): void => {
-    const { machine } = this
-    if (machine.closeInfo !== undefined) return
-    for (const bidirectional of [true, false]) {
-      for (let stream = machine.streams.accept(bidirectional); stream; stream = machine.streams.accept(bidirectional))
-        this.adopt(stream).abandon(this.codes.streamAbort)
-      machine.streams.setAcceptWaiter(bidirectional, this.refuseStreams)
-    }
-  }
-
-  private serveKind<A, E, R>(
-    kind: StreamKind,
-    handler: (stream: QuicStreamImpl) => Effect.Effect<A, E, R>,
-    options: ServeOptions | undefined
-  ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> {
-    const limit = Arguments.attempt("concurrency", () => Arguments.concurrency(Arguments.at(options, "concurrency")))
-    if (limit instanceof QuicError) return Effect.fail(limit)
-    return Effect.contextWith((context: Context.Context<never>) => {
-      const run = Effect.runForkWith(context)
-      return serveStreams(
-        {
-          take: () => this.take(kind),
-          ended: () => this.draining || this.machine.closeInfo !== undefined,
-          over: () => this.machine.closeInfo !== undefined,
-          grace: this.host.grace,
-          arrivals: this.waits[kind].accept,
-          settle: (stream, exit) => {
-            if (Exit.isFailure(exit)) run(this.handlerFailed(stream, exit.cause))
-            this.releaseStream(stream, exit)
-          }
-        },
-        handler,
-        limit
-      )
-    })
-  }
-
-  private handlerFailed(stream: QuicStreamImpl, cause: Cause.Cause<unknown>): Effect.Effect<void> {
-    return line("Debug", "The handler of a stream failed", { connection: this.id, stream: stream.id }, cause)
-  }
-
-  /** Leaves a stream as the end of its scope asks. */
-  private releaseStream(stream: QuicStreamImpl, exit: Exit.Exit<unknown, unknown>): void {
-    const unread = stream.release(exit, this.codes)
-    if (unread > 0 && this.host.log.enabled("Debug"))
-      this.host.log.write("Debug", "A stream was left with bytes that nobody read", {
-        connection: this.id,
-        stream: stream.id,
-        bytes: unread
-      })
-  }
-
-  private waitUnlessClosed<A>(list: WaitList, next: Pull.Pull<A, QuicError>): Pull.Pull<A, QuicError> {
-    const closed = this.machine.closeInfo
-    if (closed === undefined) return Effect.flatMap(list.wait, () => next)
-    return isCleanClose(closed) ? Cause.done() : Effect.fail(closeError(closed))
-  }
-
-  private adopt(machine: StreamMachine): QuicStreamImpl {
-    const stream = new QuicStreamImpl(this.machine, machine)
-    if (machine.send !== undefined) {
-      if (this.sending.length >= this.sweepAt) {
-        this.sending = this.sending.filter(mayDeliver)
-        this.sweepAt = Math.max(FIRST_SWEEP, 2 * this.sending.length)
-      }
-      this.sending.push(stream)
-    }
-    return stream
-  }
 }
-
-/** Not done: neither all acknowledged nor a reset that is. */
-const mayDeliver = ({ machine }: QuicStreamImpl): boolean => machine.send!.active || isUnderWay(machine)
