@@ -265,7 +265,10 @@ describe("streams over a simulated network", () => {
         const theirs = yield* server.acceptStream
         assert.strictEqual(text(Option.getOrThrow(yield* theirs.read)).length, 32)
         yield* client.close()
+        // In the same turn, before anything of the close has left: what is written then would be lost in silence.
         assert.strictEqual(reasonOf(yield* Effect.exit(mine.setPaths([0]))), "ApplicationClosed")
+        assert.strictEqual(reasonOf(yield* Effect.exit(mine.write("x"))), "ApplicationClosed")
+        assert.strictEqual(reasonOf(yield* Effect.exit(mine.end())), "ApplicationClosed")
       })
   )
 })
