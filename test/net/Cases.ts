@@ -39,7 +39,7 @@ export const expectStall = (
 }
 
 /** Cases that run at the same time: they wait for their networks most of the time. */
-const CONCURRENCY = 3
+const CONCURRENCY = 4
 
 export interface Summary {
   readonly passed: number

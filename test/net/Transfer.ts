@@ -115,6 +115,15 @@ export class Transfer {
     await sleep(Math.max(0, this.start + ms - now()))
   }
 
+  /** Waits until the receiver has got `bytes` on each of these paths. */
+  async inUse(ids: ReadonlyArray<number>, bytes = 100_000): Promise<void> {
+    const end = now() + 20_000
+    while (!ids.every((id) => (this.path(id, Infinity)?.received ?? 0) >= bytes)) {
+      if (now() > end) throw new Error(`not all of the paths ${ids.join()} carry data`)
+      await sleep(10)
+    }
+  }
+
   /** Does it, and gives the time at which it was done. */
   act(action: () => void): number {
     const before = now()
@@ -175,14 +184,17 @@ export class Transfer {
     return largest
   }
 
-  /** ms that either process was late in the `window` ms after `from`, because the machine was busy. */
+  /**
+   * ms by which both processes together came too late to their samples in the `window` ms after `from`: what a busy machine
+   * adds to every step of theirs.
+   */
   late(from: number, window: number): number {
     let late = 0
     for (const { lines } of [this.client, this.server]) {
       let last = Infinity
       for (const line of lines) {
         if (line.kind !== "paths") continue
-        if (line.at > from && last < from + window) late = Math.max(late, line.at - last - SAMPLE)
+        if (line.at > from && last < from + window) late += Math.max(0, line.at - last - SAMPLE - 5)
         last = line.at
       }
     }

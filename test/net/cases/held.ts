@@ -1,4 +1,5 @@
 /** What held from the beginning, and must go on holding. */
+import { setTimeout as sleep } from "node:timers/promises"
 import { expect } from "../Cases.ts"
 import type { Case } from "../Cases.ts"
 import { Transfer } from "../Transfer.ts"
@@ -31,18 +32,18 @@ export const held: ReadonlyArray<Case> = [
   {
     name: "all paths down for 7.5 s",
     run: async (network, lane) => {
-      const transfer = await Transfer.begin(network, { lane, server, client: { ...client, bytes: 6_000_000 } })
-      await transfer.at(600)
+      const transfer = await Transfer.begin(network, { lane, server, client: { ...client, bytes: 9_000_000 } })
+      await transfer.inUse([0, 1])
       network.ip("client", "link set c1 down")
       network.ip("client", "link set c2 down")
-      await transfer.at(8100)
+      await sleep(7500)
       const back = transfer.act(() => {
         network.ip("client", "link set c1 up")
         network.ip("client", "link set c2 up")
       })
       await transfer.finish()
       const again = Math.min(transfer.resumed(0, back), transfer.resumed(1, back))
-      const late = transfer.late(back, 1000)
+      const late = transfer.late(back, again)
       expect(again <= 3000 + late, `bytes came again only after ${again.toFixed(0)} ms`)
       return `bytes came again after ${again.toFixed(0)} ms`
     }
@@ -55,7 +56,7 @@ export const held: ReadonlyArray<Case> = [
     name: "an MTU that is lowered midway",
     run: async (network, lane) => {
       const transfer = await Transfer.begin(network, { lane, server, client: { ...client, bytes: 8_000_000 } })
-      await transfer.at(1000)
+      await transfer.inUse([0, 1])
       const lowered = transfer.act(() => mtu(network, 1320))
       await transfer.finish()
       return `stalled ${transfer.stall(lowered, 3000).toFixed(0)} ms`
@@ -104,9 +105,9 @@ export const held: ReadonlyArray<Case> = [
         server: { listen: ["10.1.0.2:4433"] },
         client: { remote: "10.1.0.2:4433", bytes: 4_000_000, direction: "up" }
       })
-      await transfer.at(600)
+      await transfer.inUse([0])
       const from = transfer.act(() => network.ip("client", "route add prohibit 10.1.0.2"))
-      await transfer.at(5600)
+      await sleep(5000)
       const to = transfer.act(() => network.ip("client", "route del prohibit 10.1.0.2"))
       await transfer.finish()
       const cpu = transfer.cpu("client", from + 500, to)

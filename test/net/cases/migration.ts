@@ -49,7 +49,7 @@ const changing = ({ change, local, name, prepare }: Change, direction: "down" | 
       server: { listen: ["10.1.0.2:4433"] },
       client: { remote: "10.1.0.2:4433", bytes: 5_000_000, direction }
     })
-    await transfer.at(800)
+    await transfer.inUse([0])
     const changed = transfer.act(() => change(network))
     await transfer.finish()
     const told = transfer.event("client", "PotentiallyFailed", 0, changed) - changed
@@ -90,10 +90,10 @@ export const migration: ReadonlyArray<Case> = [
     name: "F9: one link comes up as the other goes down",
     run: async (network, lane) => {
       const { client, server } = twoPaths
-      const transfer = await Transfer.begin(network, { lane, server, client: { ...client, bytes: 12_000_000 } })
-      await transfer.at(600)
+      const transfer = await Transfer.begin(network, { lane, server, client: { ...client, bytes: 16_000_000 } })
+      await transfer.inUse([0, 1])
       network.ip("client", "link set c2 down")
-      await transfer.at(3600)
+      await sleep(3000)
       const handed = transfer.act(() => {
         network.ip("client", "link set c2 up")
         network.ip("client", "link set c1 down")
