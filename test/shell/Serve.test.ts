@@ -160,6 +160,34 @@ describe("streams that are served", () => {
     })
   )
 
+  scenario("one slow handler holds up no other, also when the connection has ended and few may run", (world) =>
+    Effect.gen(function* () {
+      const done: Array<string> = []
+      yield* serving(
+        world.server,
+        Endpoint.serveStreams(
+          (stream) =>
+            Effect.gen(function* () {
+              const text = yield* stream.text
+              yield* Effect.sleep(text === "slow" ? "5 seconds" : "100 millis")
+              done.push(text)
+            }),
+          { concurrency: 2 }
+        )
+      )
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const connection = yield* connectTo(world.client)
+          for (const text of ["slow", "a", "b", "c", "d"]) yield* (yield* connection.openStream()).end(text)
+        })
+      )
+      yield* Effect.sleep("1 second")
+      assert.deepStrictEqual(done, ["a", "b", "c", "d"])
+      yield* Effect.sleep("5 seconds")
+      assert.strictEqual(done.at(-1), "slow")
+    })
+  )
+
   scenario("what arrived before the end of the connection is served to the end", (world) =>
     Effect.gen(function* () {
       const got: Array<string> = []
@@ -185,7 +213,7 @@ describe("streams that are served", () => {
 })
 
 describe("the end of what serves", () => {
-  const size = 3_000_000
+  const size = 1_200_000
 
   scenario("A7: a scope's end delivers what takes longer than any fixed time, while acknowledgements come", (world) =>
     Effect.gen(function* () {

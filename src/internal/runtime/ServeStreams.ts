@@ -34,8 +34,10 @@ export const serveStreams = <S, A, E, R>(
   Effect.contextWith((context) => {
     const fork = Effect.runForkWith(context)
     const running = new Set<Fiber.Fiber<A, E>>()
-    /** Waits for a place, and at the end for the last handler. */
-    const places = new WaitList(() => (source.ended() ? running.size === 0 : running.size < limit))
+    /** Handlers that ended, and how many of them the loop has seen: it waits for a place, and at the end for the last one. */
+    let done = 0
+    let seen = 0
+    const places = new WaitList(() => done !== seen)
 
     const start = (stream: S): void => {
       const fiber = fork(
@@ -50,12 +52,14 @@ export const serveStreams = <S, A, E, R>(
       fiber.addObserver((end) => {
         running.delete(fiber)
         source.settle(stream, end)
+        done++
         places.wake()
       })
     }
 
     let last = false
     const loop: Effect.Effect<void> = Effect.suspend(() => {
+      seen = done
       while (running.size < limit) {
         const stream = source.take()
         if (stream === undefined) break
