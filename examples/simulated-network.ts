@@ -1,20 +1,20 @@
 /**
  * A whole transfer in simulated time: two links, one of which dies. It takes a moment of real time, and it is the same to
- * the byte in every run: change the seed, and it is another one. In a test, `it.effect` of @effect/vitest brings the clock.
+ * the byte in every run: change the seed, and it is another one. A test does the same: `SimulatedNetwork.run` brings network,
+ * certificates, randomness and clock, and lets time pass.
  *
  *     node examples/simulated-network.ts
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Clock, Console, Effect, Fiber, Layer, Stream } from "effect"
-import { TestClock } from "effect/testing"
+import { Clock, Console, Effect, Layer, Stream } from "effect"
 import { Endpoint } from "../src/index.ts"
-import { SeededRandom, SimulatedNetwork, TestCertificates } from "../src/testing/index.ts"
+import { SimulatedNetwork } from "../src/testing/index.ts"
 
 const SIZE = 3_000_000
 const multipath = { maxPaths: 2 }
 
 const program = Effect.gen(function* () {
-  const network = yield* SimulatedNetwork.make({ seed: 7 })
+  const network = yield* SimulatedNetwork.SimulatedNetwork
   const phone = network.host("phone", ["192.168.1.10", "10.20.30.40"])
   const server = network.host("server", ["203.0.113.1"])
   const wifi = network.link("192.168.1.10", "203.0.113.1", { mbps: 40, delay: 10, queue: 100 })
@@ -22,13 +22,11 @@ const program = Effect.gen(function* () {
 
   const ServerLive = Endpoint.serveStreams((stream) => stream.end(new Uint8Array(SIZE))).pipe(
     Layer.provide(Endpoint.layer({ listen: "203.0.113.1:4433", alpn: "download", multipath })),
-    Layer.provide(Layer.mergeAll(server.udpSocket, TestCertificates.layer, SeededRandom.layer(1)))
+    Layer.provide(server.udpSocket)
   )
-  const ClientLive = Endpoint.layer({ multipath }).pipe(
-    Layer.provide(Layer.mergeAll(phone.udpSocket, SeededRandom.layer(2)))
-  )
+  const ClientLive = Endpoint.layer({ multipath }).pipe(Layer.provide(phone.udpSocket))
 
-  const download = Effect.gen(function* () {
+  yield* Effect.gen(function* () {
     const connection = yield* Endpoint.connect({
       host: "203.0.113.1",
       port: 4433,
@@ -52,11 +50,7 @@ const program = Effect.gen(function* () {
     yield* Console.log(`${received} bytes in ${took.toFixed(1)} ms of simulated time, though the wifi died half-way`)
     for (const path of connection.paths)
       yield* Console.log(`path ${path.id} (${path.state}): ${path.stats.bytesReceived}`)
-  }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(ServerLive, ClientLive, TestCertificates.layer)))
-
-  const fiber = yield* Effect.forkChild(download)
-  while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("50 millis")
-  yield* Fiber.join(fiber)
+  }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(ServerLive, ClientLive)))
 })
 
-program.pipe(Effect.scoped, Effect.provide(TestClock.layer()), NodeRuntime.runMain)
+SimulatedNetwork.run(program, { seed: 7 }).pipe(NodeRuntime.runMain)

@@ -11,7 +11,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { nobleProtection } from "./internal/crypto/NobleProtection.ts"
 import { nodeProtection } from "./internal/crypto/NodeProtection.ts"
 import type { PacketBurst } from "./internal/crypto/PacketBurst.ts"
 import type { PacketProtection as Protection } from "./internal/crypto/Protection.ts"
@@ -60,12 +59,19 @@ export const layerNode: Layer.Layer<never> = Layer.succeed(PacketProtection, nod
 
 /**
  * Packet protection in JavaScript alone, by `@noble/ciphers`. It needs nothing of the runtime and costs several times
- * what `layerNode` does; its AES is made of table look-ups, which is not constant-time.
+ * what `layerNode` does; its AES is made of table look-ups, which is not constant-time. The library is loaded
+ * when the Layer is built: who does not use it does not load it.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerNoble: Layer.Layer<never> = Layer.succeed(PacketProtection, nobleProtection)
+export const layerNoble: Layer.Layer<never> = Layer.effect(
+  PacketProtection,
+  Effect.map(
+    Effect.promise(() => import("./internal/crypto/NobleProtection.ts")),
+    ({ nobleProtection }) => nobleProtection
+  )
+)
 
 /**
  * Packet protection by OpenSSL, called directly through node:ffi: a twentieth of the time. Where that cannot be (see

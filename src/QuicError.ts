@@ -526,6 +526,15 @@ export class QuicError extends Schema.TaggedError<QuicError>()("QuicError", {
     return "cause" in this.reason ? this.reason.cause : undefined
   }
 
+  /**
+   * Whether the same may succeed when it is tried again, on another connection if this one has ended: see `isRetryable`.
+   *
+   * @since 0.2.0
+   */
+  get isRetryable(): boolean {
+    return isRetryable(this.reason)
+  }
+
   /** Guard for unknown values. */
   static isQuicError(value: unknown): value is QuicError {
     return isQuicError(value)
@@ -538,6 +547,53 @@ export class QuicError extends Schema.TaggedError<QuicError>()("QuicError", {
  * @category guards
  */
 export const isQuicError = (value: unknown): value is QuicError => Predicate.hasProperty(value, TypeId)
+
+/** Transport errors of a peer that is busy, restarts or has moved (RFC 9000 section 20.1): nothing was wrong with what we did. */
+const PASSING: ReadonlySet<number> = new Set([0x00, 0x01, 0x02, 0x0f, 0x10])
+
+/**
+ * Whether what failed for this reason may succeed when it is tried again: a connection that was lost or refused, a host that
+ * did not answer, a limit that is reached now. Not what is wrong in itself: certificates, settings, protocols, and codes of the
+ * application other than 0, whose meaning is the application's.
+ *
+ * **Example** (Trying again)
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { Endpoint } from "effect-mpquic"
+ *
+ * const patient = Endpoint.connect({ address: "example.com:4433", alpn: "echo" }).pipe(
+ *   Effect.retry({ while: (error) => error.isRetryable, schedule: Schedule.exponential("100 millis"), times: 5 })
+ * )
+ * ```
+ *
+ * @category guards
+ * @since 0.2.0
+ */
+export const isRetryable = (reason: Reason): boolean => {
+  switch (reason._tag) {
+    case "ConnectionRefused":
+    case "ConnectionClosed":
+    case "HandshakeTimeout":
+    case "IdleTimeout":
+    case "StatelessReset":
+    case "StreamLimit":
+    case "PathFailed":
+    case "SocketFailed":
+    case "AddressUnreachable":
+    case "AddressUnavailable":
+    case "ResolveFailed":
+      return true
+    case "ApplicationClosed":
+      return reason.code === 0
+    case "TransportClosed":
+      return reason.initiator === "peer" && PASSING.has(reason.code)
+    case "PathUnavailable":
+      return reason.why === "noConnectionIds" || reason.why === "notConfirmed" || reason.why === "pathLimit"
+    default:
+      return false
+  }
+}
 
 const transportErrors = new Map([
   [0x00, "NO_ERROR"],

@@ -117,4 +117,28 @@ describe("architecture", () => {
       assert.include(barrel, `"./${file}"`)
     }
   })
+
+  it("D13: who imports the library loads neither the program's packages nor a cipher that he does not use", () => {
+    const packages = /^(?:import|export)\s+(?!type\b)(?:[^"';]*?\s+from\s+)?"([^".][^"]*)"/gm
+    const seen = new Set<string>()
+    const loaded = new Set<string>()
+    const visit = (file: string): void => {
+      if (seen.has(file)) return
+      seen.add(file)
+      const text = source.get(path.join(root, file))!
+      for (const match of text.matchAll(packages))
+        loaded.add(
+          match[1]!
+            .split("/")
+            .slice(0, match[1]!.startsWith("@") ? 2 : 1)
+            .join("/")
+        )
+      for (const each of imports) if (each.from === file) visit(each.to)
+    }
+    visit("index.ts")
+    visit("testing/index.ts")
+    assert.isAbove(seen.size, 100)
+    const external = [...loaded].filter((name) => !name.startsWith("node:"))
+    assert.deepStrictEqual(external.toSorted(), ["@peculiar/asn1-schema", "@peculiar/asn1-x509", "effect"])
+  })
 })

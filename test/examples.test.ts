@@ -23,6 +23,7 @@ describe("examples", () => {
         output,
         "30000000 bytes, SHA-256 c49381480b2dce17ac7b90a862803fe7b3d0d0baaa3ef6273a04cbd00b491ab1"
       ),
+    "reconnect.ts": (output) => assert.match(output, /you said three\n3 connections/),
     "datagrams.ts": (output) => assert.include(output, "pong 9"),
     "custom-scheduler.ts": (output) => {
       const [first, second] = [...output.matchAll(/path \d carried (\d+) %/g)].map((match) => Number(match[1]))

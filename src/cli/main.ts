@@ -2,12 +2,20 @@
 /**
  * Runs the program `mpquic` in this process.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Logger, References } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { readFileSync } from "node:fs"
 import { layerUsage, mpquic, teardown } from "./Program.ts"
+
+/** Only the program needs it: who uses the library alone does not have to install it. */
+const [NodeRuntime, NodeServices] = await Promise.all([
+  import("@effect/platform-node/NodeRuntime"),
+  import("@effect/platform-node/NodeServices")
+]).catch((cause: NodeJS.ErrnoException) => {
+  if (cause.code !== "ERR_MODULE_NOT_FOUND") throw cause
+  process.stderr.write("mpquic needs @effect/platform-node: npm install @effect/platform-node\n")
+  process.exit(1)
+})
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   readonly version: string

@@ -2,6 +2,27 @@
  * A simulated network under Effect's clock: hosts, links, translators and outages, with a `UdpSocket` Layer per host. Under
  * `TestClock` a test decides when time passes, and one seed decides everything else, so a failure can be repeated exactly.
  *
+ * `run` is all that an ordinary test needs: it brings network, certificates, randomness and clock, and lets time pass until
+ * the test is done.
+ *
+ * ```ts
+ * it.effect("answers", () =>
+ *   SimulatedNetwork.run(
+ *     Effect.gen(function* () {
+ *       const connection = yield* Endpoint.connect({ address: "10.9.0.1:4433", alpn: "echo", serverName: "server.test" })
+ *       const stream = yield* connection.openStream()
+ *       yield* stream.end("hello")
+ *       assert.strictEqual(yield* stream.text, "hello")
+ *     }).pipe(
+ *       Effect.provide(Endpoint.layer().pipe(Layer.provide(SimulatedNetwork.layerHost("client", ["10.0.0.1"])))),
+ *       Effect.provide(EchoLive.pipe(Layer.provide(SimulatedNetwork.layerHost("server", ["10.9.0.1"]))))
+ *     )
+ *   )
+ * )
+ * ```
+ *
+ * The parts by themselves:
+ *
  * ```ts
  * const net = yield* SimulatedNetwork.make({ seed: 7 })
  * const client = net.host("client", ["10.0.0.1", "10.0.1.1"])
@@ -15,6 +36,7 @@
  */
 import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import type { Duration } from "effect"
+import { TestClock } from "effect/testing"
 import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
 import { checkedBind } from "../internal/runtime/Arguments.ts"
 import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
@@ -26,7 +48,9 @@ import type { BindOptions, BoundSocket, Stats as SocketStats } from "../UdpSocke
 import { toDuplexOptions, toLinkOptions, toMs, toNatOptions } from "./internal/FaceOptions.ts"
 import type { DuplexOptions, LinkOptions, NatOptions } from "./internal/FaceOptions.ts"
 import type { LinkStats } from "./internal/Link.ts"
+import * as SeededRandom from "./SeededRandom.ts"
 import { Simulator } from "./internal/SimulatorCore.ts"
+import * as TestCertificates from "./TestCertificates.ts"
 import type { Attachment, DatagramReceiver, Hosts, SimLink } from "./internal/SimulatorCore.ts"
 
 export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
@@ -206,11 +230,69 @@ export const layerHost = (
 ): Layer.Layer<UdpSocket, never, SimulatedNetwork> =>
   Layer.unwrap(Effect.map(SimulatedNetwork, (network) => network.host(name, addresses).udpSocket))
 
+/**
+ * Settings of `run`.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export interface RunOptions extends Options {
+  /** Simulated time that the test may take; then it fails. Default 10 minutes. */
+  readonly limit?: Duration.Input | undefined
+}
+
+/**
+ * The world of a test in one Layer: a network, `TestCertificates.layer` (an identity for "server.test", and trust in it) and
+ * randomness, all from one seed. The clock is not in it: `run` brings that as well.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerWorld = (options?: Options): Layer.Layer<SimulatedNetwork> =>
+  Layer.mergeAll(layer(options), TestCertificates.layer, SeededRandom.layer(options?.seed ?? 1))
+
+/**
+ * Runs a whole test in a world of its own (`layerWorld`) under a `TestClock` of its own, and lets time pass until the test and
+ * its scope are done: nobody has to adjust the clock. Nothing takes real time, and one seed decides everything. A test that is
+ * not done after `limit` dies and says so.
+ *
+ * @category running
+ * @since 0.2.0
+ */
+export const run = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  options: RunOptions = {}
+): Effect.Effect<A, E, Exclude<R, Scope.Scope | SimulatedNetwork>> => {
+  const { limit = "10 minutes", ...world } = options
+  return Effect.scoped(effect).pipe(
+    Effect.provide(layerWorld(world)),
+    (test) => passTime(test, toMs(limit)),
+    Effect.provide(TestClock.layer())
+  ) as Effect.Effect<A, E, Exclude<R, Scope.Scope | SimulatedNetwork>>
+}
+
+/** ms by which the clock goes on at a time: what is due meanwhile happens in its order, each at its time. */
+const STEP = 20
+
+const passTime = <A, E, R>(effect: Effect.Effect<A, E, R>, limit: number): Effect.Effect<A, E, R> =>
+  Effect.gen(function* () {
+    if (!(limit > 0))
+      return yield* Effect.die(new RangeError("the limit of SimulatedNetwork.run is no duration above 0"))
+    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
+    for (let time = 0; time < limit && fiber.pollUnsafe() === undefined; time += STEP) yield* TestClock.adjust(STEP)
+    if (fiber.pollUnsafe() === undefined) {
+      // Its scope may want time to close, of which there is no more.
+      yield* Effect.forkDetach(Fiber.interrupt(fiber))
+      return yield* Effect.die(new Error(`the test is not done after ${limit} ms of simulated time`))
+    }
+    return yield* Fiber.join(fiber)
+  })
+
 /** Runs the simulator by the clock. */
 interface Driver {
   readonly simulator: Simulator
   /** Does something in the simulator now, and sees to it that what follows happens in time. */
-  readonly act: (run: () => void) => void
+  readonly act: (action: () => void) => void
 }
 
 /** One nanosecond in ms: what clocks can tell apart. An event due before the next one is due now. */
@@ -248,9 +330,9 @@ const makeDriver = Effect.fnUntraced(function* (simulator: Simulator) {
     const left = Math.ceil((next - now()) * 1e6 - 0.01) / 1e6
     return left > 0 ? Effect.sleep(left) : Effect.yieldNow
   }
-  const act = (run: () => void): void => {
+  const act = (action: () => void): void => {
     if (!running) simulator.now = Math.max(simulator.now, now())
-    run()
+    action()
     const next = simulator.next()
     if (running || next >= armed) return
     fiber?.interruptUnsafe()

@@ -3,7 +3,7 @@
  * stands, on the oldest Node that is supported and on the newest.
  */
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 
@@ -25,9 +25,18 @@ try {
   expect("C17: npx mpquic in a checkout", run(root, "npx", "--yes", "mpquic", "--version"), "mpquic v")
   run(root, "npm", "pack", "--pack-destination", folder)
   const tarball = readdirSync(folder).find((file) => file.endsWith(".tgz"))!
+  const devNode = path.join(root, "node_modules/.bin/node")
   const { devDependencies } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))
   writeFileSync(path.join(folder, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }))
   run(folder, "npm", "install", `./${tarball}`, `effect@${devDependencies.effect}`, "--no-audit", "--no-fund")
+  const heavy = ["@effect/platform-node", "redis", "undici", "ws"].filter((name) =>
+    existsSync(path.join(folder, "node_modules", name))
+  )
+  expect("only what the library needs is installed", JSON.stringify(heavy), "[]")
+  const alone = run(folder, devNode, "-e", 'import("effect-mpquic").then(() => console.log("loaded"))')
+  expect("the library loads without the program's packages", alone, "loaded")
+  const platform = `@effect/platform-node@${devDependencies["@effect/platform-node"]}`
+  run(folder, "npm", "install", platform, "--no-audit", "--no-fund")
   const program = /```ts\n([\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))![1]!
   writeFileSync(path.join(folder, "hello.ts"), program)
   for (const version of ["22.19.0", devDependencies.node as string]) {

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Ecn } from "../../src/internal/wire/Datagram.ts"
+import * as Endpoint from "../../src/Endpoint.ts"
 import { AddressInUse, AddressUnavailable, SocketFailed } from "../../src/QuicError.ts"
 import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
 import * as UdpSocket from "../../src/UdpSocket.ts"
@@ -271,6 +272,57 @@ describe("SimulatedNetwork", () => {
       while (received < 10) received += (yield* b.pull).count
       const took = (yield* clockMs) - start
       assert.isAtLeast(took, 12.3)
+    })
+  )
+})
+
+describe("SimulatedNetwork.run", () => {
+  const EchoLive = Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink)).pipe(
+    Layer.provide(Endpoint.layer({ listen: "10.9.0.1:4433", alpn: "echo" })),
+    Layer.provide(SimulatedNetwork.layerHost("server", ["10.9.0.1"]))
+  )
+  const ClientLive = Endpoint.layer({ idleTimeout: "20 seconds" }).pipe(
+    Layer.provide(SimulatedNetwork.layerHost("client", ["10.0.0.1"]))
+  )
+  const ask = Effect.gen(function* () {
+    const connection = yield* Endpoint.connect({ address: "10.9.0.1:4433", alpn: "echo", serverName: "server.test" })
+    const stream = yield* connection.openStream()
+    yield* stream.end("hello")
+    return [yield* stream.text, connection.id, yield* clockMs] as const
+  }).pipe(Effect.provide(Layer.merge(EchoLive, ClientLive)))
+
+  it.effect("D12: an ordinary test needs no loop: time passes until it is done", () =>
+    Effect.gen(function* () {
+      const [text, id, took] = yield* SimulatedNetwork.run(ask, { link: { delay: "30 millis" } })
+      assert.strictEqual(text, "hello")
+      assert.approximately(took, 120, 20)
+      // One seed decides everything.
+      assert.strictEqual((yield* SimulatedNetwork.run(ask, { seed: 1 }))[1], id)
+      assert.notStrictEqual((yield* SimulatedNetwork.run(ask, { seed: 2 }))[1], id)
+    })
+  )
+
+  it.live("D12: it brings its own clock", () =>
+    Effect.gen(function* () {
+      const start = performance.now()
+      yield* SimulatedNetwork.run(Effect.sleep("1 minute"))
+      assert.isBelow(performance.now() - start, 10_000)
+    })
+  )
+
+  it.effect("D12: failures come through, and a test that never ends is ended", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* Effect.flip(SimulatedNetwork.run(Effect.fail("no"))), "no")
+      const exit = yield* Effect.exit(SimulatedNetwork.run(Effect.never, { limit: "10 seconds" }))
+      assert.include(String(exit), "not done after 10000 ms of simulated time")
+      const network = SimulatedNetwork.SimulatedNetwork
+      assert.strictEqual(
+        yield* SimulatedNetwork.run(
+          Effect.map(network, ({ seed }) => seed),
+          { seed: 5 }
+        ),
+        5
+      )
     })
   )
 })
