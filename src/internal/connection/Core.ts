@@ -143,9 +143,9 @@ export class ConnectionCore implements RecoveryEvents {
       case SentFrameKind.ack: {
         // RFC 9000 section 13.2.4: what the peer knows we received need not be repeated.
         const received =
-          frame.pathId < 0
-            ? recovery.received(frame.pathId === -1 ? Space.initial : Space.handshake)
-            : this.paths.get(frame.pathId)?.recovery.received(Space.application)
+          frame.space === Space.application
+            ? this.paths.get(frame.pathId)?.recovery.received(Space.application)
+            : recovery.received(frame.space)
         received?.onAckOfAck(frame.value)
         break
       }

@@ -105,7 +105,7 @@ export class HandshakeSender {
         const count = received.fillRanges()
         if (count > 0 && writeAck(w, NO_PATH, received.ranges, count, 0, 0, 0, 0, false)) {
           const frame = core.frames.add(SentFrameKind.ack)
-          frame.pathId = level === Level.initial ? -1 : -2
+          frame.space = space
           frame.value = received.largest
           received.onAckSent()
         }

@@ -13,7 +13,8 @@ import { ReceivedPackets } from "./ReceivedPackets.ts"
 import { ReorderingWindow } from "./ReorderingWindow.ts"
 import { RttEstimator } from "./RttEstimator.ts"
 import type { SentFrame, SentFramePool } from "./SentFrames.ts"
-import { PacketFlag, SentPackets, Space } from "./SentPackets.ts"
+import { PacketFlag, SentPackets } from "./SentPackets.ts"
+import { Space } from "./Space.ts"
 
 export { Space }
 

@@ -1,6 +1,6 @@
 import type { RttEstimator } from "./RttEstimator.ts"
-import { Space } from "./SentPackets.ts"
 import type { SentPackets } from "./SentPackets.ts"
+import { Space } from "./Space.ts"
 
 /** ms: one of several paths is probed this often at first, so that it is soon found again. */
 const QUICK_INTERVAL = 500

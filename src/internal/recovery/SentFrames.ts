@@ -1,9 +1,11 @@
+import { Space } from "./Space.ts"
+
 /**
  * What a sent packet carried, so that its loss or acknowledgement reaches the owner of each piece. Records are pooled and
  * linked: a packet costs one or two of them and no array.
  */
 export const SentFrameKind = {
-  /** An acknowledgement was sent; `value` is its largest packet number, `pathId` its path (-1 Initial, -2 Handshake). */
+  /** An acknowledgement was sent; `value` is its largest packet number, `pathId` and `space` say whose. */
   ack: 0,
   crypto: 1,
   stream: 2,
@@ -41,6 +43,10 @@ export class SentFrame {
   length = 0
   fin = false
   pathId = 0
+  /** Packet number space that an acknowledgement is about. */
+  space: number = Space.application
+  /** Of MAX_STREAMS and STREAMS_BLOCKED: the type of streams. */
+  unidirectional = false
   /** Limit, sequence number, or stream ID, by kind. */
   value = 0
   next: SentFrame | undefined = undefined
@@ -69,7 +75,8 @@ export class SentFramePool {
     while (frame !== undefined) {
       const next = frame.next
       frame.owner = undefined
-      frame.fin = false
+      frame.fin = frame.unidirectional = false
+      frame.space = Space.application
       frame.offset = frame.length = frame.pathId = frame.value = 0
       frame.next = this.free
       this.free = frame

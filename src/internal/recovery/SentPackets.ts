@@ -1,9 +1,6 @@
 import type { LostPackets } from "./LostPackets.ts"
 import type { SentFrame } from "./SentFrames.ts"
 
-/** Packet number spaces of a path (RFC 9000 section 12.3). Only path 0 has the first two. */
-export const Space = { initial: 0, handshake: 1, application: 2 } as const
-
 /** Bits of `SentPackets.flags`. 0 is a number that was skipped, or whose packet was forgotten or lost. */
 export const PacketFlag = {
   outstanding: 1,

@@ -122,7 +122,7 @@ export class StreamControl {
   lost(frame: SentFrame): void {
     const { sender, window, local, remote } = this.state
     const stream = frame.owner as Stream | undefined
-    const type = frame.length === 0 ? 0 : 1
+    const type = frame.unidirectional ? 1 : 0
     switch (frame.kind) {
       case SentFrameKind.maxData:
         if (frame.value === window.limit) this.request(ControlBit.maxData)
@@ -193,16 +193,15 @@ export class StreamControl {
       const type = bit === ControlBit.maxStreamsBidi ? 0 : 1
       const limit = remote[type].renew()
       writeMaxStreams(w, type === 0, limit)
-      this.record(frames, SentFrameKind.maxStreams, undefined, limit).length = type
+      this.record(frames, SentFrameKind.maxStreams, undefined, limit).unidirectional = type === 1
     } else {
       const type = bit === ControlBit.streamsBlockedBidi ? 0 : 1
       const limit = local[type].limit
       writeStreamsBlocked(w, type === 0, limit)
-      this.record(frames, SentFrameKind.streamsBlocked, undefined, limit).length = type
+      this.record(frames, SentFrameKind.streamsBlocked, undefined, limit).unidirectional = type === 1
     }
   }
 
-  /** `length` tells the type of the streams in MAX_STREAMS and STREAMS_BLOCKED: 0 bidirectional, 1 unidirectional. */
   private record(frames: SentFrameList, kind: SentFrameKind, stream: Stream | undefined, value: number): SentFrame {
     const frame = frames.add(kind)
     frame.owner = stream
