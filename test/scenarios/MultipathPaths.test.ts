@@ -313,7 +313,7 @@ describe("VAL: validation", () => {
       exchange(pair, 50_000, 60_000, `seed ${seed}`)
       assert.isTrue(closePath(pair, pair.connection, id))
       const closed = pair.until(
-        () => eventsOf(pair.client, "closed").length === 1 && eventsOf(pair.server, "closed").length === 1,
+        () => eventsOf(pair.client, "closed", id).length === 1 && eventsOf(pair.server, "closed", id).length === 1,
         pair.simulator.now + 25_000
       )
       assert.isAtLeast(closed, 0, `seed ${seed}`)

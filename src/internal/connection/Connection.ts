@@ -163,6 +163,7 @@ export class Connection implements ConnectionMachine {
         if (path.validated) failureDetector.onAnswered(path, now)
         migration.onValidated(path, now)
       },
+      onPathProven: (path) => failureDetector.onProven(path),
       // Tokens are of use to clients that come back; there is no store for them yet.
       onNewToken: () => {}
     })
@@ -495,6 +496,8 @@ export class Connection implements ConnectionMachine {
     const { recovery } = core.paths.primary
     recovery.handshakeConfirmed = true
     recovery.peerAddressValidated = true
+    // The datagrams of the handshake had 1200 bytes both ways.
+    core.paths.primary.sizeProven = true
     this.discardInitial()
     core.discardLevel(Level.handshake)
   }

@@ -199,26 +199,23 @@ export class ConnectionCore implements RecoveryEvents {
     }
   }
 
-  packetAcked(recovery: PathRecovery, space: number, _packetNumber: number, bytes: number): void {
+  packetAcked(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
     // RFC 9002 section 6.2.2.1: who acknowledges Handshake packets has validated our address.
     if (space === Space.handshake) recovery.peerAddressValidated = true
     if (space !== Space.application) return
     const path = this.paths.get(recovery.pathId)
     if (path === undefined) return
-    if (bytes > this.settings.initialMtu) path.discovery.onLargeAcked()
-    if (path.state === "potentiallyFailed" && !path.addressLost) {
-      path.state = "active"
-      this.emitPath({ kind: "recovered", pathId: path.id })
-      // It can take over what is stuck where no address is left to send it from.
-      for (const other of this.paths.all) if (other.addressLost) other.recovery.handOver(Space.application)
-    }
+    path.discovery.onPacketAcked(packetNumber, bytes)
     this.scheduler.onPacketAcked?.(path, bytes)
   }
 
-  packetLost(recovery: PathRecovery, space: number, _packetNumber: number, bytes: number): void {
-    if (space !== Space.application || this.scheduler.onPacketLost === undefined) return
+  packetLost(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
+    if (space !== Space.application) return
     const path = this.paths.get(recovery.pathId)
-    if (path !== undefined) this.scheduler.onPacketLost(path, bytes)
+    if (path === undefined) return
+    const { next } = recovery.sent(Space.application)!
+    if (path.discovery.onPacketLost(packetNumber, bytes, next)) recovery.maxDatagramSize = path.mtu
+    this.scheduler.onPacketLost?.(path, bytes)
   }
 
   /** Gives up the keys and the packet number space of a level (RFC 9001 section 4.9). */

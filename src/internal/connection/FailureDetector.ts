@@ -16,6 +16,8 @@ import type { Reinjection } from "./Reinjection.ts"
  */
 const DEAD_WAY_PTOS = 2
 const DEAD_WAY_SILENCE = 350
+/** Probe timeouts in a row with which acknowledgements are told again: a peer that is quick has sent its data elsewhere by then. */
+const REPEAT_PTOS = 2
 /** Probe timeouts in a row after which the next one is far away. */
 const BACKED_OFF = 2
 /** Probe timeouts in a row after which the only path is suspected: one may be a lost tail. */
@@ -42,11 +44,14 @@ export class FailureDetector {
       this.probing.handshake(path, recovery.probeSpace)
       return
     }
-    path.discovery.onTimeout()
-    recovery.maxDatagramSize = path.mtu
+    if (path.discovery.onTimeout(recovery.bytesInFlight > this.core.settings.initialMtu)) {
+      recovery.maxDatagramSize = path.mtu
+    }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
-    this.probing.others(path)
-    if (this.hasAlternative(path)) {
+    if (path.ptoCount === REPEAT_PTOS) this.repeatAcknowledgement(path)
+    const alternative = this.hasAlternative(path)
+    this.probing.others(path, !alternative && path.ptoCount === 1)
+    if (alternative) {
       this.reinjection.onPathFailed(path)
       this.probing.alone(path)
       this.suspect(path)
@@ -60,7 +65,7 @@ export class FailureDetector {
 
   /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */
   onAddressLost(path: Path): void {
-    this.probing.others(path)
+    this.probing.others(path, !this.hasAlternative(path))
     if (this.hasAlternative(path)) this.reinjection.onPathFailed(path)
     this.suspect(path)
   }
@@ -80,6 +85,25 @@ export class FailureDetector {
     path.hintedAt = now
     if (this.hasAlternative(path)) this.probing.alone(path)
     else this.probing.withData(path)
+  }
+
+  /** A way is open again: what is stuck on paths that are still silent takes it. */
+  onProven(path: Path): void {
+    if (path.state === "potentiallyFailed" && !path.addressLost) {
+      path.state = "active"
+      this.core.emitPath({ kind: "recovered", pathId: path.id })
+    }
+    for (const other of this.core.paths.all) {
+      if (other === path || !other.open || (other.ptoCount === 0 && !other.addressLost)) continue
+      this.repeatAcknowledgement(other)
+      this.reinjection.onPathFailed(other)
+      this.suspect(other)
+    }
+  }
+
+  /** What arrived on a path that went silent may be acknowledged in vain so far: other paths tell it again (ACK-4). */
+  private repeatAcknowledgement(path: Path): void {
+    if (this.core.paths.all.length > 1) path.recovery.received(Space.application).immediate()
   }
 
   private suspect(path: Path): void {

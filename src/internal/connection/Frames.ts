@@ -21,6 +21,8 @@ export interface FrameEvents {
   readonly onHandshakeDone: (now: number) => void
   readonly onPeerClose: (info: CloseInfo, now: number) => void
   readonly onPathValidated: (path: Path, now: number) => void
+  /** A path that had gone silent is acknowledged again. */
+  readonly onPathProven: (path: Path) => void
   readonly onNewToken: (token: Uint8Array) => void
 }
 
@@ -273,11 +275,16 @@ export class Frames {
     // RFC 9000 section 13.2.5: the delay of Initial and Handshake acknowledgements is not counted.
     const delay =
       level === Level.oneRtt && core.peer !== undefined ? (reader.ackDelay * 2 ** core.peer.ackDelayExponent) / 1000 : 0
-    const before = path.recovery.packetsAcked
-    // One that came by another way than the path's says nothing about its RTT.
-    const samples = sameAddress(remote, carrier.remote) && path.samplesFrom(carrier.id, now)
+    const { deliveredAt, maxAckDelay, ptoCount, pto } = path.recovery
+    // One that came by another way than the path's says nothing about its RTT, nor does one that is told again long after
+    // the packet came, because nothing got through before.
+    const timely = delay <= (carrier === path ? maxAckDelay + pto : maxAckDelay)
+    const samples = timely && sameAddress(remote, carrier.remote) && path.samplesFrom(carrier.id, now)
     const problem = path.recovery.onAck(space, reader, delay, now, samples)
-    if (path.recovery.packetsAcked > before) path.provenAt = now
+    if (path.recovery.deliveredAt === deliveredAt) return problem
+    path.provenAt = Math.max(path.provenAt, path.recovery.deliveredAt)
+    const silent = ptoCount > 0 || path.state === "potentiallyFailed"
+    if (silent && path.ptoCount === 0) this.events.onPathProven(path)
     return problem
   }
 

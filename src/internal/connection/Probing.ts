@@ -33,11 +33,14 @@ export class Probing {
     path.probeWithData = false
   }
 
-  /** One path went silent: whether the others still work is known only when they answer. */
-  others(path: Path): void {
+  /**
+   * One path went silent: whether the others still work is known only when they answer. `last`: it was the last one that
+   * worked, and those that failed before it are not waited for any longer.
+   */
+  others(path: Path, last: boolean): void {
     for (const other of this.core.paths.all) {
       if (other === path || !other.open || !other.validated || other.probes > 0) continue
-      if (other.lastReceived > path.lastReceived || other.recovery.bytesInFlight > 0) continue
+      if (other.ptoCount > 0 ? !last : other.lastReceived > path.lastReceived || other.bytesInFlight > 0) continue
       other.probes = 1
       other.probeWithData = true
     }

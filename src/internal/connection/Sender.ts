@@ -248,10 +248,13 @@ export class Sender {
     return true
   }
 
-  /** A PTO probe: whatever is waiting, and a PING if nothing is; no window holds it back (RFC 9002 section 6.2.4). */
+  /**
+   * A PTO probe: whatever is waiting, and a PING if nothing is; no window holds it back (RFC 9002 section 6.2.4). It has the
+   * size that every path carries: the silence may be that of a path that no longer takes larger ones (RFC 8899 section 4.3).
+   */
   private sendProbe(path: Path): void {
     const { packet } = this
-    if (!packet.open(path, path.mtu)) return
+    if (!packet.open(path, Math.min(path.mtu, this.core.settings.initialMtu))) return
     this.acknowledger.write(path)
     if (path.probeWithData) this.writeData(path)
     if (!packet.isEliciting) packet.ping()
@@ -284,7 +287,8 @@ export class Sender {
       frames.add(SentFrameKind.pathChallenge)
       path.validation.onSent(this.now, packet.size >= MIN_INITIAL_DATAGRAM)
     }
-    if (!elsewhere && path.validated) this.writeData(path)
+    // What a path that seems dead takes along waits for the next probe timeout there.
+    if (!elsewhere && path.validated && path.ptoCount === 0) this.writeData(path)
     // INI-6: nowhere else to say what concerns the paths themselves, for one that the path before is abandoned.
     else if (!elsewhere && core.paths.frames.pending && !core.paths.hasValidated) {
       core.paths.frames.write(writer, frames)

@@ -3,7 +3,10 @@
  * back when a path that carried them no longer does.
  */
 
+/** Probes of one size that may be lost before the size counts as too large (RFC 8899 section 5.1.2: MAX_PROBES). */
 const MAX_LOSSES = 3
+/** Rounds in which large packets alone were lost, after which the path no longer carries them (RFC 8899 section 4.3). */
+const BLACK_HOLE_ROUNDS = 3
 /** Search ends when the answer is known this exactly, bytes. */
 const PRECISION = 16
 
@@ -20,7 +23,10 @@ export class MtuDiscovery {
   private losses = 0
   private inFlight = false
   private searching: boolean
-  private blackHoleLosses = 0
+  private blackHoleRounds = 0
+  /** Newest packet above the base size that was acknowledged, and the first one that belongs to the next round of losses. */
+  private largeAcked = -1
+  private roundFrom = 0
 
   constructor(initial: number, max: number, enabled: boolean) {
     this.base = initial
@@ -35,7 +41,7 @@ export class MtuDiscovery {
   restart(): void {
     this.current = this.base
     this.upper = this.largest
-    this.probing = this.losses = this.blackHoleLosses = 0
+    this.probing = this.losses = this.blackHoleRounds = 0
     this.inFlight = false
     this.searching = this.enabled && this.upper > this.base
   }
@@ -76,23 +82,40 @@ export class MtuDiscovery {
     this.next()
   }
 
-  /** A packet larger than the base size was acknowledged: the path still carries it. */
-  onLargeAcked(): void {
-    this.blackHoleLosses = 0
+  /** A packet that is not a probe was acknowledged. A large one shows that the path still carries its like. */
+  onPacketAcked(packetNumber: number, bytes: number): void {
+    if (bytes <= this.base || packetNumber <= this.largeAcked) return
+    this.largeAcked = packetNumber
+    this.blackHoleRounds = 0
   }
 
-  /** A probe timeout while sending larger packets than the base: after a few in a row the size falls back (RFC 8899 section 4.3). */
-  onTimeout(): void {
-    if (this.current <= this.base) return
-    this.blackHoleLosses++
-    if (this.blackHoleLosses >= MAX_LOSSES) {
-      this.upper = this.current - 1
-      this.current = this.base
-      this.blackHoleLosses = 0
-      this.losses = 0
-      this.probing = 0
-      this.next()
-    }
+  /**
+   * A packet that is not a probe was lost; `next` is the number of the next one to be sent. Random loss takes small packets
+   * too and lets large ones through; where only large ones get lost, round after round, nothing of their size passes.
+   * `true`: the size has fallen.
+   */
+  onPacketLost(packetNumber: number, bytes: number, next: number): boolean {
+    if (bytes <= this.base || bytes > this.current) return false
+    if (packetNumber < this.largeAcked || packetNumber < this.roundFrom) return false
+    this.roundFrom = next
+    return this.blackHoleRound()
+  }
+
+  /** A probe timeout. `large`: more than a packet of the base size is outstanding. `true`: the size has fallen. */
+  onTimeout(large: boolean): boolean {
+    return large && this.current > this.base && this.blackHoleRound()
+  }
+
+  private blackHoleRound(): boolean {
+    this.blackHoleRounds++
+    if (this.blackHoleRounds < BLACK_HOLE_ROUNDS) return false
+    // The path may only have been down: the size that it carried is searched for again, from above.
+    this.upper = this.current
+    this.current = this.base
+    this.blackHoleRounds = this.losses = this.probing = 0
+    this.inFlight = false
+    this.searching = this.enabled && this.upper > this.current
+    return true
   }
 
   private next(): void {

@@ -82,6 +82,10 @@ export class PathRecovery implements ProbeState {
   readonly ecn: EcnValidation
   /** Probe timeouts in a row without an acknowledgement. */
   ptoCount = 0
+  /** ms: when the first of the probe timeouts in a row expired. */
+  silentSince = 0
+  /** ms: when the newest acknowledged packet left: the path worked then. */
+  deliveredAt = -Infinity
   /** Space that the last probe timeout wants a probe in. */
   probeSpace: number = Space.application
 
@@ -297,7 +301,10 @@ export class PathRecovery implements ProbeState {
     if (inFlightBytes > 0) this.controller.onAcked(now, inFlightBytes, newestSent, this.windowFullTime < newestSent)
     if (sp.ackElicitingOutstanding === 0) sp.lost?.releaseFrames()
     // A client that the server may not have validated yet keeps backing off (RFC 9002 section 6.2.1).
-    if (this.peerAddressValidated) this.ptoCount = 0
+    // What left before the path went silent tells of the time before, if acknowledgements may come on other paths.
+    const late = this.oneOfSeveral && newestSent < this.silentSince
+    if (this.peerAddressValidated && !late) this.ptoCount = 0
+    if (newestSent > this.deliveredAt) this.deliveredAt = newestSent
     this.ecn.onAnswered()
     return undefined
   }
@@ -330,7 +337,7 @@ export class PathRecovery implements ProbeState {
     }
     if (this.probe.deadline(this.spaces) > now) return RecoveryTimeout.none
     this.probeSpace = this.probe.space
-    this.ptoCount++
+    if (this.ptoCount++ === 0) this.silentSince = now
     // The next timeout counts from here even if no probe can be sent, so that it cannot be due at once.
     const sp = this.spaces[this.probeSpace]
     if (sp !== undefined) sp.lastAckElicitingTime = sp.waitingSince = now
