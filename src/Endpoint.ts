@@ -579,8 +579,14 @@ export const serve = <A, E, R>(
       const clock = yield* Clock.Clock
       const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       const handlers = new Handlers(Duration.toMillis(Duration.fromInputUnsafe(shutdownTimeout)), now, fork)
+      let accepting: Fiber.Fiber<unknown> | undefined
       begin(handlers)
-      const accepting = fork(
+      yield* Effect.addFinalizer(() => {
+        end(handlers)
+        const accepted = accepting === undefined ? Effect.void : Fiber.interrupt(accepting)
+        return Effect.andThen(accepted, handlers.finish(shutdownTimeout))
+      })
+      accepting = fork(
         Stream.runForEach(endpoint.connections, (connection) =>
           Effect.sync(() => {
             const taken = connection as ConnectionImpl
@@ -594,10 +600,6 @@ export const serve = <A, E, R>(
           })
         )
       )
-      yield* Effect.addFinalizer(() => {
-        end(handlers)
-        return Effect.andThen(Fiber.interrupt(accepting), handlers.finish(shutdownTimeout))
-      })
     })
   )
 
@@ -626,7 +628,17 @@ export const serveStreams = <A, E, R>(
   handler: (stream: QuicStream, connection: Connection) => Effect.Effect<A, E, R>,
   options?: ServeStreamsOptions
 ): Layer.Layer<never, QuicError, Endpoint | Exclude<R, Scope.Scope>> =>
-  serve((connection) => connection.serve((stream) => handler(stream, connection), options), options)
+  Layer.unwrap(
+    // A wrong number fails the Layer, not each connection.
+    Arguments.withArguments(
+      "concurrency",
+      () => Arguments.concurrency(Arguments.at(options, "concurrency")),
+      () =>
+        Effect.succeed(
+          serve((connection) => connection.serve((stream) => handler(stream, connection), options), options)
+        )
+    )
+  )
 
 /** Runs a handler to its end, and closes its connection as the end asks. */
 const handled = <A, E, R>(

@@ -132,6 +132,8 @@ describe("streams that are served", () => {
       const { server } = yield* world.pair()
       for (const concurrency of [0, -1, 1.5, Number.NaN])
         assert.strictEqual(reasonOf(yield* Effect.exit(server.serve(echo, { concurrency }))), "BadConfig")
+      const layer = Effect.exit(serving(world.server, Endpoint.serveStreams(echo, { concurrency: -1 })))
+      assert.strictEqual(reasonOf(yield* layer), "BadConfig")
     })
   )
 
