@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { Endpoint } from "../../src/index.ts"
 import type { QuicStream } from "../../src/index.ts"
+import { Prng } from "../../src/testing/internal/Prng.ts"
 import { connectTo, drive, logged, makeWorld, reasonOf, scenario, serving } from "./support.ts"
 import type { LoggedLine } from "./support.ts"
 
@@ -189,6 +190,61 @@ describe("streams that are served", () => {
       assert.strictEqual(done.at(-1), "slow")
     })
   )
+
+  scenario(
+    "A2: thousands of streams that end in one moment are served without a deep stack",
+    (world) =>
+      Effect.gen(function* () {
+        yield* serving(world.server, Endpoint.serveStreams(echo))
+        const connection = yield* connectTo(world.client)
+        const answers = yield* Effect.forEach(Array.from({ length: 3000 }), () => ask(connection), {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(new Set(answers), new Set(["question"]))
+      }),
+    { server: { maxBidiStreams: 10_000 } }
+  )
+
+  for (const seed of [1, 2, 3, 4])
+    scenario(`every stream is served once, whatever handlers do and when they do it (seed ${seed})`, (world) =>
+      Effect.gen(function* () {
+        const random = new Prng(seed)
+        const limit = 1 + random.int(8)
+        const served = new Map<number, number>()
+        let running = 0
+        yield* serving(
+          world.server,
+          Endpoint.serveStreams(
+            (stream) =>
+              Effect.gen(function* () {
+                served.set(stream.id, (served.get(stream.id) ?? 0) + 1)
+                assert.isAtMost(++running, limit)
+                for (let steps = random.int(4); steps > 0; steps--) {
+                  if (random.int(2) === 0) yield* Effect.sleep(random.int(40))
+                  else if (random.int(3) === 0) yield* Effect.yieldNow
+                  else yield* Effect.ignore(stream.write("step"))
+                }
+                if (random.int(5) === 0) return yield* Effect.fail("no")
+                if (random.int(5) === 0) return yield* Effect.interrupt
+                if (random.int(2) === 0) yield* stream.text
+              }).pipe(Effect.ensuring(Effect.sync(() => running--))),
+            { concurrency: limit }
+          )
+        )
+        const connection = yield* connectTo(world.client)
+        yield* Effect.forEach(
+          Array.from({ length: 150 }),
+          () => Effect.andThen(Effect.sleep(random.int(300)), Effect.exit(ask(connection))),
+          { concurrency: "unbounded" }
+        )
+        yield* Effect.sleep("1 second")
+        assert.strictEqual(served.size, 150)
+        assert.deepStrictEqual(new Set(served.values()), new Set([1]))
+        assert.strictEqual(running, 0)
+        assert.isFalse(connection.isClosed)
+        assert.strictEqual(connection.stats.paths.length, 1)
+      })
+    )
 
   scenario("what arrived before the end of the connection is served to the end", (world) =>
     Effect.gen(function* () {
