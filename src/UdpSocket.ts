@@ -4,8 +4,8 @@
  * the Layer.
  */
 import { Context, Effect, Exit, Layer, Result, Scope } from "effect"
-import { networkInterfaces } from "node:os"
 import { attempt, bindArguments, checkedBind } from "./internal/runtime/Arguments.ts"
+import { interfaces } from "./internal/runtime/Addresses.ts"
 import { chooseLane, requireNative, wrongSockets } from "./internal/runtime/Lane.ts"
 import type { LaneChoice } from "./internal/runtime/Lane.ts"
 import { bindNodeUdp } from "./internal/runtime/NodeUdp.ts"
@@ -110,7 +110,7 @@ const bindEach = Effect.fnUntraced(function* (
 /** Addresses of this machine, as they can be bound: link-local IPv6 with its zone. */
 const interfaceHosts = (): ReadonlyArray<string> => {
   const hosts = new Set<string>()
-  for (const [name, entries] of Object.entries(networkInterfaces())) {
+  for (const [name, entries] of interfaces()) {
     for (const entry of entries ?? []) {
       hosts.add(entry.family === "IPv6" && entry.scopeid > 0 ? `${entry.address}%${name}` : entry.address)
     }

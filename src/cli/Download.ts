@@ -27,10 +27,13 @@ export interface FurtherPath {
   readonly remote?: HostPort | undefined
 }
 
+const hostPortText = ({ host, port }: HostPort): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
 const describe = (path: FurtherPath): string =>
   [
     path.local === undefined ? "" : ` from ${path.local}`,
-    path.remote === undefined ? "" : ` to ${path.remote.host}:${path.remote.port}`
+    path.remote === undefined ? "" : ` to ${hostPortText(path.remote)}`
   ].join("")
 
 const numericHost = (host: string): Effect.Effect<string, CliFailure> =>

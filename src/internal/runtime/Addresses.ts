@@ -4,13 +4,23 @@
 import { Result } from "effect"
 import { NetAddress } from "effect/net"
 import { networkInterfaces } from "node:os"
+import type { NetworkInterfaceInfo } from "node:os"
 import type { Address, AddressBook } from "../wire/Datagram.ts"
 import { describe } from "./Arguments.ts"
 
 /** A numeric address: Effect's value, "192.0.2.1:4433", "[2001:db8::1]:4433", or without a port ("192.0.2.1", "::1"). */
 export type AddressInput = NetAddress.InetAddress | string
 
-const scopeIds = (): Map<string, number> => NetAddress.scopeIdsFromInterfaces(Object.entries(networkInterfaces()))
+/** Interfaces of this host with their addresses; none where the system does not tell, as some sandboxes do not. */
+export const interfaces = (): ReadonlyArray<[string, ReadonlyArray<NetworkInterfaceInfo> | undefined]> => {
+  try {
+    return Object.entries(networkInterfaces())
+  } catch {
+    return []
+  }
+}
+
+const scopeIds = (): Map<string, number> => NetAddress.scopeIdsFromInterfaces(interfaces())
 
 const zoned = /%/
 const withPort = /^(?:\[[^\]]*\]|[^:]*):\d+$/

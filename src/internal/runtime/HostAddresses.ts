@@ -44,10 +44,12 @@ export class HostAddresses {
 
   /** Looks once. */
   look(): HostChange {
-    const here = new Set(this.hosts())
+    const hosts = this.hosts()
+    // None at all: the system does not tell.
+    const here = hosts.length === 0 ? this.here : new Set(hosts)
     const missing = new Set<string>()
-    for (const hosts of [this.here, this.missing]) {
-      for (const host of hosts) if (!here.has(host) && this.inUse(host)) missing.add(host)
+    for (const known of [this.here, this.missing]) {
+      for (const host of known) if (!here.has(host) && this.inUse(host)) missing.add(host)
     }
     const returned = new Set<string>()
     for (const host of here) if (!this.here.has(host)) returned.add(host)

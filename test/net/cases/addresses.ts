@@ -181,6 +181,20 @@ export const addresses: ReadonlyArray<Case> = [
       })
   },
   {
+    name: "D7: --via that leads nowhere is told at once, and the others carry on",
+    links: 1,
+    run: (network, lane) =>
+      withServer(network, lane, 2_000_000, ["10.1.0.2:4433"], async ({ out }) => {
+        const via = ["--via", "[fe80::2]:4433", "--via", "10.99.0.1:4433"]
+        const done = await get(network, lane, "10.1.0.2:4433/file.bin", "--out", out, ...via)
+        expect(done.code === 0, done.stderr)
+        for (const to of ["[fe80::2]:4433", "10.99.0.1:4433"])
+          expect(done.stderr.includes(`no further path to ${to}: there is no route from here`), done.stderr)
+        expect(done.json().paths.length === 1, JSON.stringify(done.json().paths))
+        return "a line for each, and one path"
+      })
+  },
+  {
     name: "F12: link-local addresses are written with the interface's name",
     links: 1,
     run: (network, lane) =>

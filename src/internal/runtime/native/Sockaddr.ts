@@ -4,8 +4,8 @@
  */
 import { NetAddress } from "effect/net"
 import { Option, Result } from "effect"
-import { networkInterfaces } from "node:os"
 import type { Address, AddressBook } from "../../wire/Datagram.ts"
+import { interfaces } from "../Addresses.ts"
 import { Family } from "./Libc.ts"
 
 /** Bytes of the bigger one, sockaddr_in6. */
@@ -21,7 +21,7 @@ export interface Endpoint {
   readonly scope: number
 }
 
-const scopeIds = (): Map<string, number> => NetAddress.scopeIdsFromInterfaces(Object.entries(networkInterfaces()))
+const scopeIds = (): Map<string, number> => NetAddress.scopeIdsFromInterfaces(interfaces())
 
 const toEndpoint = (host: string, port: number): Endpoint | undefined => {
   const parsed = NetAddress.inetAddressFromHostString(host, port, host.includes("%") ? scopeIds() : undefined)
