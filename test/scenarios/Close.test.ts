@@ -1,5 +1,6 @@
 /** How connections end: closing, draining, stateless reset, and ends during the handshake (RFC 9000 section 10). */
 import { assert, describe, it } from "@effect/vitest"
+import { bytesOf } from "../../src/internal/wire/ByteText.ts"
 import { writeConnectionClose, writePing } from "../../src/internal/wire/FrameWriter.ts"
 import { Level, TransportError } from "../../src/internal/wire/Protocol.ts"
 import { capture, frames, inject, sendRaw } from "../support/Hostile.ts"
@@ -326,7 +327,7 @@ describe("RFC 9000 10.3: stateless reset", () => {
   it("a wrong token, or the right one in a packet that is too short, ends nothing", () => {
     const pair = established()
     pair.run(pair.simulator.now + 200)
-    const token = pair.connection.paths[0]!.remoteIds.active!.resetToken!
+    const token = bytesOf(pair.connection.paths[0]!.remoteIds.active!.resetToken!)
     assert.strictEqual(token.length, 16)
     const reset = (length: number): Uint8Array => {
       const bytes = new Uint8Array(length).fill(0x45)

@@ -272,10 +272,10 @@ export class Connection implements ConnectionMachine {
     const { core } = this
     let ready = true
     if (core.open) {
-      ready = this.handshakeSender.poll(now, sink, this.options.ownId.bytes)
+      ready = this.handshakeSender.poll(now, sink, this.negotiation.ids.local)
       ready = this.sender.poll(now, sink) && ready
     }
-    if (core.state === "closing") this.closing.poll(now, sink, this.options.ownId.bytes)
+    if (core.state === "closing") this.closing.poll(now, sink, this.negotiation.ids.local)
     this.settle()
     return ready
   }

@@ -80,8 +80,8 @@ export class Sender {
   private sendPathFrames(path: Path): void {
     const { validation } = path
     // Without a connection ID of this path they wait: the peer's frames may be out of order (INI-8).
-    while (!path.answers.isEmpty && path.remoteIds.active !== undefined) {
-      if (!this.sendPathProbe(path, path.answers.next())) break
+    while (!path.answers.isEmpty && path.remoteIds.active !== undefined && this.packet.ready) {
+      this.sendPathProbe(path, path.answers.next())
     }
     if (validation.pending !== undefined) this.sendPathProbe(path, undefined)
     while (path.probes > 0) {
@@ -263,12 +263,12 @@ export class Sender {
 
   /**
    * Everything that is owed to one address, and the path's own challenge if it is that one's; expanded to 1200 bytes (RFC 9000
-   * sections 8.2.1, 8.2.2). `false`: it may not leave.
+   * sections 8.2.1, 8.2.2). What may not leave is not kept: the peer asks again.
    */
-  private sendPathProbe(path: Path, answer: PathAnswer | undefined): boolean {
+  private sendPathProbe(path: Path, answer: PathAnswer | undefined): void {
     const { core, packet } = this
     const { frames } = core
-    if (!packet.open(path, MIN_INITIAL_DATAGRAM, answer)) return false
+    if (!packet.open(path, MIN_INITIAL_DATAGRAM, answer)) return
     const { elsewhere, writer } = packet
     if (!elsewhere) this.acknowledger.write(path)
     if (answer !== undefined) {
@@ -293,12 +293,11 @@ export class Sender {
     else if (!elsewhere && core.paths.frames.pending && !core.paths.hasValidated) {
       core.paths.frames.write(writer, frames)
     }
-    if (packet.isEmpty) return false
+    if (packet.isEmpty) return
     packet.pad()
     // What becomes of a packet to another address says nothing about the path.
     if (elsewhere) packet.commit(false, false)
     else packet.commit(packet.isEliciting, true)
-    return true
   }
 
   /** A probe for a larger packet size: PING and padding (RFC 8899). */

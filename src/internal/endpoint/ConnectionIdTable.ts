@@ -5,6 +5,7 @@
  */
 import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
 import { hmac } from "../tls/Hmac.ts"
+import { bytesOf, textOf } from "../wire/ByteText.ts"
 import { RESET_TOKEN } from "../wire/Protocol.ts"
 
 /** Length of the IDs that this endpoint issues. */
@@ -18,16 +19,21 @@ export class Route<A> implements LocalConnectionId {
   connection: A
   readonly pathId: number
   readonly sequence: number
-  readonly bytes: Uint8Array
+  /** The ID, a character for each byte. */
+  readonly text: string
   pending = false
   private readonly table: ConnectionIdTable<A>
 
-  constructor(table: ConnectionIdTable<A>, connection: A, pathId: number, sequence: number, bytes: Uint8Array) {
+  constructor(table: ConnectionIdTable<A>, connection: A, pathId: number, sequence: number, text: string) {
     this.table = table
     this.connection = connection
     this.pathId = pathId
     this.sequence = sequence
-    this.bytes = bytes
+    this.text = text
+  }
+
+  get bytes(): Uint8Array {
+    return bytesOf(this.text)
   }
 
   /** Told to the peer once as a rule, or never: not kept. */
@@ -65,9 +71,9 @@ export class ConnectionIdTable<A> {
 
   /** A fresh ID. With `bind` the connection of the first one is told later, when it exists. */
   issue(connection: A | undefined, pathId: number, sequence: number): Route<A> {
-    let bytes = this.random(CONNECTION_ID_LENGTH).slice()
-    while (this.routes.has(keyOf(bytes, 0))) bytes = this.random(CONNECTION_ID_LENGTH).slice()
-    const route = new Route(this, connection as A, pathId, sequence, bytes)
+    let bytes = this.random(CONNECTION_ID_LENGTH)
+    while (this.routes.has(keyOf(bytes, 0))) bytes = this.random(CONNECTION_ID_LENGTH)
+    const route = new Route(this, connection as A, pathId, sequence, textOf(bytes))
     this.routes.set(keyOf(bytes, 0), route)
     return route
   }
@@ -87,7 +93,7 @@ export class ConnectionIdTable<A> {
     const key = keyOf(bytes, start)
     const route = key === this.lastKey ? this.lastRoute : this.routes.get(key)
     if (route === undefined) return undefined
-    for (let i = 0; i < CONNECTION_ID_LENGTH; i++) if (route.bytes[i] !== bytes[start + i]) return undefined
+    for (let i = 0; i < CONNECTION_ID_LENGTH; i++) if (route.text.charCodeAt(i) !== bytes[start + i]) return undefined
     this.lastKey = key
     this.lastRoute = route
     return route
@@ -95,7 +101,7 @@ export class ConnectionIdTable<A> {
 
   /** The ID that a client chose for its first packets leads to the same place as one of ours. */
   addInitial(id: Uint8Array, route: Route<A>): string {
-    const key = Buffer.from(id).toString("latin1")
+    const key = textOf(id)
     this.initial.set(key, route)
     return key
   }

@@ -2,14 +2,26 @@
  * Connection IDs that the peer issued for one path: this endpoint writes them on what it sends (RFC 9000 sections 5.1.2,
  * 19.15; per path: draft-21 sections 3.2 and 4.4).
  */
+import { bytesOf, textOf } from "../wire/ByteText.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
 
-export interface RemoteConnectionId {
+export class RemoteConnectionId {
   readonly sequence: number
-  readonly bytes: Uint8Array
+  readonly text: string
   /** Undefined for the one of the handshake until transport parameters bring it. */
-  resetToken: Uint8Array | undefined
+  resetToken: string | undefined
+  private read: Uint8Array | undefined = undefined
+
+  constructor(sequence: number, bytes: Uint8Array, resetToken: Uint8Array | undefined) {
+    this.sequence = sequence
+    this.text = textOf(bytes)
+    this.resetToken = resetToken && textOf(resetToken)
+  }
+
+  get bytes(): Uint8Array {
+    return (this.read ??= bytesOf(this.text))
+  }
 }
 
 /** Told about reset tokens of IDs that come into use and fall out of it (RFC 9000 section 10.3.1). The endpoint implements it. */
@@ -20,12 +32,6 @@ export interface ResetTokenObserver {
 
 /** Sequence numbers beyond the lowest one missing that are remembered: a peer that leaves gaps of its own cannot fill us up. */
 const MAX_SEEN = 256
-
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
 
 export class RemoteConnectionIds {
   readonly pathId: number
@@ -87,7 +93,7 @@ export class RemoteConnectionIds {
   /** The first ID of path 0: the peer's source connection ID, replaced when Retry or the server chooses another. */
   setInitial(bytes: Uint8Array): void {
     this.inUse = true
-    this.ids = [{ sequence: 0, bytes, resetToken: undefined }]
+    this.ids = [new RemoteConnectionId(0, bytes, undefined)]
     this.highest = 0
     this.seenBelow = 1
   }
@@ -95,27 +101,28 @@ export class RemoteConnectionIds {
   setInitialResetToken(token: Uint8Array): void {
     const first = this.ids[0]
     if (first === undefined || first.sequence !== 0) return
-    first.resetToken = token
+    first.resetToken = textOf(token)
     this.observe(first)
   }
 
   /** A (PATH_)NEW_CONNECTION_ID frame. The bytes are copied. */
   add(sequence: number, retirePriorTo: number, bytes: Uint8Array, token: Uint8Array): Violation | undefined {
-    if (this.ids[0]?.bytes.length === 0) {
+    if (this.ids[0]?.text === "") {
       return violation(TransportError.protocolViolation, "a peer that uses empty connection IDs issued one")
     }
+    const fresh = new RemoteConnectionId(sequence, bytes, token)
     for (let i = -1; i < this.ids.length; i++) {
       const id = i < 0 ? this.held : this.ids[i]
       if (id === undefined) continue
       if (id.sequence === sequence) {
-        return sameBytes(id.bytes, bytes) && (id.resetToken === undefined || sameBytes(id.resetToken, token))
+        return id.text === fresh.text && (id.resetToken === undefined || id.resetToken === fresh.resetToken)
           ? undefined
           : violation(
               TransportError.protocolViolation,
               `connection ID ${sequence} was issued twice with different content`
             )
       }
-      if (sameBytes(id.bytes, bytes)) {
+      if (id.text === fresh.text) {
         return violation(TransportError.protocolViolation, "one connection ID was issued under two sequence numbers")
       }
     }
@@ -129,14 +136,13 @@ export class RemoteConnectionIds {
       this.retire(sequence)
       return this.tooManyRetires()
     }
-    const id: RemoteConnectionId = { sequence, bytes: bytes.slice(), resetToken: token.slice() }
     let at = this.ids.length
     while (at > 0 && this.ids[at - 1]!.sequence > sequence) at--
     // The active ID stays first even if a lower sequence number arrives late.
     if (at === 0 && this.inUse && this.ids.length > 0) at = 1
     // As long as it must be: an array that grows takes room for a dozen more.
-    this.ids = this.ids.toSpliced(at, 0, id)
-    if (this.inUse && this.ids.length === 1) this.observe(id)
+    this.ids = this.ids.toSpliced(at, 0, fresh)
+    if (this.inUse && this.ids.length === 1) this.observe(fresh)
     if (retirePriorTo > this.retirePriorTo) {
       this.retirePriorTo = retirePriorTo
       for (let i = this.ids.length - 1; i >= 0; i--) {
@@ -240,11 +246,11 @@ export class RemoteConnectionIds {
   }
 
   private observe(id: RemoteConnectionId | undefined): void {
-    if (this.inUse && id?.resetToken !== undefined) this.observer.addResetToken(id.resetToken)
+    if (this.inUse && id?.resetToken !== undefined) this.observer.addResetToken(bytesOf(id.resetToken))
   }
 
   private ignore(id: RemoteConnectionId): void {
-    if (id.resetToken !== undefined) this.observer.removeResetToken(id.resetToken)
+    if (id.resetToken !== undefined) this.observer.removeResetToken(bytesOf(id.resetToken))
   }
 
   /** Retires one that was used. */
