@@ -50,7 +50,7 @@ export class FailureDetector {
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
     if (path.ptoCount === REPEAT_PTOS) this.repeatAcknowledgement(path)
     const alternative = this.hasAlternative(path)
-    this.probing.others(path, !alternative && path.ptoCount === 1)
+    this.probing.others(path, !alternative && path.ptoCount === 1, now)
     if (alternative) {
       this.reinjection.onPathFailed(path)
       this.probing.alone(path)
@@ -65,7 +65,7 @@ export class FailureDetector {
 
   /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */
   onAddressLost(path: Path): void {
-    this.probing.others(path, !this.hasAlternative(path))
+    this.probing.others(path, !this.hasAlternative(path), Infinity)
     if (this.hasAlternative(path)) this.reinjection.onPathFailed(path)
     this.suspect(path)
   }

@@ -10,6 +10,8 @@ import type { HandshakeSender } from "./HandshakeSender.ts"
 
 /** Probes that a timeout sends where nothing else carries the data. */
 const PROBES = 2
+/** ms: a path that was heard that recently is not asked whether it works. */
+const HEARD = 1000
 
 export class Probing {
   private readonly core: ConnectionCore
@@ -37,10 +39,10 @@ export class Probing {
    * One path went silent: whether the others still work is known only when they answer. `last`: it was the last one that
    * worked, and those that failed before it are not waited for any longer.
    */
-  others(path: Path, last: boolean): void {
+  others(path: Path, last: boolean, now: number): void {
     for (const other of this.core.paths.all) {
       if (other === path || !other.open || !other.validated || other.probes > 0) continue
-      if (other.ptoCount > 0 ? !last : other.lastReceived > path.lastReceived || other.bytesInFlight > 0) continue
+      if (other.ptoCount > 0 ? !last : now - other.lastReceived < HEARD || other.bytesInFlight > 0) continue
       other.probes = 1
       other.probeWithData = true
     }

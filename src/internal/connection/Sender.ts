@@ -5,7 +5,7 @@
 import type { Path } from "../paths/Path.ts"
 import type { PathAnswer } from "../paths/PathAnswers.ts"
 import type { PacketKind, SelectContext } from "../paths/Scheduler.ts"
-import { collectUsable } from "../paths/usable.ts"
+import { collectUsable, PathClass, pathClass } from "../paths/usable.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
 import type { TransmitSink } from "../wire/Datagram.ts"
 import {
@@ -32,6 +32,10 @@ const PATIENCE = 1000
 const MAX_PATIENCE = 100
 
 const isIdle = (path: Path): boolean => path.bytesInFlight === 0
+
+/** The largest DATAGRAM frame that an otherwise empty packet of the path holds. */
+const largestDatagram = (path: Path): number =>
+  path.mtu - shortHeaderLength(path.remoteIds.active?.bytes.length ?? 0, 4) - AEAD_TAG
 
 export class Sender {
   private readonly core: ConnectionCore
@@ -71,6 +75,8 @@ export class Sender {
       path.now = now
       if (path.open && !path.blocked) this.sendPathFrames(path)
     }
+    collectUsable(core.paths.all, this.usable)
+    this.sendBound()
     this.sendData()
     this.acknowledger.sendDue()
     packet.flush()
@@ -93,7 +99,6 @@ export class Sender {
 
   private sendData(): void {
     const { core, usable, context, packet } = this
-    collectUsable(core.paths.all, usable)
     context.now = this.now
     while (packet.ready) {
       const kind = this.waiting()
@@ -113,6 +118,30 @@ export class Sender {
         // Nothing of what waits may go on this path (affinity): the others are asked without it.
         usable.splice(usable.indexOf(selected), 1)
         if (usable.length === 0) break
+      }
+    }
+  }
+
+  /**
+   * What the application has bound to a path leaves on it whatever its class: status is advice to the scheduler (draft-21
+   * section 3.3), and nobody else may carry it.
+   */
+  private sendBound(): void {
+    const { core, packet, usable } = this
+    for (const path of core.paths.all) {
+      if (usable.includes(path) || !path.validated || pathClass(path) === PathClass.none) continue
+      while (packet.ready && (core.streams.hasBound(path.id) || core.datagrams.hasBound(path.id))) {
+        if (!path.canSend) {
+          this.awaitPacing(path)
+          break
+        }
+        if (!packet.open(path, path.mtu)) break
+        this.writeDatagrams(path, true)
+        if (packet.writer.remaining >= MIN_ROOM) {
+          core.streams.writeData(packet.writer, core.frames, path.id, true)
+        }
+        if (packet.isEmpty) break
+        packet.commit(true, true)
       }
     }
   }
@@ -173,7 +202,7 @@ export class Sender {
     if (
       path.remoteIds.active === undefined ||
       !path.validated ||
-      core.datagrams.hasOutgoing ||
+      core.datagrams.hasOutgoingFor(path.id) ||
       this.acknowledger.owes(path)
     ) {
       return false
@@ -218,7 +247,9 @@ export class Sender {
     ) {
       return "control"
     }
-    if (core.datagrams.hasOutgoing) return "data"
+    for (const path of this.usable) {
+      if (core.datagrams.hasOutgoingFor(path.id, largestDatagram(path))) return "data"
+    }
     for (const path of this.usable) {
       if (core.streams.hasRetransmission(path.id)) return "retransmission"
     }
@@ -327,7 +358,7 @@ export class Sender {
     if (crypto.hasData) crypto.write(writer, frames)
     if (core.paths.frames.pending) core.paths.frames.write(writer, frames)
     if (core.streams.hasControl()) core.streams.writeControl(writer, frames, this.now)
-    if (core.datagrams.hasOutgoing) this.writeDatagrams(path)
+    if (core.datagrams.hasOutgoing) this.writeDatagrams(path, false)
     if (writer.remaining >= MIN_ROOM) core.streams.writeData(writer, frames, path.id)
     if (core.pingPending) {
       core.pingPending = false
@@ -335,13 +366,12 @@ export class Sender {
     }
   }
 
-  private writeDatagrams(path: Path): void {
+  private writeDatagrams(path: Path, boundOnly: boolean): void {
     const { core } = this
     const { writer } = this.packet
-    // What an otherwise empty packet holds: a longer one can never leave, since the path shrank.
-    const largest = path.mtu - shortHeaderLength(path.remoteIds.active!.bytes.length, 4) - AEAD_TAG
+    const largest = largestDatagram(path)
     while (core.datagrams.hasOutgoing) {
-      const bytes = core.datagrams.next(writer.remaining, path.id, largest)
+      const bytes = core.datagrams.next(writer.remaining, path.id, largest, boundOnly)
       if (bytes === undefined) return
       writeDatagramHeader(writer, bytes.length, true)
       writer.copy(bytes)
