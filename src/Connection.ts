@@ -3,6 +3,8 @@
  *
  * Fields are live: they say how things are when they are read. What waits or changes something is an Effect. Operations
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
+ *
+ * @since 0.1.0
  */
 import { Cause, Deferred, Effect, Exit, Predicate, Stream } from "effect"
 import type { Inspectable, Pipeable, Pull, Scope } from "effect"
@@ -37,7 +39,10 @@ import type { Input, QuicStream, QuicStreamImpl, ReceiveStream, SendStream } fro
 export type { AddressInput, CloseReason }
 
 /**
+ * Marks the values of this module, in whatever copy of it they were made.
+ *
  * @category type IDs
+ * @since 0.1.0
  */
 export const TypeId = "~effect-mpquic/Connection"
 
@@ -45,6 +50,7 @@ export const TypeId = "~effect-mpquic/Connection"
  * What the handshake agreed on.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Handshake {
   /** Such as `TLS_AES_128_GCM_SHA256`. */
@@ -64,13 +70,17 @@ export interface Handshake {
  * Counters of a connection; bytes are UDP payload.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Stats extends Omit<MachineStats, "paths"> {
   readonly paths: ReadonlyArray<Path.Stats>
 }
 
 /**
+ * Where a path is to go, and what it is for.
+ *
  * @category models
+ * @since 0.1.0
  */
 export interface OpenPathOptions {
   /** Local address of the path, without a port unless a certain one is wanted. Default: another port of path 0's address, or, for
@@ -83,6 +93,8 @@ export interface OpenPathOptions {
 }
 
 /**
+ * How a stream is opened.
+ *
  * @category models
  * @since 0.2.0
  */
@@ -114,6 +126,7 @@ export interface ServeOptions {
  * too: let a test's clock run until the scope of its connections is closed.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId
@@ -223,6 +236,8 @@ export interface Close {
 }
 
 /**
+ * How a connection is closed.
+ *
  * @category models
  * @since 0.2.0
  */
@@ -232,7 +247,10 @@ export interface CloseOptions {
 }
 
 /**
+ * Whether a value is a `Connection`.
+ *
  * @category guards
+ * @since 0.1.0
  */
 export const isConnection = (u: unknown): u is Connection => Predicate.hasProperty(u, TypeId)
 
@@ -665,7 +683,9 @@ export class ConnectionImpl extends Value implements Connection {
     options: ServeOptions | undefined
   ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> {
     const limit = Arguments.attempt("concurrency", () => Arguments.concurrency(Arguments.at(options, "concurrency")))
-    return limit instanceof QuicError ? Effect.fail(limit) : this.ownStreams.serve(kind, handler, limit)
+    return limit instanceof QuicError
+      ? Effect.fail(limit)
+      : this.ownStreams.serve(kind, (stream) => Arguments.effectOf("handler", handler(stream)), limit)
   }
 
   private open(

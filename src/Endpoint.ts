@@ -18,6 +18,8 @@
  *   return yield* stream.text
  * }).pipe(Effect.scoped, Effect.provide(Endpoint.layer()), Effect.provide(UdpSocket.layer))
  * ```
+ *
+ * @since 0.1.0
  */
 import {
   Cause,
@@ -83,6 +85,7 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
  * Settings of an endpoint: those of `QuicConfig`, and where it serves what.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export type Options = QuicConfig.Input & {
   /**
@@ -99,6 +102,7 @@ export type Options = QuicConfig.Input & {
  * "example.com:4433".
  *
  * @category configuration
+ * @since 0.1.0
  */
 export type ConnectOptions = (
   { readonly host: string; readonly port: number } | { readonly address: NetAddress.InetAddress | string }
@@ -121,6 +125,7 @@ export type ConnectOptions = (
  * Counters of an endpoint since it was made; bytes are UDP payload.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Stats extends Omit<EndpointStats, "drops"> {
   readonly bytesReceived: number
@@ -157,6 +162,7 @@ export interface Shutdown {
  * Connects and serves. See the functions of this module.
  *
  * @category services
+ * @since 0.1.0
  */
 export class Endpoint extends Context.Service<
   Endpoint,
@@ -223,6 +229,7 @@ const readOptions = (given: Options) => {
  * connections, with code 0 where nothing was dropped, and the sockets after their last packet. Fails with `BadConfig` and what `UdpSocket` fails with.
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
   settings: Options = {}
@@ -491,6 +498,7 @@ const unbracketed = (host: string): string => (host.startsWith("[") && host.ends
  * An endpoint.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<Endpoint, QuicError, UdpSocket> =>
   Layer.effect(Endpoint, make(options))
@@ -501,6 +509,7 @@ export const layer = (options?: Options): Layer.Layer<Endpoint, QuicError, UdpSo
  * names goes before. Fails when a value is wrong, with its name and what is allowed.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (options: Options = {}): Layer.Layer<Endpoint, QuicError | Config.ConfigError, UdpSocket> =>
   Layer.effect(
@@ -527,6 +536,7 @@ const list = (name: string): Config.Config<ReadonlyArray<string>> =>
  * Connects with the endpoint of the context. See `Endpoint.connect`.
  *
  * @category accessors
+ * @since 0.1.0
  */
 export const connect = (options: ConnectOptions): Effect.Effect<Connection, QuicError, Endpoint | Scope.Scope> =>
   Effect.flatMap(Effect.service(Endpoint), (endpoint) => endpoint.connect(options))
@@ -565,6 +575,7 @@ export interface ServeStreamsOptions extends ServeOptions {
  * not done then is interrupted, and its connection closed: with code 0 if that drops nothing, with 1 if it does.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const serve = <A, E, R>(
   handler: (connection: Connection) => Effect.Effect<A, E, R>,
@@ -592,7 +603,7 @@ export const serve = <A, E, R>(
             const taken = connection as ConnectionImpl
             if (own !== undefined) taken.codes = own
             const running = handled(
-              Effect.suspend(() => handler(connection)),
+              Effect.suspend(() => Arguments.effectOf("handler", handler(connection))),
               taken,
               log
             )

@@ -4,6 +4,8 @@
  *
  * The fields of a `Path` are live: they say how things are when they are read. After the path is gone they keep the last
  * values.
+ *
+ * @since 0.1.0
  */
 import { Duration, Effect, Stream } from "effect"
 import type { Inspectable, Pipeable } from "effect"
@@ -22,7 +24,10 @@ import { PathFailed, QuicError } from "./QuicError.ts"
 export type { PathState, PathStatus }
 
 /**
+ * Marks the values of this module, in whatever copy of it they were made.
+ *
  * @category type IDs
+ * @since 0.1.0
  */
 export const TypeId = "~effect-mpquic/Path"
 
@@ -33,6 +38,7 @@ type RttFields = "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
  * `smoothedRtt` what is assumed (`initialRtt`), and `minRtt` infinite.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Stats
   extends Omit<PathStats, "id" | "local" | "remote" | RttFields>, Readonly<Record<RttFields, Duration.Duration>> {
@@ -46,6 +52,7 @@ export interface Stats
  * `Recovered`. `Abandoned`: a side gave it up, with the code of its PATH_ABANDON; `Closed`: nothing is left of it.
  *
  * @category models
+ * @since 0.1.0
  */
 export type Event =
   | { readonly _tag: "Opened"; readonly pathId: number; readonly initiator: "local" | "peer" }
@@ -71,6 +78,7 @@ export type Event =
  * A path of a connection.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId

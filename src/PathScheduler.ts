@@ -4,6 +4,8 @@
  * A scheduler is a plain synchronous object that the protocol calls once per packet, so it must not allocate, wait or
  * throw. What is provided is a factory: every connection gets a scheduler of its own. It is read when a connection is
  * made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in.
+ *
+ * @since 0.1.0
  */
 import { Context, Effect, Layer } from "effect"
 import { lowLatency } from "./internal/paths/schedulers/LowLatency.ts"
@@ -24,6 +26,7 @@ export type {
  * The scheduler that new connections use. Without a Layer: the lowest RTT first.
  *
  * @category services
+ * @since 0.1.0
  */
 export const PathScheduler: Context.Reference<Factory> = Context.Reference<Factory>("effect-mpquic/PathScheduler", {
   defaultValue: () => lowLatency
@@ -62,6 +65,7 @@ export const PathScheduler: Context.Reference<Factory> = Context.Reference<Facto
  * ```
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer = <E = never, R = never>(
   factory: Factory | Effect.Effect<Factory, E, R>
@@ -72,6 +76,7 @@ export const layer = <E = never, R = never>(
  * Paths take turns, packet by packet; one whose window is full is passed over. Use it where paths are alike.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerRoundRobin: Layer.Layer<never> = layer(roundRobin)
 
@@ -79,5 +84,6 @@ export const layerRoundRobin: Layer.Layer<never> = layer(roundRobin)
  * The lowest smoothed RTT that can send. The default.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerLowLatency: Layer.Layer<never> = layer(lowLatency)

@@ -11,6 +11,8 @@
  * // QUIC_IDLE_TIMEOUT="1 minute" QUIC_MULTIPATH_MAX_PATHS=3
  * const fromEnvironment = QuicConfig.config
  * ```
+ *
+ * @since 0.1.0
  */
 import {
   Config,
@@ -88,6 +90,7 @@ const SECRET_ALLOWED = `a Redacted text of at least ${SECRET_LENGTH} characters`
  * Settings of multipath (draft-ietf-quic-multipath-21).
  *
  * @category configuration
+ * @since 0.1.0
  */
 export class MultipathConfig extends Schema.Class<MultipathConfig>("effect-mpquic/MultipathConfig")({
   /**
@@ -136,6 +139,7 @@ const atLeast = <A>(config: A, field: keyof A & string, other: keyof A & string)
  * Every setting, with its default.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConfig")(
   Schema.Struct({
@@ -253,6 +257,7 @@ type InputField<A> = A extends Duration.Duration ? Duration.Input : A
  * Settings as people write them: all optional, durations as `"30 seconds"`, ms or a Duration.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export type Input = {
   readonly [K in Exclude<keyof QuicConfig, "codes" | "multipath">]?: InputField<QuicConfig[K]> | undefined
@@ -284,6 +289,7 @@ const durations: ReadonlySet<string> = new Set([
  * Makes a configuration. Fails with `BadConfig`, which names the first field that is wrong, or that does not exist.
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const make = (input: Input = {}): Effect.Effect<QuicConfig, QuicError> =>
   withArguments(
@@ -451,6 +457,7 @@ const namesUnder = Effect.fnUntraced(function* (
  * name: see `fromEnvironment`. Without any setting, every default.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export const config: Config.Config<QuicConfig> = Config.mapEffect(given, (input) =>
   Effect.mapError(QuicConfig.makeEffect(input as never), configError)

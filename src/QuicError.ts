@@ -5,6 +5,8 @@
  *
  * Among the fields `why` is one word of a closed list, `reason` is the text that a side gave when it closed (the reason
  * phrase of RFC 9000 section 19.19), and `message` is a sentence for people.
+ *
+ * @since 0.1.0
  */
 import { Duration, Effect, Predicate, Schema } from "effect"
 
@@ -21,6 +23,7 @@ const because = (reason: string): string => (reason === "" ? "" : `: ${reason}`)
  * not serve.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("ConnectionRefused", {
   /** What the server says; often nothing. */
@@ -35,6 +38,7 @@ export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("
  * TLS failed (RFC 8446 section 6; CRYPTO_ERROR 0x100 + alert). `initiator` tells who sent the alert.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
   alert: Schema.Number,
@@ -52,6 +56,7 @@ export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("Hand
  * This side refused the peer's certificate.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class CertificateRefused extends Schema.TaggedError<CertificateRefused>()("CertificateRefused", {
   why: Schema.Literals([
@@ -73,6 +78,7 @@ export class CertificateRefused extends Schema.TaggedError<CertificateRefused>()
  * The handshake was not complete in time: nobody answers there, UDP is blocked on the way, or the peer is too slow.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class HandshakeTimeout extends Schema.TaggedError<HandshakeTimeout>()("HandshakeTimeout", {
   after: Schema.Duration,
@@ -105,6 +111,7 @@ const networkAnswer = (code: string): string => networkAnswers[code] ?? "packets
  * Nothing arrived for the idle timeout that both sides agreed on (RFC 9000 section 10.1).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class IdleTimeout extends Schema.TaggedError<IdleTimeout>()("IdleTimeout", {
   after: Schema.Duration
@@ -118,6 +125,7 @@ export class IdleTimeout extends Schema.TaggedError<IdleTimeout>()("IdleTimeout"
  * A side closed the connection with a transport error (RFC 9000 section 20.1).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class TransportClosed extends Schema.TaggedError<TransportClosed>()("TransportClosed", {
   code: Schema.Number,
@@ -141,6 +149,7 @@ export class TransportClosed extends Schema.TaggedError<TransportClosed>()("Tran
  * An application closed the connection with a code of its own (RFC 9000 section 20.2).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class ApplicationClosed extends Schema.TaggedError<ApplicationClosed>()("ApplicationClosed", {
   code: Schema.Number,
@@ -156,6 +165,7 @@ export class ApplicationClosed extends Schema.TaggedError<ApplicationClosed>()("
  * The peer no longer knows the connection (RFC 9000 section 10.3): it restarted, most likely.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class StatelessReset extends Schema.TaggedError<StatelessReset>()("StatelessReset", {}) {
   override get message() {
@@ -167,6 +177,7 @@ export class StatelessReset extends Schema.TaggedError<StatelessReset>()("Statel
  * The peer speaks no version of QUIC that is spoken here (RFC 9000 section 6).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class VersionNegotiationFailed extends Schema.TaggedError<VersionNegotiationFailed>()(
   "VersionNegotiationFailed",
@@ -185,6 +196,7 @@ export class VersionNegotiationFailed extends Schema.TaggedError<VersionNegotiat
  * The peer reset its sending side of a stream (RESET_STREAM): what was not read yet is gone.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class StreamReset extends Schema.TaggedError<StreamReset>()("StreamReset", {
   /** Application code. */
@@ -199,6 +211,7 @@ export class StreamReset extends Schema.TaggedError<StreamReset>()("StreamReset"
  * The peer no longer reads a stream (STOP_SENDING): more bytes would be in vain.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class StreamStopped extends Schema.TaggedError<StreamStopped>()("StreamStopped", {
   /** Application code. */
@@ -213,6 +226,7 @@ export class StreamStopped extends Schema.TaggedError<StreamStopped>()("StreamSt
  * The peer allows no more streams now, and the caller did not want to wait for one.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class StreamLimit extends Schema.TaggedError<StreamLimit>()("StreamLimit", {}) {
   override get message() {
@@ -224,6 +238,7 @@ export class StreamLimit extends Schema.TaggedError<StreamLimit>()("StreamLimit"
  * An operation on a connection, stream or path that has ended.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", {
   /** What was to be done, and on what, such as `openStream on connection 0af3`. */
@@ -238,6 +253,7 @@ export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("Co
  * A datagram that does not fit one packet: datagrams are never split (RFC 9221 section 5). Sizes are bytes.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class DatagramTooLarge extends Schema.TaggedError<DatagramTooLarge>()("DatagramTooLarge", {
   size: Schema.Number,
@@ -252,6 +268,7 @@ export class DatagramTooLarge extends Schema.TaggedError<DatagramTooLarge>()("Da
  * The peer takes no datagrams (RFC 9221 section 3).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class DatagramsUnavailable extends Schema.TaggedError<DatagramsUnavailable>()("DatagramsUnavailable", {}) {
   override get message() {
@@ -270,6 +287,7 @@ const pathFailures = {
  * A path failed, or an operation on it did (draft-ietf-quic-multipath-21 section 4). The connection lives on.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class PathFailed extends Schema.TaggedError<PathFailed>()("PathFailed", {
   pathId: Schema.Number,
@@ -298,6 +316,7 @@ const pathRefusals = {
  * A path could not be opened.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class PathUnavailable extends Schema.TaggedError<PathUnavailable>()("PathUnavailable", {
   why: Schema.Literals([
@@ -320,6 +339,7 @@ export class PathUnavailable extends Schema.TaggedError<PathUnavailable>()("Path
  * The system refused an operation on a UDP socket.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class SocketFailed extends Schema.TaggedError<SocketFailed>()("SocketFailed", {
   /** Such as `bind`, `send` or `receive`. */
@@ -340,6 +360,7 @@ export class SocketFailed extends Schema.TaggedError<SocketFailed>()("SocketFail
  * Another socket has the local address (EADDRINUSE).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class AddressInUse extends Schema.TaggedError<AddressInUse>()("AddressInUse", {
   address: Schema.String
@@ -353,6 +374,7 @@ export class AddressInUse extends Schema.TaggedError<AddressInUse>()("AddressInU
  * This host has no such local address (EADDRNOTAVAIL).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class AddressUnavailable extends Schema.TaggedError<AddressUnavailable>()("AddressUnavailable", {
   address: Schema.String
@@ -367,6 +389,7 @@ export class AddressUnavailable extends Schema.TaggedError<AddressUnavailable>()
  * without its interface, or no local address of its family). Known at once: nothing was sent.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class AddressUnreachable extends Schema.TaggedError<AddressUnreachable>()("AddressUnreachable", {
   address: Schema.String,
@@ -393,6 +416,7 @@ const unreachableHelp = (address: string, code: string | undefined): string => {
  * A host name could not be resolved to an address.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class ResolveFailed extends Schema.TaggedError<ResolveFailed>()("ResolveFailed", {
   host: Schema.String,
@@ -407,6 +431,7 @@ export class ResolveFailed extends Schema.TaggedError<ResolveFailed>()("ResolveF
  * A setting is wrong.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class BadConfig extends Schema.TaggedError<BadConfig>()("BadConfig", {
   /** Where it is, such as `multipath.maxPaths`. */
@@ -427,6 +452,7 @@ export class BadConfig extends Schema.TaggedError<BadConfig>()("BadConfig", {
  * A mistake in this library, or in a part that was given to it (a scheduler that throws, for example).
  *
  * @category reasons
+ * @since 0.1.0
  */
 export class Internal extends Schema.TaggedError<Internal>()("Internal", {
   cause: Schema.Defect()
@@ -440,6 +466,7 @@ export class Internal extends Schema.TaggedError<Internal>()("Internal", {
  * Everything that can be the reason of a `QuicError`.
  *
  * @category reasons
+ * @since 0.1.0
  */
 export const Reason = Schema.Union([
   ConnectionRefused,
@@ -469,7 +496,10 @@ export const Reason = Schema.Union([
 ])
 
 /**
+ * One of them.
+ *
  * @category reasons
+ * @since 0.1.0
  */
 export type Reason = typeof Reason.Type
 
@@ -493,7 +523,10 @@ export type CloseReason =
   | Internal
 
 /**
+ * Marks the values of this module, in whatever copy of it they were made.
+ *
  * @category type IDs
+ * @since 0.1.0
  */
 export const TypeId = "~effect-mpquic/QuicError"
 
@@ -511,6 +544,7 @@ export const TypeId = "~effect-mpquic/QuicError"
  * ```
  *
  * @category errors
+ * @since 0.1.0
  */
 export class QuicError extends Schema.TaggedError<QuicError>()("QuicError", {
   reason: Reason
@@ -545,6 +579,7 @@ export class QuicError extends Schema.TaggedError<QuicError>()("QuicError", {
  * Whether a value is a `QuicError`.
  *
  * @category guards
+ * @since 0.1.0
  */
 export const isQuicError = (value: unknown): value is QuicError => Predicate.hasProperty(value, TypeId)
 
@@ -655,6 +690,7 @@ const alerts = new Map([
  * The name of a TLS alert (RFC 8446 section 6), or its number.
  *
  * @category names
+ * @since 0.1.0
  */
 export const alertName = (alert: number): string => alerts.get(alert) ?? `alert ${alert}`
 
@@ -663,6 +699,7 @@ export const alertName = (alert: number): string => alerts.get(alert) ?? `alert 
  * when it carries one; the number in hex when it has no name.
  *
  * @category names
+ * @since 0.1.0
  */
 export const transportErrorName = (code: number): string =>
   code >= 0x100 && code <= 0x1ff

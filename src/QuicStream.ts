@@ -7,6 +7,8 @@
  * for a whole one. What was not read is refused (STOP_SENDING, code 0 or 1). The codes are settings: `codes` of `QuicConfig`.
  *
  * Every operation may be interrupted: an interrupted `write` sends nothing, an interrupted read loses nothing.
+ *
+ * @since 0.1.0
  */
 import { Cause, Effect, Exit, Option, Pull, Sink, Stream } from "effect"
 import type { Inspectable, Pipeable } from "effect"
@@ -21,7 +23,10 @@ import type { Stream as StreamMachine } from "./internal/streams/Stream.ts"
 import { ConnectionClosed, QuicError, StreamReset, StreamStopped } from "./QuicError.ts"
 
 /**
+ * Marks the values of this module, in whatever copy of it they were made.
+ *
  * @category type IDs
+ * @since 0.1.0
  */
 export const TypeId = "~effect-mpquic/QuicStream"
 
@@ -29,6 +34,7 @@ export const TypeId = "~effect-mpquic/QuicStream"
  * What can be written: bytes, or text as UTF-8. Bytes are not copied: do not change them until they are `flushed`.
  *
  * @category models
+ * @since 0.1.0
  */
 export type Input = Uint8Array | string
 
@@ -36,6 +42,7 @@ export type Input = Uint8Array | string
  * Counters of one stream, in bytes of the application.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Stats {
   readonly bytesWritten: number
@@ -70,6 +77,7 @@ export interface WithCode {
  * The sending part of a stream.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface SendStream extends Common {
   /**
@@ -105,6 +113,7 @@ export interface SendStream extends Common {
  * The receiving part of a stream.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface ReceiveStream extends Common {
   /** The next bytes, at least one, or none at the end of the stream. Fails with `StreamReset` when the peer gave up. */
@@ -132,6 +141,7 @@ export interface ReceiveStream extends Common {
  * A bidirectional stream.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface QuicStream extends SendStream, ReceiveStream {}
 

@@ -24,6 +24,8 @@
  *   privateKey: "me.key"
  * }))
  * ```
+ *
+ * @since 0.1.0
  */
 import { Clock, Context, Duration, Effect, Formatter, Layer, Redacted } from "effect"
 import { readFileSync } from "node:fs"
@@ -72,6 +74,7 @@ export type {
  * A certificate chain (DER, leaf first) with the private key of its leaf.
  *
  * @category models
+ * @since 0.1.0
  */
 export type Identity = TlsIdentity
 
@@ -79,6 +82,7 @@ export type Identity = TlsIdentity
  * What a server shows. Undefined, the default: the endpoint cannot serve.
  *
  * @category references
+ * @since 0.1.0
  */
 export const Identity: Context.Reference<Identity | undefined> = Context.Reference<Identity | undefined>(
   "effect-mpquic/Tls/Identity",
@@ -90,6 +94,7 @@ export const Identity: Context.Reference<Identity | undefined> = Context.Referen
  * so that an endpoint which serves does not tell who it is wherever it connects to.
  *
  * @category references
+ * @since 0.1.0
  */
 export const ClientIdentity: Context.Reference<Identity | undefined> = Context.Reference<Identity | undefined>(
   "effect-mpquic/Tls/ClientIdentity",
@@ -100,6 +105,7 @@ export const ClientIdentity: Context.Reference<Identity | undefined> = Context.R
  * How a client judges the certificates of servers. Default: the roots that Node trusts.
  *
  * @category references
+ * @since 0.1.0
  */
 export const Trust: Context.Reference<CertificateVerifier> = Context.Reference<CertificateVerifier>(
   "effect-mpquic/Tls/Trust",
@@ -110,6 +116,7 @@ export const Trust: Context.Reference<CertificateVerifier> = Context.Reference<C
  * Whether a server asks clients for a certificate, and how it judges them.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface ClientCertificates {
   /** `require` ends the handshake with a client that shows none. */
@@ -121,6 +128,7 @@ export interface ClientCertificates {
  * Undefined, the default: servers do not ask clients for certificates.
  *
  * @category references
+ * @since 0.1.0
  */
 export const ClientCertificates: Context.Reference<ClientCertificates | undefined> = Context.Reference<
   ClientCertificates | undefined
@@ -131,6 +139,7 @@ export const ClientCertificates: Context.Reference<ClientCertificates | undefine
  * ChaCha20-Poly1305.
  *
  * @category references
+ * @since 0.1.0
  */
 export const CipherSuites: Context.Reference<ReadonlyArray<CipherSuite["name"]>> = Context.Reference<
   ReadonlyArray<CipherSuite["name"]>
@@ -141,6 +150,7 @@ export const CipherSuites: Context.Reference<ReadonlyArray<CipherSuite["name"]>>
  * this library, with the references above.
  *
  * @category references
+ * @since 0.1.0
  */
 export const Engine: Context.Reference<TlsEngine | undefined> = Context.Reference<TlsEngine | undefined>(
   "effect-mpquic/Tls/Engine",
@@ -151,6 +161,7 @@ export const Engine: Context.Reference<TlsEngine | undefined> = Context.Referenc
  * A certificate and its key: each a path to a PEM file, or the PEM text itself.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export interface IdentityOptions {
   /** The chain, leaf first; the root may be left out. */
@@ -164,6 +175,7 @@ export interface IdentityOptions {
  * the certificate.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerIdentity = (options: IdentityOptions): Layer.Layer<never, QuicError> =>
   Layer.effect(Identity, readIdentity(options, "Tls.layerIdentity"))
@@ -172,6 +184,7 @@ export const layerIdentity = (options: IdentityOptions): Layer.Layer<never, Quic
  * Shows this identity to servers that ask for one. Fails as `layerIdentity` does.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerClientIdentity = (options: IdentityOptions): Layer.Layer<never, QuicError> =>
   Layer.effect(ClientIdentity, readIdentity(options, "Tls.layerClientIdentity"))
@@ -180,6 +193,7 @@ export const layerClientIdentity = (options: IdentityOptions): Layer.Layer<never
  * What `layerSelfSigned` made.
  *
  * @category services
+ * @since 0.1.0
  */
 export class SelfSigned extends Context.Service<
   SelfSigned,
@@ -195,6 +209,7 @@ export class SelfSigned extends Context.Service<
  * Settings of a self-signed certificate.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export interface SelfSignedOptions {
   /** DNS names and IP addresses that it is for. Default: `localhost`, `127.0.0.1` and `::1`. */
@@ -212,6 +227,7 @@ const backdated = Duration.hours(1)
  * `layerTrustPinned`.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<SelfSigned, QuicError> =>
   Layer.effectContext(
@@ -269,6 +285,7 @@ export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<Se
  * default.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerTrustSystem: Layer.Layer<never> = Layer.sync(Trust, systemTrust)
 
@@ -277,6 +294,7 @@ export const layerTrustSystem: Layer.Layer<never> = Layer.sync(Trust, systemTrus
  * (with any number of certificates) or DER. Fails with `BadConfig` when one cannot be read.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerTrustRoots = (...roots: ReadonlyArray<string | Uint8Array>): Layer.Layer<never, QuicError> =>
   Layer.effect(Trust, verifierOf("Tls.layerTrustRoots", roots))
@@ -287,6 +305,7 @@ export const layerTrustRoots = (...roots: ReadonlyArray<string | Uint8Array>): L
  * none of these.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerTrustPinned = (...hashes: ReadonlyArray<string>): Layer.Layer<never, QuicError> =>
   Layer.effect(
@@ -310,6 +329,7 @@ export const layerTrustPinned = (...hashes: ReadonlyArray<string>): Layer.Layer<
  * Decides with a function of one's own, or with one that an Effect gives.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerTrust = <E = never, R = never>(
   verifier: CertificateVerifier | Effect.Effect<CertificateVerifier, E, R>
@@ -322,6 +342,7 @@ export const layerTrust = <E = never, R = never>(
  * over a network nobody else is on. `layerTrustPinned` is as easy, and safe.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerTrustInsecure: Layer.Layer<never> = Layer.sync(Trust, insecure)
 
@@ -330,6 +351,7 @@ export const layerTrustInsecure: Layer.Layer<never> = Layer.sync(Trust, insecure
  * that a client showed is in `Connection.handshake`.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerClientCertificates = (options: {
   readonly roots: ReadonlyArray<string | Uint8Array>
@@ -348,6 +370,7 @@ export const layerClientCertificates = (options: {
  * Offers and takes only these cipher suites, in this order.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerCipherSuites = (...names: ReadonlyArray<CipherSuite["name"]>): Layer.Layer<never> =>
   Layer.succeed(CipherSuites, names)
@@ -356,6 +379,7 @@ export const layerCipherSuites = (...names: ReadonlyArray<CipherSuite["name"]>):
  * Handshakes with another TLS engine.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerEngine = (engine: TlsEngine): Layer.Layer<never> => Layer.succeed(Engine, engine)
 

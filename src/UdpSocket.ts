@@ -2,6 +2,8 @@
  * Packet I/O: UDP sockets that give bursts of datagrams and take transmits. Endpoints use it; so may programs that want
  * plain UDP, a relay for example. Which lane does the work (node:dgram, native calls, a simulated network) is decided by
  * the Layer.
+ *
+ * @since 0.1.0
  */
 import { Context, Effect, Exit, Layer, Result, Scope } from "effect"
 import { attempt, bindArguments, checkedBind } from "./internal/runtime/Arguments.ts"
@@ -21,6 +23,7 @@ export type { BindOptions, BoundSocket, SendError, SocketStats as Stats } from "
  * Binds UDP sockets.
  *
  * @category services
+ * @since 0.1.0
  */
 export class UdpSocket extends Context.Service<UdpSocket, Sockets>()("effect-mpquic/UdpSocket") {}
 
@@ -28,6 +31,9 @@ export class UdpSocket extends Context.Service<UdpSocket, Sockets>()("effect-mpq
  * The local addresses that a wildcard stands for: `0.0.0.0` for all IPv4 addresses among `hosts`, `::` for those of both
  * families. Any other host stands for itself. QUIC needs one socket per address: an answer must leave from the address
  * that was asked (RFC 9000 section 9.5), and a path is a pair of addresses.
+ *
+ * @category addresses
+ * @since 0.1.0
  */
 export const expandWildcard = (host: string, hosts: ReadonlyArray<string>): ReadonlyArray<string> => {
   if (host === "0.0.0.0") return hosts.filter((candidate) => !candidate.includes(":"))
@@ -46,6 +52,7 @@ const portAttempts = 16
  * interface on its way down) are left out as long as one can.
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const bindAll = (
   address: { readonly host: string; readonly port: number },
@@ -128,6 +135,7 @@ const unless = (other: "portable" | "native", mine: string, bind: Sockets["bind"
  * Sockets of node:dgram: one system call a datagram, no ECN. Runs everywhere.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerNode: Layer.Layer<UdpSocket> = Layer.succeed(UdpSocket, {
   bind: unless("native", "portable", bindNodeUdp),
@@ -144,6 +152,7 @@ export const layerNode: Layer.Layer<UdpSocket> = Layer.succeed(UdpSocket, {
  * `--disable-warning=ExperimentalWarning` silences.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerNative: Layer.Layer<UdpSocket, QuicError> = Layer.effect(
   UdpSocket,
@@ -167,6 +176,7 @@ export const layerNative: Layer.Layer<UdpSocket, QuicError> = Layer.effect(
  * `BadConfig`.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer: Layer.Layer<UdpSocket> = Layer.effect(
   UdpSocket,

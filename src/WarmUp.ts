@@ -17,6 +17,8 @@
  *   Layer.provide(UdpSocket.layer)
  * )
  * ```
+ *
+ * @since 0.1.0
  */
 import { Effect, Layer, References, Stream } from "effect"
 import * as Endpoint from "./Endpoint.ts"
@@ -30,6 +32,7 @@ import type { UdpSocket } from "./UdpSocket.ts"
  * How warm.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export interface Options {
   /** Bytes to send in each direction of one connection, in MB: 0 to 1,000, 15 unless set. */
@@ -57,6 +60,7 @@ const readOptions = (options: Options | undefined) => {
  * bytes both ways. Takes some 0.5 s of one core. Needs a real network: it does not work with simulated sockets.
  *
  * @category running
+ * @since 0.1.0
  */
 export const run = (options?: Options): Effect.Effect<void, QuicError, UdpSocket> =>
   Effect.gen(function* () {
@@ -89,5 +93,6 @@ export const run = (options?: Options): Effect.Effect<void, QuicError, UdpSocket
  * Warms up when the Layer is built: provide it to what should wait for that.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<never, QuicError, UdpSocket> => Layer.effectDiscard(run(options))

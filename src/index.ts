@@ -1,5 +1,7 @@
 /**
  * Multipath QUIC for TypeScript, as an Effect library.
+ *
+ * @since 0.1.0
  */
 export * as CongestionControl from "./CongestionControl.ts"
 export * as Connection from "./Connection.ts"

@@ -1,6 +1,8 @@
 /**
  * Reproducible randomness for tests: with the same seed, an endpoint under `TestClock` sends the same bytes in every run.
  * Nothing it makes is secret. Never use it outside of tests.
+ *
+ * @since 0.1.0
  */
 import { Layer } from "effect"
 import { RandomBytes } from "../internal/runtime/Random.ts"
@@ -13,6 +15,7 @@ export { RandomBytes, type RandomSource }
  * A source of bytes from a 32-bit seed (sfc32).
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const make = (seed: number): RandomSource => {
   let a = 0x9e3779b9
@@ -41,5 +44,6 @@ export const make = (seed: number): RandomSource => {
  * Replaces the randomness of every endpoint built under it.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer = (seed: number): Layer.Layer<never> => Layer.sync(RandomBytes, () => make(seed))

@@ -33,6 +33,8 @@
  * yield* TestClock.adjust("3 seconds")
  * wifi.restore()
  * ```
+ *
+ * @since 0.1.0
  */
 import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import type { Duration } from "effect"
@@ -59,6 +61,7 @@ export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type 
  * Settings of a network.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export interface Options {
   /** Everything random follows from it. Default 1. It is logged when the scope of the network ends with a failure. */
@@ -73,6 +76,7 @@ export interface Options {
  * A host of the network.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface Host {
   readonly name: string
@@ -85,6 +89,7 @@ export interface Host {
  * A link between hosts. Operations take effect at once.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface NetworkLink {
   /** Changes options from now on; what is not named stays. */
@@ -102,6 +107,7 @@ export interface NetworkLink {
  * A network address translator.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface NetworkNat {
   /** Gives every mapping another public port, and another public address when one is named. */
@@ -113,6 +119,7 @@ export interface NetworkNat {
  * The network that a test runs in.
  *
  * @category services
+ * @since 0.1.0
  */
 export class SimulatedNetwork extends Context.Service<
   SimulatedNetwork,
@@ -142,6 +149,7 @@ export class SimulatedNetwork extends Context.Service<
  * Makes a network. It lives as long as its scope.
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const trace: Array<string> = []
@@ -216,6 +224,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
  * A network as a Layer.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<SimulatedNetwork> => Layer.effect(SimulatedNetwork, make(options))
 
@@ -223,6 +232,7 @@ export const layer = (options?: Options): Layer.Layer<SimulatedNetwork> => Layer
  * The sockets of a new host on the network.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerHost = (
   name: string,

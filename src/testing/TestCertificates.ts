@@ -1,6 +1,8 @@
 /**
  * Certificates for tests: always the same bytes, so that runs under `TestClock` are the same to the byte. Everyone has the
  * private keys; they must not be trusted anywhere but in tests.
+ *
+ * @since 0.1.0
  */
 import { Context, Effect, Layer } from "effect"
 import { ed25519FromSeed, issueCertificate } from "../internal/tls/certificates/IssueCertificate.ts"
@@ -13,6 +15,7 @@ import * as Tls from "../Tls.ts"
  * Names that the server's certificate is for.
  *
  * @category constants
+ * @since 0.1.0
  */
 export const serverNames: ReadonlyArray<string> = ["localhost", "server.test", "127.0.0.1", "::1"]
 
@@ -41,6 +44,7 @@ const issuer = (): Issued => {
  * same bytes.
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const issue = (options: {
   readonly seed: number
@@ -63,6 +67,7 @@ export const issue = (options: {
  * The certificate of the test authority, in PEM.
  *
  * @category getters
+ * @since 0.1.0
  */
 export const authorityPem = (): string => writePem("CERTIFICATE", issuer().certificate)
 
@@ -72,6 +77,7 @@ let server: Tls.Identity | undefined
  * The server's identity (Ed25519), for `serverNames`.
  *
  * @category getters
+ * @since 0.1.0
  */
 export const identity = (): Tls.Identity => {
   server ??= issue({ seed: 2, subject: "effect-mpquic test server", names: serverNames })
@@ -84,6 +90,7 @@ let client: Tls.Identity | undefined
  * A client's identity (Ed25519), for servers that ask for one.
  *
  * @category getters
+ * @since 0.1.0
  */
 export const clientIdentity = (): Tls.Identity => {
   client ??= issue({ seed: 3, subject: "effect-mpquic test client", names: [] })
@@ -94,6 +101,7 @@ export const clientIdentity = (): Tls.Identity => {
  * Trusts the test authority, and nobody else.
  *
  * @category getters
+ * @since 0.1.0
  */
 export const trust = (): Tls.CertificateVerifier => trustAnchors([issuer().certificate])
 
@@ -101,6 +109,7 @@ export const trust = (): Tls.CertificateVerifier => trustAnchors([issuer().certi
  * Serves as `identity`, and trusts the test authority.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layer: Layer.Layer<never> = Layer.effectContext(
   Effect.sync(() => Context.make(Tls.Identity, identity()).pipe(Context.add(Tls.Trust, trust())))
@@ -110,6 +119,7 @@ export const layer: Layer.Layer<never> = Layer.effectContext(
  * The same, and shows `clientIdentity` to servers that ask.
  *
  * @category layers
+ * @since 0.1.0
  */
 export const layerMutual: Layer.Layer<never> = Layer.effectContext(
   Effect.sync(() =>

@@ -17,6 +17,8 @@
  *
  * It releases what is due about every millisecond (the grain of timers) and reckons rates by time, so that they are
  * exact however late a timer is; a delay may be up to 2 ms longer than asked.
+ *
+ * @since 0.1.0
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
 import { attempt, bindArguments, copyOf, wholeNumber } from "../internal/runtime/Arguments.ts"
@@ -37,6 +39,7 @@ export type { DuplexOptions, LinkOptions }
  * Counters of a relay; `forward` is from clients to the target. Bytes are UDP payload.
  *
  * @category models
+ * @since 0.1.0
  */
 export type Stats = RelayStats
 
@@ -45,6 +48,7 @@ export type Stats = RelayStats
  * own.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export interface Options extends DuplexOptions {
   /** Where clients send to. Port 0: the system chooses. */
@@ -62,6 +66,7 @@ export interface Options extends DuplexOptions {
  * A running relay. Operations take effect at once.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface UdpRelay {
   /** What clients connect to. */
@@ -103,6 +108,7 @@ interface Session {
  * Runs a relay until the scope closes.
  *
  * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSocket | Scope.Scope> =>
   Effect.gen(function* () {

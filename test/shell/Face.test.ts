@@ -367,6 +367,14 @@ describe("C12: what callers hand in", () => {
         Effect.asSome(theirs.consume((() => Promise.resolve()) as unknown as () => Effect.Effect<void>))
       )
       assert.match(verdict(exit), /^BadConfig.*use.*returns an Effect/)
+      // A handler of streams: its stream is reset, and the next one comes.
+      const promise = (() => Promise.resolve()) as unknown as () => Effect.Effect<void>
+      yield* Effect.forkScoped(server.serve(promise))
+      for (let i = 0; i < 2; i++) {
+        const asked = yield* client.openStream()
+        yield* asked.end("x")
+        assert.match(verdict(yield* Effect.exit(Effect.asSome(asked.text))), /^StreamReset/)
+      }
     })
   )
 })
