@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Socket } from "node:dgram"
+import { setImmediate } from "node:timers/promises"
 import { bind, native, skipped, transmit } from "./support.ts"
 
 const load = Effect.promise(() =>
@@ -12,7 +13,10 @@ const load = Effect.promise(() =>
 
 const buffers = { receive: 65_536, send: 65_536 }
 
-const turns = Effect.sleep(5)
+/** Turns of the event loop, each of which asks the system what there is. */
+const turns = Effect.promise(async () => {
+  for (let i = 0; i < 10; i++) await setImmediate()
+})
 
 describe("when a native socket has datagrams", () => {
   const ways: Record<string, (socket: Socket) => Socket> = {

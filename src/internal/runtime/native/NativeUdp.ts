@@ -150,10 +150,10 @@ class NativeUdpSocket implements BoundSocket, Receiver {
     }
     // The reader may still look at its burst, so nobody else gets it.
     this.batch = undefined
-    this.resume?.(this.failure)
     // A number that is another file's by now must not be closed.
     if (this.broken === Errno.notsock) this.socket.unref()
     else this.socket.close()
+    this.resume?.(this.failure)
     this.errors.tell()
   }
 

@@ -9,6 +9,7 @@
  *
  * That is for the main thread. A worker frees its memory however it ends (`Lane.ts` keeps native code out of workers).
  */
+import type { EventEmitter } from "node:events"
 import { isMainThread } from "node:worker_threads"
 
 type ExitListener = (code: number) => void
@@ -40,17 +41,32 @@ const end = (): void => {
  */
 export const endWithoutTearDown = (kept: ReadonlyArray<unknown>): void => {
   if (!isMainThread) return
-  const onExit = (code: number): void => {
+  const emitter: EventEmitter = process
+  const onExit = (code = 0): void => {
     if (dying || kept.length === 0) return
     // Listeners that were added behind this one must not go without their turn.
     const all = process.rawListeners("exit")
     for (const listener of all.slice(all.indexOf(onExit) + 1)) (listener as ExitListener).call(process, code)
     end()
   }
-  process.on("uncaughtExceptionMonitor", onFatal)
-  process.on("exit", onExit)
-  process.prependListener("beforeExit", () => {
+  const onBeforeExit = (): void => {
     process.off("exit", onExit)
     process.on("exit", onExit)
-  })
+  }
+  const own: ReadonlyArray<readonly [event: string, listener: () => void]> = [
+    ["uncaughtExceptionMonitor", onFatal],
+    ["exit", onExit],
+    ["beforeExit", onBeforeExit],
+    ["removeListener", () => queueMicrotask(install)]
+  ]
+  // Applications may remove listeners that are not theirs.
+  const install = (): void => {
+    for (const [event, listener] of own) {
+      if (emitter.listeners(event).includes(listener)) continue
+      // In front of listeners that may throw.
+      if (event === "beforeExit") emitter.prependListener(event, listener)
+      else emitter.on(event, listener)
+    }
+  }
+  install()
 }
