@@ -79,6 +79,25 @@ describe("RFC 9000 9.3: NAT rebinding", () => {
     }
   })
 
+  it("A11: acknowledgements wait for no more of the 3x limit than they need", () => {
+    const { pair, nat } = behindNat()
+    // The new address is never proven: what answers a challenge is expanded, and lost.
+    pair.client.tap = (bytes) => bytes.length < 1000
+    nat.rebind()
+    const { recovery } = pair.connection.core.paths.primary
+    const stream = pair.connection.streams.open(false)!
+    let late = 0
+    for (let i = 0; i < 20; i++) {
+      stream.write(new Uint8Array(20))
+      pair.connection.wake()
+      pair.run(pair.simulator.now + 60)
+      // Beside its own lost responses nothing is on its way any more.
+      if (recovery.bytesInFlight % 1200 > 0) late++
+    }
+    assert.isFalse(pair.accepted.paths[0]!.validated)
+    assert.strictEqual(late, 0)
+  })
+
   it("9.5: each new address gets a connection ID that was not used before", () => {
     const { pair, nat } = behindNat({ client: { settings: { keepAlive: 100 } } })
     const used = new Set<string>()
