@@ -41,6 +41,8 @@ export const CongestionControl: Context.Reference<Factory> = Context.Reference<F
  * **Example** (A window that never moves)
  *
  * ```ts
+ * import { CongestionControl } from "effect-mpquic"
+ *
  * const fixed = CongestionControl.layer(() => ({
  *   make: (path) => ({
  *     name: "fixed",

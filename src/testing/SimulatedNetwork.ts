@@ -6,6 +6,15 @@
  * the test is done.
  *
  * ```ts
+ * import { assert, it } from "@effect/vitest"
+ * import { Effect, Layer, Stream } from "effect"
+ * import { Endpoint } from "effect-mpquic"
+ * import { SimulatedNetwork } from "effect-mpquic/testing"
+ *
+ * const EchoLive = Endpoint.serveStreams((stream) => Stream.run(stream.readable, stream.sink)).pipe(
+ *   Layer.provide(Endpoint.layer({ listen: "10.9.0.1:4433", alpn: "echo" }))
+ * )
+ *
  * it.effect("answers", () =>
  *   SimulatedNetwork.run(
  *     Effect.gen(function* () {
@@ -24,14 +33,21 @@
  * The parts by themselves:
  *
  * ```ts
- * const net = yield* SimulatedNetwork.make({ seed: 7 })
- * const client = net.host("client", ["10.0.0.1", "10.0.1.1"])
- * const server = net.host("server", ["10.9.0.1"])
- * const wifi = net.link("10.0.0.1", "10.9.0.1", { mbps: 40, delay: 10, queue: 100 })
- * // ... Effect.provide(client.udpSocket)
- * wifi.cut()
- * yield* TestClock.adjust("3 seconds")
- * wifi.restore()
+ * import { Effect } from "effect"
+ * import { TestClock } from "effect/testing"
+ * import { Endpoint } from "effect-mpquic"
+ * import { SimulatedNetwork } from "effect-mpquic/testing"
+ *
+ * const test = Effect.gen(function* () {
+ *   const net = yield* SimulatedNetwork.make({ seed: 7 })
+ *   const client = net.host("client", ["10.0.0.1", "10.0.1.1"])
+ *   const wifi = net.link("10.0.0.1", "10.9.0.1", { mbps: 40, delay: "10 millis", queue: 100 })
+ *   const endpoint = yield* Endpoint.make({ multipath: { maxPaths: 2 } }).pipe(Effect.provide(client.udpSocket))
+ *   wifi.cut()
+ *   yield* TestClock.adjust("3 seconds")
+ *   wifi.restore()
+ *   return endpoint.stats
+ * })
  * ```
  *
  * @since 0.1.0

@@ -4,15 +4,22 @@
  * ones: it uses whichever `UdpSocket` Layer it is given.
  *
  * ```ts
- * const relay = yield* UdpRelay.make({
- *   listen: { host: "127.0.0.1", port: 0 },
- *   target: { host: "127.0.0.1", port: 4433 },
- *   mbps: 40,
- *   delay: 10,
- *   queue: 100
+ * import { Effect } from "effect"
+ * import { Endpoint } from "effect-mpquic"
+ * import { UdpRelay } from "effect-mpquic/testing"
+ *
+ * const program = Effect.gen(function* () {
+ *   const relay = yield* UdpRelay.make({
+ *     listen: { host: "127.0.0.1", port: 0 },
+ *     target: { host: "127.0.0.1", port: 4433 },
+ *     mbps: 40,
+ *     delay: "10 millis",
+ *     queue: 100
+ *   })
+ *   const connection = yield* Endpoint.connect({ address: String(relay.address), alpn: "echo" })
+ *   relay.cut()
+ *   return connection
  * })
- * // connect to relay.address, then:
- * relay.cut()
  * ```
  *
  * It releases what is due about every millisecond (the grain of timers) and reckons rates by time, so that they are

@@ -1,0 +1,66 @@
+/**
+ * The examples in the documentation of the public modules: each has all its imports and compiles alone.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "..")
+
+/** Examples of a module, as they stand between the stars. */
+const examplesOf = (file: string): ReadonlyArray<string> =>
+  [...fs.readFileSync(path.join(root, file), "utf8").matchAll(/^ \* ```ts\n([\s\S]*?)^ \* ```$/gm)].map((match) =>
+    match[1]!.replace(/^ \* ?/gm, "")
+  )
+
+const modules = ["src", "src/testing"].flatMap((folder) =>
+  fs
+    .readdirSync(path.join(root, folder))
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => `${folder}/${file}`)
+)
+
+const compile = (folder: string): Promise<string> =>
+  new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [path.join(root, "node_modules/typescript/bin/tsc"), "-p", folder],
+      { timeout: 60_000 },
+      (error, stdout, stderr) => resolve(error === null ? "" : `${stdout}${stderr}` || error.message)
+    )
+  })
+
+describe("documentation", () => {
+  it("D13: every example in it compiles alone", async () => {
+    fs.mkdirSync(path.join(root, ".cache"), { recursive: true })
+    // Inside the project, where the packages are found.
+    const folder = fs.mkdtempSync(path.join(root, ".cache/doc-examples-"))
+    try {
+      let count = 0
+      for (const file of modules) {
+        for (const [index, example] of examplesOf(file).entries()) {
+          count++
+          assert.match(example, /^import /, `example ${index + 1} of ${file} has no imports`)
+          fs.writeFileSync(
+            path.join(folder, `${file.replaceAll("/", "-").replace(/\.ts$/, "")}-${index + 1}.ts`),
+            example
+          )
+        }
+      }
+      assert.isAbove(count, 10)
+      const paths = { "effect-mpquic": ["../../src/index.ts"], "effect-mpquic/testing": ["../../src/testing/index.ts"] }
+      const compilerOptions = {
+        paths,
+        noUnusedLocals: false,
+        rewriteRelativeImportExtensions: false,
+        allowImportingTsExtensions: true
+      }
+      const config = { extends: "../../tsconfig.json", compilerOptions, include: ["."] }
+      fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify(config))
+      assert.strictEqual(await compile(folder), "")
+    } finally {
+      fs.rmSync(folder, { recursive: true })
+    }
+  })
+})
