@@ -1,10 +1,11 @@
 /**
  * Which local address a connection or a path leaves from, and what the user is told when there is none or nobody answers.
  */
+import { readdirSync } from "node:fs"
 import { expect } from "../Cases.ts"
 import type { Case } from "../Cases.ts"
 import type { Network } from "../Network.ts"
-import { get, withServer } from "../Program.ts"
+import { get, start, withServer } from "../Program.ts"
 import { Transfer } from "../Transfer.ts"
 
 interface Refusal {
@@ -192,6 +193,25 @@ export const addresses: ReadonlyArray<Case> = [
           expect(done.stderr.includes(`no further path to ${to}: there is no route from here`), done.stderr)
         expect(done.json().paths.length === 1, JSON.stringify(done.json().paths))
         return "a line for each, and one path"
+      })
+  },
+  {
+    name: "D11: --idle-timeout shortens the wait for a dead server, and nothing is left behind",
+    links: 1,
+    run: (network, lane) =>
+      withServer(network, lane, 20_000_000, ["10.1.0.2:4433"], async ({ out }) => {
+        const args = ["get", "--insecure", "10.1.0.2:4433/file.bin", "--out", out, "--idle-timeout", "2"]
+        const running = start(network, "client", lane, args)
+        await running.saw(/Mbit\/s/)
+        network.ip("server", "link set s1 down")
+        const lost = performance.now()
+        const done = await running.finished
+        const after = performance.now() - lost
+        expect(done.code === 1, `exit code ${done.code}: ${done.stderr}`)
+        expect(/nothing was heard .* for 2s; give it longer with --idle-timeout/.test(done.stderr), done.stderr)
+        expect(after < 15_000, `only after ${after.toFixed(0)} ms`)
+        expect(readdirSync(out).length === 0, "a part is left behind")
+        return `after ${after.toFixed(0)} ms`
       })
   },
   {
