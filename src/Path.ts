@@ -65,6 +65,7 @@ export type Event =
     }
   | { readonly _tag: "PotentiallyFailed"; readonly pathId: number }
   | { readonly _tag: "Recovered"; readonly pathId: number }
+  | { readonly _tag: "Probed"; readonly pathId: number; readonly answered: boolean }
   | { readonly _tag: "RemoteStatus"; readonly pathId: number; readonly status: PathStatus }
   | {
       readonly _tag: "Abandoned"
@@ -96,7 +97,10 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly validated: Effect.Effect<void, QuicError>
   /** Tells the peer (PATH_STATUS_AVAILABLE, PATH_STATUS_BACKUP) and schedules accordingly. */
   readonly setStatus: (status: PathStatus) => Effect.Effect<void, QuicError>
-  /** Sends a PATH_CHALLENGE, to see whether the path still works: its answer is a `Validated` or a `Recovered` event. */
+  /**
+   * Sends a PATH_CHALLENGE, to see whether the path still works (RFC 9000 section 8.2). A `Probed` event tells whether it was
+   * answered: after one round trip, or after three probe timeouts without an answer.
+   */
   readonly probe: Effect.Effect<void, QuicError>
   /**
    * Moves the path to another local address (clients only; RFC 9000 section 9): to `local`, with a port or without, or to
@@ -147,6 +151,8 @@ export const toEvent = (event: PathEvent): Event => {
       return { _tag: "PotentiallyFailed", pathId }
     case "recovered":
       return { _tag: "Recovered", pathId }
+    case "probed":
+      return { _tag: "Probed", pathId, answered: event.answered }
     case "remoteStatus":
       return { _tag: "RemoteStatus", pathId, status: event.status }
     case "abandoned":

@@ -1,6 +1,7 @@
 /** How paths begin: who may open them, what proves them, what limits them (draft-21 sections 3.1, 3.2, 4.6, 4.7). */
 import { assert, describe, it } from "@effect/vitest"
 import { CHALLENGE_LENGTH, PathValidation } from "../../src/internal/paths/PathValidation.ts"
+import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
 import { PathError } from "../../src/internal/wire/Protocol.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
 import { Pair } from "../support/Machines.ts"
@@ -303,6 +304,23 @@ describe("VAL: validation", () => {
     assert.strictEqual(eventsOf(pair.client, "validated").length, 0)
     assert.strictEqual(eventsOf(pair.client, "closed", 1).length, 1)
     assert.strictEqual(eventsOf(pair.server, "closed", 1).length, 1)
+  })
+
+  it("C15: a probe is a challenge, and there is an event whether it is answered or not", () => {
+    const pair = withPaths()
+    const probe = (): ReadonlyArray<unknown> => {
+      pair.client.events.length = 0
+      pair.connection.probePath(1, pair.simulator.now)
+      pair.connection.wake()
+      pair.run(pair.simulator.now + 4_000)
+      return eventsOf(pair.client, "probed")
+    }
+    const log = new FrameLog(pair.connection)
+    assert.deepStrictEqual(probe(), [{ kind: "probed", pathId: 1, answered: true }])
+    assert.isTrue(log.all.some(({ kind }) => kind === SentFrameKind.pathChallenge))
+    pair.links[1]!.cut()
+    assert.deepStrictEqual(probe(), [{ kind: "probed", pathId: 1, answered: false }])
+    assert.isTrue(pair.connection.path(1)!.open)
   })
 
   it("30 % loss: paths open, carry data and close", () => {

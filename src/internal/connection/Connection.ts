@@ -355,9 +355,13 @@ export class Connection implements ConnectionMachine {
     return true
   }
 
-  probePath(pathId: number, _now: number): boolean {
+  probePath(pathId: number, now: number): boolean {
     const path = this.core.paths.get(pathId)
     if (path === undefined || !path.open) return false
+    // An attempt that is under way answers, too.
+    if (!path.validation.running) this.core.validate(path, now)
+    path.probeWanted = true
+    // A challenge alone does not tell the peer that an address has changed (RFC 9000 section 9.1).
     path.probes = Math.max(path.probes, 1)
     return true
   }

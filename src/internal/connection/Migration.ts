@@ -30,6 +30,7 @@ export class Migration {
   /** A challenge of ours was answered. */
   onValidated(path: Path, now: number): void {
     if (!path.open) return
+    this.probed(path, true)
     if (path.validation.expanded) path.sizeProven = true
     if (path.validated) {
       // A client has moved the path itself: the peer's address was proven all the time.
@@ -46,6 +47,7 @@ export class Migration {
 
   onValidationFailed(path: Path, now: number): void {
     const { core } = this
+    this.probed(path, false)
     if (path.validated && path.sizeProven) return
     if (path.previous !== undefined) {
       // RFC 9000 section 9.3.2
@@ -60,6 +62,12 @@ export class Migration {
       // ABN-8: it was to take over from a path that is gone.
       core.fail(violation(TransportError.noViablePath, "the only path left does not work"))
     }
+  }
+
+  private probed(path: Path, answered: boolean): void {
+    if (!path.probeWanted) return
+    path.probeWanted = false
+    this.core.emitPath({ kind: "probed", pathId: path.id, answered })
   }
 
   /**

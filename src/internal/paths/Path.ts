@@ -98,6 +98,8 @@ export class Path implements PathView {
   queuedReinjections = 0
   /** ms: when the peer last showed that what we send here arrives. */
   provenAt = -Infinity
+  /** The application asked whether the path works, and has not been told yet. */
+  probeWanted = false
   /** ms: when a packet that arrived here last brought a probe forward. */
   hintedAt = -Infinity
   /** ms: when a challenge was last answered. */

@@ -34,6 +34,8 @@ export type PathEvent =
   | { readonly kind: "migrated"; readonly pathId: number; readonly local: Address; readonly remote: Address }
   | { readonly kind: "potentiallyFailed"; readonly pathId: number }
   | { readonly kind: "recovered"; readonly pathId: number }
+  /** The answer to `probePath`, or that none came. */
+  | { readonly kind: "probed"; readonly pathId: number; readonly answered: boolean }
   | { readonly kind: "remoteStatus"; readonly pathId: number; readonly status: PathStatus }
   | {
       readonly kind: "abandoned"
