@@ -3,6 +3,7 @@
  * processes of their own; this one is the networks between them, and tells what happens.
  */
 import { Effect, Exit, Path } from "effect"
+import { NetAddress } from "effect/net"
 import type { Scope } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as UdpRelay from "../testing/UdpRelay.ts"
@@ -193,7 +194,7 @@ const run = Effect.fnUntraced(function* (input: Input) {
     file: paths.join(directory, "arrived.bin"),
     paths: relays.map(({ address }, index) => ({
       local: hosts[index],
-      remote: { host: address.host, port: address.port }
+      remote: { host: NetAddress.formatHost(address), port: address.port }
     })),
     pin,
     ...policies

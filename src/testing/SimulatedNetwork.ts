@@ -34,7 +34,8 @@
  *
  * ```ts
  * import { Effect } from "effect"
- * import { TestClock } from "effect/testing"
+ * import type { NetAddress } from "effect/net"
+import { TestClock } from "effect/testing"
  * import { Endpoint } from "effect-mpquic"
  * import { SimulatedNetwork } from "effect-mpquic/testing"
  *
@@ -54,8 +55,10 @@
  */
 import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import type { Duration } from "effect"
+import type { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
+import { toInetAddress } from "../internal/runtime/Addresses.ts"
 import { checkedBind } from "../internal/runtime/Arguments.ts"
 import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
 import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
@@ -128,7 +131,7 @@ export interface NetworkLink {
 export interface NetworkNat {
   /** Gives every mapping another public port, and another public address when one is named. */
   readonly rebind: (outside?: string) => void
-  readonly mappings: ReadonlyArray<readonly [inside: Address, outside: Address]>
+  readonly mappings: ReadonlyArray<readonly [inside: NetAddress.InetAddress, outside: NetAddress.InetAddress]>
 }
 
 /**
@@ -225,7 +228,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       return {
         rebind: (outside) => driver.act(() => nat.rebind(outside)),
         get mappings() {
-          return nat.mappings
+          return nat.mappings.map(([inside, outside]) => [toInetAddress(inside), toInetAddress(outside)] as const)
         }
       }
     },

@@ -16,7 +16,7 @@
  *     delay: "10 millis",
  *     queue: 100
  *   })
- *   const connection = yield* Endpoint.connect({ address: String(relay.address), alpn: "echo" })
+ *   const connection = yield* Endpoint.connect({ address: relay.address, alpn: "echo" })
  *   relay.cut()
  *   return connection
  * })
@@ -28,6 +28,8 @@
  * @since 0.1.0
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
+import type { NetAddress } from "effect/net"
+import { toInetAddress } from "../internal/runtime/Addresses.ts"
 import { attempt, bindArguments, copyOf, wholeNumber } from "../internal/runtime/Arguments.ts"
 import { AddressBook } from "../internal/wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
@@ -77,7 +79,7 @@ export interface Options extends DuplexOptions {
  */
 export interface UdpRelay {
   /** What clients connect to. */
-  readonly address: Address
+  readonly address: NetAddress.InetAddress
   /** Starts an outage: what is inside is lost, what comes in too. */
   readonly cut: () => void
   readonly restore: () => void
@@ -86,7 +88,7 @@ export interface UdpRelay {
   /** Counters now. */
   readonly stats: Stats
   /** Clients with an open session. */
-  readonly clients: ReadonlyArray<Address>
+  readonly clients: ReadonlyArray<NetAddress.InetAddress>
   /**
    * Gives every session a new socket towards the target, so that the target sees its peers move to other ports: a NAT
    * rebinding (RFC 9000 section 9.3).
@@ -223,7 +225,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
 
     const set = (change: DuplexOptions): void => core.set(toDuplexOptions(change), now())
     return {
-      address: front.local,
+      address: toInetAddress(front.local),
       cut: () => set({ up: false }),
       restore: () => set({ up: true }),
       set,
@@ -231,7 +233,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
         return core.stats()
       },
       get clients() {
-        return Array.from(sessions.values(), ({ client }) => client)
+        return Array.from(sessions.values(), ({ client }) => toInetAddress(client))
       },
       rebind: Effect.suspend(() => Effect.forEach(Array.from(sessions.values()), renew, { discard: true }))
     }

@@ -197,7 +197,7 @@ describe("SimulatedNetwork", () => {
         ["198.51.100.1", "198.51.100.1"]
       )
       assert.notStrictEqual(seen[0]!.port, seen[1]!.port)
-      assert.strictEqual(nat.mappings[0]![1], seen[1])
+      assert.strictEqual(String(nat.mappings[0]![1]), String(seen[1]))
     })
   )
 
