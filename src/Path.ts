@@ -242,7 +242,11 @@ export class PathImpl extends Value implements Path {
   )
 
   readonly migrate = (options?: { readonly local?: AddressInput | undefined }): Effect.Effect<void, QuicError> =>
-    Effect.suspend(() => (this.gone ? Effect.fail(this.failure("closed")) : this.move(this.view.id, options?.local)))
+    Arguments.withArguments(
+      "local",
+      () => Arguments.at(options, "local"),
+      (local) => (this.gone ? Effect.fail(this.failure("closed")) : this.move(this.view.id, local))
+    )
 
   readonly close = (options?: { readonly code?: number | undefined }): Effect.Effect<void, QuicError> =>
     Arguments.withArguments(

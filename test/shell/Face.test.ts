@@ -144,6 +144,7 @@ const rows: ReadonlyArray<Row> = [
   ["connect alpn", "alpn", notText, connect("alpn")],
   ["connect local", "local", numbers, connect("local")],
   ["connect address", "address", numbers, connect("address")],
+  ["connect codes", "codes", numbers, connect("codes"), ["object", "Date", "promise", "thrower"]],
   ["endpoint.close code", "code", numbers, operation((code, { world }) => world.client.close({ code }))],
   ["endpoint.close reason", "reason", notText, operation((reason, { world }) => world.client.close({ reason }))],
   [
@@ -206,6 +207,7 @@ const rows: ReadonlyArray<Row> = [
   ["setPaths [id]", "paths[0]", numbers, operation((value, { stream }) => stream.setPaths([value]))],
   // Paths.
   ["path.close", "code", numbers, operation((code, { path }) => path.close({ code }))],
+  ["path.migrate local", "local", numbers, operation((local, { path }) => path.migrate({ local }))],
   ["path.setStatus", "status", { ...notText, undefined }, operation((value, { path }) => path.setStatus(value))],
   // Sockets, certificates, tools.
   ["bind port", "port", numbers, operation((port) => bind({ host: "127.0.0.1", port }))],
@@ -376,6 +378,34 @@ describe("C12: what callers hand in", () => {
         assert.match(verdict(yield* Effect.exit(Effect.asSome(asked.text))), /^StreamReset/)
       }
     })
+  )
+})
+
+describe("D12: streams and connections", () => {
+  scenario(
+    "D12: an openStream that does not wait fails with StreamLimit; isClosed tells an end at once",
+    (world) =>
+      Effect.gen(function* () {
+        const { client, server } = yield* world.pair()
+        const now = { wait: false }
+        const open = (run: Effect.Effect<unknown, unknown, Scope.Scope>) =>
+          Effect.map(Effect.exit(Effect.asSome(run)), verdict)
+        const first = yield* client.openStream(now)
+        yield* first.end("x")
+        assert.match(yield* open(client.openStream(now)), /^StreamLimit/)
+        assert.match(yield* open(client.openUniStream(now)), /^StreamLimit/)
+        // With a place it is there at once.
+        const theirs = yield* server.acceptStream
+        yield* theirs.end(yield* theirs.text)
+        yield* first.bytes
+        yield* Effect.sleep("200 millis")
+        assert.strictEqual(yield* open(client.openStream(now)), "success")
+        assert.isFalse(client.isClosed)
+        yield* client.close({ code: 3 })
+        assert.isTrue(client.isClosed)
+        assert.match(yield* open(client.openStream(now)), /^ApplicationClosed/)
+      }),
+    { server: { maxBidiStreams: 1, maxUniStreams: 0 } }
   )
 })
 
