@@ -299,9 +299,10 @@ export class QuicStreamImpl extends Value implements QuicStream {
     )
   }
 
-  readonly reset = Arguments.withCode((code) => {
-    if (this.stream.reset(code)) this.changed()
-  })
+  readonly reset = (options?: { readonly code?: number | undefined }): Effect.Effect<void> =>
+    Arguments.withCode(options, (code) => {
+      if (this.stream.reset(code)) this.changed()
+    })
 
   readonly setPriority = (
     priority: number,
@@ -404,9 +405,10 @@ export class QuicStreamImpl extends Value implements QuicStream {
     return Effect.map(this.bytes, (bytes) => decoder.decode(bytes))
   }
 
-  readonly stop = Arguments.withCode((code) => {
-    if (this.stream.stopSending(code)) this.changed()
-  })
+  readonly stop = (options?: { readonly code?: number | undefined }): Effect.Effect<void> =>
+    Arguments.withCode(options, (code) => {
+      if (this.stream.stopSending(code)) this.changed()
+    })
 
   /** What the end of a connection waits for. @internal */
   get machine(): StreamMachine {

@@ -94,16 +94,19 @@ export const concurrency = (value: unknown): number => {
   throw badArgument("concurrency", value, 'a whole number of handlers from 1, or "unbounded"')
 }
 
-/** An operation that takes a code and cannot fail otherwise. */
-export const withCode =
-  (act: (code: number) => void) =>
-  (given?: { readonly code?: number | undefined }): Effect.Effect<void, never> =>
-    // Without options nothing can be wrong: the types of the public face say so by an overload.
-    withArguments(
-      "code",
-      () => code("code", at(given, "code")),
-      (value) => Effect.sync(() => act(value))
-    ) as Effect.Effect<void, never>
+/**
+ * An operation that takes a code and cannot fail otherwise: without options nothing can be wrong, and the types of the public
+ * face say so by an overload.
+ */
+export const withCode = (
+  given: { readonly code?: number | undefined } | undefined,
+  act: (code: number) => void
+): Effect.Effect<void> =>
+  withArguments(
+    "code",
+    () => code("code", at(given, "code")),
+    (value) => Effect.sync(() => act(value))
+  ) as Effect.Effect<void>
 
 /** IDs of paths: 32 bits (draft-ietf-quic-multipath-21 section 3.1). */
 export const pathId = (field: string, value: unknown): number => wholeNumber(field, value, 0, 2 ** 32 - 1)
