@@ -6,6 +6,7 @@
  * those of one connection may share state. It is read when a connection is made, from the context of `Endpoint.connect`
  * or, for accepted connections, from the one the endpoint was built in.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

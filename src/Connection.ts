@@ -4,6 +4,7 @@
  * Fields are live: they say how things are when they are read. What waits or changes something is an Effect. Operations
  * on a connection that has ended fail with the reason of its end; what had arrived before can still be read.
  *
+ * @module
  * @since 0.1.0
  */
 import { Cause, Deferred, Effect, Exit, Predicate, Stream } from "effect"

@@ -19,6 +19,7 @@
  * }).pipe(Effect.scoped, Effect.provide(Endpoint.layer()), Effect.provide(UdpSocket.layer))
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import {

@@ -6,6 +6,7 @@
  * Provide `layerNoble` where there is no OpenSSL behind node:crypto, or to check one implementation against another;
  * provide your own `PacketProtection` to seal packets with hardware, or to count them in a test.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

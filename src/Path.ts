@@ -5,6 +5,7 @@
  * The fields of a `Path` are live: they say how things are when they are read. After the path is gone they keep the last
  * values.
  *
+ * @module
  * @since 0.1.0
  */
 import { Duration, Effect, Stream } from "effect"
@@ -31,8 +32,6 @@ export type { PathState, PathStatus }
  */
 export const TypeId = "~effect-mpquic/Path"
 
-type RttFields = "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
-
 /**
  * Counters and measurements of one path at one moment. Bytes are UDP payload. Before the first sample `latestRtt` is zero,
  * `smoothedRtt` what is assumed (`initialRtt`), and `minRtt` infinite.
@@ -40,9 +39,19 @@ type RttFields = "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
  * @category models
  * @since 0.1.0
  */
-export interface Stats
-  extends Omit<PathStats, "id" | "local" | "remote" | RttFields>, Readonly<Record<RttFields, Duration.Duration>> {
+export interface Stats extends Omit<
+  PathStats,
+  "id" | "local" | "remote" | "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
+> {
   readonly pathId: number
+  /** The last sample of the round-trip time. */
+  readonly latestRtt: Duration.Duration
+  /** The smallest sample. */
+  readonly minRtt: Duration.Duration
+  /** Mean deviation of the samples (RFC 9002 section 5.3). */
+  readonly rttVariance: Duration.Duration
+  /** Moving average of the samples (RFC 9002 section 5.3). */
+  readonly smoothedRtt: Duration.Duration
   readonly local: NetAddress.InetAddress
   readonly remote: NetAddress.InetAddress
 }

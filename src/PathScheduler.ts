@@ -5,6 +5,7 @@
  * throw. What is provided is a factory: every connection gets a scheduler of its own. It is read when a connection is
  * made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in.
  *
+ * @module
  * @since 0.1.0
  */
 import { Context, Effect, Layer } from "effect"

@@ -12,6 +12,7 @@
  * const fromEnvironment = QuicConfig.config
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import {
@@ -119,13 +120,13 @@ const code = (value: number) => {
  * @since 0.2.0
  */
 export class CloseCodes extends Schema.Class<CloseCodes>("effect-mpquic/CloseCodes")({
-  /** CONNECTION_CLOSE of a scope or handler that ended well, after everything was delivered. Default 0. */
+  /** Code of CONNECTION_CLOSE of a scope or handler that ended well, after everything was delivered. Default 0. */
   connectionEnd: code(0),
-  /** CONNECTION_CLOSE of one that failed, or whose end drops something that was written. Default 1. */
+  /** Code of CONNECTION_CLOSE of one that failed, or whose end drops something that was written. Default 1. */
   connectionAbort: code(1),
-  /** STOP_SENDING of a stream's scope that ended well and had not read everything. Default 0. */
+  /** Code of STOP_SENDING of a stream's scope that ended well and had not read everything. Default 0. */
   streamEnd: code(0),
-  /** RESET_STREAM and STOP_SENDING of a stream's scope that failed or was interrupted. Default 1. */
+  /** Code of RESET_STREAM and STOP_SENDING of a stream's scope that failed or was interrupted. Default 1. */
   streamAbort: code(1)
 }) {}
 
@@ -166,11 +167,11 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     keepAlive: duration("0 seconds", "0 seconds", "1 day"),
     /** Bytes that a peer may send on a stream before the application reads. Default 512 KB; grows by itself. */
     initialStreamWindow: integer(512 * KB, 1 * KB, 1 * GB, "bytes"),
-    /** How far it may grow. Default 24 MB: 1 Gbit/s at 130 ms. */
+    /** How far that may grow, in bytes. Default 24 MB: 1 Gbit/s at 130 ms. */
     maxStreamWindow: integer(24 * MB, 1 * KB, 1 * GB, "bytes"),
-    /** The same for all streams of a connection together. Default 768 KB. */
+    /** Bytes that a peer may send on all streams of a connection together. Default 768 KB; grows by itself. */
     initialConnectionWindow: integer(768 * KB, 1 * KB, 4 * GB, "bytes"),
-    /** Default 36 MB. It bounds what a peer can make one connection hold. */
+    /** How far that may grow, in bytes: what a peer can make one connection hold. Default 36 MB. */
     maxConnectionWindow: integer(36 * MB, 1 * KB, 4 * GB, "bytes"),
     /** Bidirectional streams that the peer may have open at a time. Default 100. */
     maxBidiStreams: integer(100, 0, 1_000_000, "streams"),
@@ -183,11 +184,11 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     streamSendBuffer: integer(32 * MB, 1 * KB, 1 * GB, "bytes"),
     /** Received datagrams kept for the application; the oldest goes when there are more. Default 128. */
     datagramQueue: integer(128, 1, 65_536, "datagrams"),
-    /** Largest DATAGRAM frame accepted (RFC 9221). 0 turns datagrams off. Default 65535: taking them costs nothing. */
+    /** Largest DATAGRAM frame accepted, in bytes (RFC 9221). 0 turns datagrams off. Default 65535: taking them costs nothing. */
     maxDatagramFrameSize: integer(65_535, 0, 65_535, "bytes"),
-    /** UDP payload of the first packets. Default 1200, which every path of QUIC carries (RFC 9000 section 14.1). */
+    /** UDP payload of the first packets in bytes. Default 1200, which every path of QUIC carries (RFC 9000 section 14.1). */
     initialMtu: integer(1200, 1200, 65_527, "bytes"),
-    /** Where discovery stops. Default 1452: Ethernet, less the headers of IPv6 and UDP. */
+    /** Where discovery stops, in bytes of UDP payload. Default 1452: Ethernet, less the headers of IPv6 and UDP. */
     maxMtu: integer(1452, 1200, 65_527, "bytes"),
     /** Finds out what each path carries (RFC 8899). Default true. */
     mtuDiscovery: flag(true),
@@ -195,7 +196,7 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     ecn: flag(true),
     /** Longest wait before acknowledging. Default 25 ms (RFC 9000 section 18.2). */
     maxAckDelay: duration("25 millis", "1 millis", "16383 millis"),
-    /** Unit of acknowledgement delays: 2^this microseconds. Default 3. */
+    /** Unit of acknowledgement delays: 2^this microseconds. Default 3, which is 8 microseconds. */
     ackDelayExponent: integer(3, 0, 20, "bits"),
     /** Connection IDs of the peer that are kept, for each path. Default 4. */
     activeConnectionIdLimit: integer(4, 2, 64, "connection IDs"),
@@ -239,8 +240,9 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
     maxConnections: integer(10_000, 1, 10_000_000, "connections"),
     /** Handshakes at a time with addresses that are not validated; as above. Default 1000. */
     maxHandshakes: integer(1000, 1, 1_000_000, "handshakes"),
-    /** Kernel buffers of each UDP socket, as far as the system grants them. Default 4 MB. */
+    /** Kernel receive buffer of each UDP socket in bytes, as far as the system grants it. Default 4 MB. */
     socketReceiveBuffer: integer(4 * MB, 64 * KB, 1 * GB, "bytes"),
+    /** Kernel send buffer of each UDP socket in bytes, likewise. Default 4 MB. */
     socketSendBuffer: integer(4 * MB, 64 * KB, 1 * GB, "bytes")
   }).check(
     Schema.makeFilter((config) => [

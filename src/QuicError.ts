@@ -6,6 +6,7 @@
  * Among the fields `why` is one word of a closed list, `reason` is the text that a side gave when it closed (the reason
  * phrase of RFC 9000 section 19.19), and `message` is a sentence for people.
  *
+ * @module
  * @since 0.1.0
  */
 import { Duration, Effect, Predicate, Schema } from "effect"
@@ -41,6 +42,7 @@ export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>()("
  * @since 0.1.0
  */
 export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
+  /** The TLS alert (RFC 8446 section 6). */
   alert: Schema.Number,
   /** What is wrong, and what to do about it. */
   message: Schema.String,
@@ -71,6 +73,7 @@ export class CertificateRefused extends Schema.TaggedError<CertificateRefused>()
   ]),
   /** What is wrong, and what to do about it. */
   message: Schema.String,
+  /** The TLS alert (RFC 8446 section 6). */
   alert: Schema.Number
 }) {}
 
@@ -81,6 +84,7 @@ export class CertificateRefused extends Schema.TaggedError<CertificateRefused>()
  * @since 0.1.0
  */
 export class HandshakeTimeout extends Schema.TaggedError<HandshakeTimeout>()("HandshakeTimeout", {
+  /** How long it was waited for (`handshakeTimeout`). */
   after: Schema.Duration,
   /**
    * What the network answered meanwhile, as the system names it, such as `ECONNREFUSED`. Anyone can send such answers, so
@@ -114,6 +118,7 @@ const networkAnswer = (code: string): string => networkAnswers[code] ?? "packets
  * @since 0.1.0
  */
 export class IdleTimeout extends Schema.TaggedError<IdleTimeout>()("IdleTimeout", {
+  /** The idle timeout. */
   after: Schema.Duration
 }) {
   override get message() {
@@ -128,10 +133,11 @@ export class IdleTimeout extends Schema.TaggedError<IdleTimeout>()("IdleTimeout"
  * @since 0.1.0
  */
 export class TransportClosed extends Schema.TaggedError<TransportClosed>()("TransportClosed", {
+  /** The code (RFC 9000 section 20.1); `codeName` is its name. */
   code: Schema.Number,
   /** What the closing side said; may be empty. */
   reason: Schema.String,
-  /** Type of the frame that caused it; 0 is unknown. */
+  /** Number of the type of the frame that caused it; 0 is unknown. */
   frameType: Schema.Number,
   initiator: Initiator
 }) {
@@ -256,7 +262,9 @@ export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("Co
  * @since 0.1.0
  */
 export class DatagramTooLarge extends Schema.TaggedError<DatagramTooLarge>()("DatagramTooLarge", {
+  /** Bytes that were to be sent. */
   size: Schema.Number,
+  /** Bytes that fit now. */
   limit: Schema.Number
 }) {
   override get message() {

@@ -8,6 +8,7 @@
  *
  * Every operation may be interrupted: an interrupted `write` sends nothing, an interrupted read loses nothing.
  *
+ * @module
  * @since 0.1.0
  */
 import { Cause, Effect, Exit, Option, Pull, Sink, Stream } from "effect"
@@ -94,7 +95,7 @@ export interface SendStream extends Common {
   readonly sink: Sink.Sink<void, Input, never, QuicError>
   /** Gives up on what is not delivered yet (RESET_STREAM): the peer's reads fail with `StreamReset` and the code, 0 unless given. */
   readonly reset: WithCode
-  /** 0 (first) to 7 (last), 3 unless set (RFC 9218 section 4.1). */
+  /** A number from 0 (first) to 7 (last), 3 unless set (RFC 9218 section 4.1). */
   readonly priority: number
   /** `incremental` streams of the same priority take turns; others are sent one after the other. */
   readonly setPriority: (

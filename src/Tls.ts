@@ -25,6 +25,7 @@
  * }))
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, Context, Duration, Effect, Formatter, Layer, Redacted } from "effect"

@@ -3,6 +3,7 @@
  * plain UDP, a relay for example. Which lane does the work (node:dgram, native calls, a simulated network) is decided by
  * the Layer.
  *
+ * @module
  * @since 0.1.0
  */
 import { Context, Effect, Exit, Layer, Result, Scope } from "effect"

@@ -18,6 +18,7 @@
  * )
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Effect, Layer, References, Stream } from "effect"

@@ -141,25 +141,4 @@ describe("architecture", () => {
     const external = [...loaded].filter((name) => !name.startsWith("node:"))
     assert.deepStrictEqual(external.toSorted(), ["@peculiar/asn1-schema", "@peculiar/asn1-x509", "effect"])
   })
-
-  it("D13: every public export has prose, a category and the version that it came with", () => {
-    const faults: Array<string> = []
-    let count = 0
-    for (const [file, text] of source) {
-      const name = path.relative(root, file)
-      const module = name.replace("testing/", "")
-      if (module.includes("/") || name.startsWith("cli")) continue
-      assert.match(text, /^\/\*\*[\s\S]*?@since \d+\.\d+\.\d+\s*\*\//, `${name}: its head`)
-      for (const match of text.matchAll(/^export (?:abstract )?(?:const|class|interface|type|function) (\w+)/gm)) {
-        const before = text.slice(0, match.index).trimEnd()
-        const doc = before.endsWith("*/") ? before.slice(before.lastIndexOf("/**")) : ""
-        if (doc.includes("@internal")) continue
-        count++
-        const prose = doc.replace(/@\w+.*/g, "").replace(/[\s*/]/g, "")
-        if (prose === "" || !/@category \w/.test(doc) || !/@since \d/.test(doc)) faults.push(`${name}: ${match[1]}`)
-      }
-    }
-    assert.isAbove(count, 120)
-    assert.deepStrictEqual(faults, [])
-  })
 })

@@ -21,17 +21,18 @@ const modules = ["src", "src/testing"].flatMap((folder) =>
     .map((file) => `${folder}/${file}`)
 )
 
-const compile = (folder: string): Promise<string> =>
+const run = (...args: ReadonlyArray<string>): Promise<string> =>
   new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [path.join(root, "node_modules/typescript/bin/tsc"), "-p", folder],
-      { timeout: 60_000 },
-      (error, stdout, stderr) => resolve(error === null ? "" : `${stdout}${stderr}` || error.message)
+    execFile(process.execPath, args, { cwd: root, timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve(`${stdout}${stderr}` || (error?.message ?? ""))
     )
   })
 
 describe("documentation", () => {
+  it("D13: every public export has prose, a category and the version that it came with, every number a unit", async () => {
+    assert.match(await run("scripts/check-docs.ts"), /^\d+ modules, \d{3,} exports, 0 faults\n$/)
+  })
+
   it("D13: every example in it compiles alone", async () => {
     fs.mkdirSync(path.join(root, ".cache"), { recursive: true })
     // Inside the project, where the packages are found.
@@ -58,7 +59,7 @@ describe("documentation", () => {
       }
       const config = { extends: "../../tsconfig.json", compilerOptions, include: ["."] }
       fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify(config))
-      assert.strictEqual(await compile(folder), "")
+      assert.strictEqual(await run("node_modules/typescript/bin/tsc", "-p", folder), "")
     } finally {
       fs.rmSync(folder, { recursive: true })
     }

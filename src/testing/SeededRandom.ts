@@ -2,13 +2,13 @@
  * Reproducible randomness for tests: with the same seed, an endpoint under `TestClock` sends the same bytes in every run.
  * Nothing it makes is secret. Never use it outside of tests.
  *
+ * @module
  * @since 0.1.0
  */
 import { Layer } from "effect"
 import { RandomBytes } from "../internal/runtime/Random.ts"
 import type { RandomSource } from "../internal/runtime/Random.ts"
 
-/** The generator that endpoints use: a `Context.Reference`, secure unless replaced. */
 export { RandomBytes, type RandomSource }
 
 /**
@@ -41,7 +41,7 @@ export const make = (seed: number): RandomSource => {
 }
 
 /**
- * Replaces the randomness of every endpoint built under it.
+ * Replaces the randomness of every endpoint built under it; the seed is a number of 32 bits.
  *
  * @category layers
  * @since 0.1.0

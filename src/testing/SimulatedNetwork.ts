@@ -51,6 +51,7 @@ import { TestClock } from "effect/testing"
  * })
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
@@ -83,7 +84,7 @@ export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type 
  * @since 0.1.0
  */
 export interface Options {
-  /** Everything random follows from it. Default 1. It is logged when the scope of the network ends with a failure. */
+  /** The number that everything random follows from. Default 1. It is logged when the scope of the network ends with a failure. */
   readonly seed?: number | undefined
   /** What links have that do not say otherwise. Default: a delay of 1 ms and no limits. */
   readonly link?: LinkOptions | undefined

@@ -2,6 +2,7 @@
  * Certificates for tests: always the same bytes, so that runs under `TestClock` are the same to the byte. Everyone has the
  * private keys; they must not be trusted anywhere but in tests.
  *
+ * @module
  * @since 0.1.0
  */
 import { Context, Effect, Layer } from "effect"

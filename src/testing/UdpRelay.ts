@@ -25,6 +25,7 @@
  * It releases what is due about every millisecond (the grain of timers) and reckons rates by time, so that they are
  * exact however late a timer is; a delay may be up to 2 ms longer than asked.
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
@@ -67,7 +68,7 @@ export interface Options extends DuplexOptions {
   readonly from?: string | undefined
   /** Clients served at the same time, each with a socket of its own. A new one beyond that replaces the oldest. Default 64. */
   readonly maxClients?: number | undefined
-  /** For losses, jitter and the like. Default 1. */
+  /** The number that losses, jitter and the like follow from. Default 1. */
   readonly seed?: number | undefined
 }
 

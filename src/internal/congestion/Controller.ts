@@ -11,10 +11,13 @@
 export interface PathRttView {
   /** ms; the initial RTT until there is a sample. */
   readonly smoothed: number
+  /** Mean deviation of the samples (RFC 9002 section 5.3), in ms. */
   readonly variance: number
+  /** The last sample in ms. */
   readonly latest: number
   /** ms; Infinity until there is a sample. */
   readonly min: number
+  /** Whether there was a sample yet. */
   readonly hasSample: boolean
 }
 
@@ -40,6 +43,7 @@ export interface PathInfo {
  * @since 0.1.0
  */
 export interface Controller {
+  /** For `stats`. */
   readonly name: string
   /** Bytes that may be in flight. */
   readonly congestionWindow: number
@@ -47,6 +51,7 @@ export interface Controller {
   readonly pacingRate: number
   /** Bytes; Infinity until the first congestion event. */
   readonly slowStartThreshold: number
+  /** A packet left that counts as in flight. Times are ms here and below. */
   readonly onPacketSent: (now: number, bytes: number, bytesInFlight: number) => void
   /**
    * Bytes newly acknowledged by one ACK. `largestSentTime` is when the newest of them was sent; `appLimited` says the
@@ -54,15 +59,17 @@ export interface Controller {
    */
   readonly onAcked: (now: number, bytes: number, largestSentTime: number, appLimited: boolean) => void
   /**
-   * Loss or an ECN mark. Called for each loss event with the time the newest lost packet was sent; the controller reacts
-   * once per round trip (RFC 9002 section 7.3.2).
+   * Loss or an ECN mark. Called for each loss event with the time in ms at which the newest lost packet was sent; the
+   * controller reacts once per round trip (RFC 9002 section 7.3.2).
    */
   readonly onCongestion: (now: number, sentTime: number, lostBytes: number, ecn: boolean) => void
+  /** Nothing got through for as long as RFC 9002 section 7.6 says: down to the minimum window. `now` in ms. */
   readonly onPersistentCongestion: (now: number) => void
-  /** All packets whose loss led to the last reduction were acknowledged after all: it may be undone. */
+  /** All packets whose loss led to the last reduction were acknowledged after all: it may be undone. `now` in ms. */
   readonly onSpuriousLoss: (now: number) => void
-  /** The path's address changed and was validated: start over (draft-21 section 5). */
+  /** The path's address changed and was validated: start over (draft-21 section 5). `now` in ms. */
   readonly reset: (now: number) => void
+  /** The path is gone. */
   readonly close: () => void
 }
 
@@ -73,6 +80,7 @@ export interface Controller {
  * @since 0.1.0
  */
 export interface ConnectionControllers {
+  /** Called once for each path. */
   readonly make: (path: PathInfo) => Controller
 }
 

@@ -1,6 +1,9 @@
 /**
  * Packets of one flush or one arrival as columns over a slab, so that keys work on whole bursts by index: positions and
  * numbers, no view per packet.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface PacketBurst {
   slab: Uint8Array

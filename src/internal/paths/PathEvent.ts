@@ -10,21 +10,28 @@ export interface PathStats {
   readonly packetsSent: number
   readonly packetsReceived: number
   readonly packetsLost: number
+  /** Packets that were taken for lost and acknowledged after all. */
   readonly spuriousLosses: number
   readonly bytesSent: number
   readonly bytesReceived: number
   readonly bytesLost: number
   /** STREAM payload bytes, retransmissions included. */
   readonly streamBytesSent: number
+  /** STREAM payload bytes, duplicates included. */
   readonly streamBytesReceived: number
   readonly latestRtt: number
   readonly smoothedRtt: number
   readonly rttVariance: number
   readonly minRtt: number
+  /** Bytes that may be in flight. */
   readonly congestionWindow: number
+  /** Bytes that were sent, and are neither acknowledged nor lost. */
   readonly bytesInFlight: number
+  /** Probe timeouts in a row; 0 when the path answers. */
   readonly ptoCount: number
+  /** UDP payload of a full packet in bytes. */
   readonly mtu: number
+  /** What the congestion controller calls itself. */
   readonly controller: string
 }
 

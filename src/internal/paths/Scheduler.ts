@@ -3,36 +3,71 @@
  */
 import type { Address } from "../wire/Datagram.ts"
 
-/** What a packet is for. Acknowledgements and probes are not scheduled: they go where the protocol wants them. */
+/**
+ * What a packet is for. Acknowledgements and probes are not scheduled: they go where the protocol wants them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type PacketKind = "data" | "retransmission" | "reinjection" | "duplicate" | "control"
 
+/**
+ * Where a path is in its life: `potentiallyFailed` while nothing is acknowledged on it, `closing` while its packets may still
+ * arrive.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type PathState = "validating" | "active" | "potentiallyFailed" | "closing" | "closed"
+/**
+ * What a side wants a path to be used for: `backup` paths carry data only while no available one works.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type PathStatus = "available" | "backup"
 
-/** A path as a scheduler sees it: read it, do not keep it. Times in ms, sizes in bytes. */
+/**
+ * A path as a scheduler sees it: read it, do not keep it. Times in ms, sizes in bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface PathView {
+  /** The path ID. */
   readonly id: number
   readonly local: Address
   readonly remote: Address
   readonly state: PathState
+  /** What this side told the peer. */
   readonly status: PathStatus
+  /** What the peer told; undefined if nothing. */
   readonly remoteStatus: PathStatus | undefined
   readonly validated: boolean
+  /** Whether there was a sample of the round-trip time yet. */
   readonly hasRtt: boolean
+  /** ms; the initial RTT until there is a sample. */
   readonly smoothedRtt: number
+  /** Mean deviation of the samples (RFC 9002 section 5.3), in ms. */
   readonly rttVariance: number
+  /** The last sample in ms; 0 before it. */
   readonly latestRtt: number
+  /** ms; Infinity until there is a sample. */
   readonly minRtt: number
+  /** Bytes that may be in flight. */
   readonly congestionWindow: number
   readonly bytesInFlight: number
   /** Window, pacing, amplification limit and the path's socket allow a packet now. */
   readonly canSend: boolean
-  /** When pacing allows the next packet; `now` or earlier when it does already. */
+  /** When pacing allows the next packet, in ms; `now` or earlier when it does already. */
   readonly nextSendTime: number
+  /** UDP payload of a full packet in bytes. */
   readonly mtu: number
   readonly packetsSent: number
   readonly packetsLost: number
+  /** Packets lost as a fraction of those sent, 0 to 1. */
   readonly lossRate: number
+  /** Probe timeouts in a row; 0 when the path answers. */
   readonly ptoCount: number
   readonly queuedReinjections: number
 }
@@ -40,16 +75,28 @@ export interface PathView {
 /**
  * The same object for every call. `paths` holds the paths that may carry data now, all of them of the best class that there
  * is: a backup path, or one that seems to have failed, is only there while there is no better one.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface SelectContext {
   readonly paths: ReadonlyArray<PathView>
+  /** What the packet is for. */
   readonly kind: PacketKind
   /** Stream bytes that wait to be sent. */
   readonly queuedBytes: number
+  /** The time in ms, as in `PathView.nextSendTime`. */
   readonly now: number
 }
 
+/**
+ * Chooses the path of each packet: plain synchronous functions, called by the protocol. Bytes are UDP payload.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Scheduler {
+  /** For `stats`. */
   readonly name: string
   /** Called once per packet that could be sent. The path to use, or undefined to wait for a better one. */
   readonly select: (context: SelectContext) => PathView | undefined
@@ -59,10 +106,16 @@ export interface Scheduler {
    * packets in between.
    */
   readonly steady?: boolean | undefined
+  /** A packet of so many bytes left on a path; the other two tell what became of it. */
   readonly onPacketSent?: ((path: PathView, bytes: number) => void) | undefined
   readonly onPacketAcked?: ((path: PathView, bytes: number) => void) | undefined
   readonly onPacketLost?: ((path: PathView, bytes: number) => void) | undefined
 }
 
-/** Called once per connection. */
+/**
+ * Called once per connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Factory = () => Scheduler

@@ -8,7 +8,12 @@ import type { NetworkInterfaceInfo } from "node:os"
 import type { Address, AddressBook } from "../wire/Datagram.ts"
 import { describe } from "./Arguments.ts"
 
-/** A numeric address: Effect's value, "192.0.2.1:4433", "[2001:db8::1]:4433", or without a port ("192.0.2.1", "::1"). */
+/**
+ * A numeric address: Effect's value, "192.0.2.1:4433", "[2001:db8::1]:4433", or without a port ("192.0.2.1", "::1").
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type AddressInput = NetAddress.InetAddress | string
 
 /** Interfaces of this host with their addresses; none where the system does not tell, as some sandboxes do not. */

@@ -5,7 +5,12 @@
 import { Context } from "effect"
 import { randomFillSync } from "node:crypto"
 
-/** Gives `length` fresh bytes that the caller owns. */
+/**
+ * Gives `length` fresh bytes that the caller owns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type RandomSource = (length: number) => Uint8Array
 
 const POOL = 4096
@@ -36,6 +41,12 @@ export const randomNumber = (source: RandomSource): number => {
   return (((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0) / 4294967296
 }
 
+/**
+ * Where the randomness of endpoints comes from: the secure generator of the system, unless replaced. For tests.
+ *
+ * @category references
+ * @since 0.1.0
+ */
 export const RandomBytes: Context.Reference<RandomSource> = Context.Reference<RandomSource>(
   "effect-mpquic/RandomBytes",
   { defaultValue: makeSecureRandom }

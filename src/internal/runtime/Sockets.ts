@@ -9,6 +9,7 @@ import type { Address, AddressBook, DatagramBurst, Transmit } from "../wire/Data
  * What happened to a datagram that the system refused to send. Senders carry on: for QUIC it is a lost packet.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface SendError {
   /** The system's name: `EMSGSIZE`, `ENETUNREACH`, `ECONNREFUSED`, ... */
@@ -21,6 +22,7 @@ export interface SendError {
  * Counters of a socket since it was bound. Bytes are UDP payload.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface SocketStats {
   readonly datagramsReceived: number
@@ -43,6 +45,7 @@ export interface SocketStats {
  * Settings of one socket.
  *
  * @category configuration
+ * @since 0.1.0
  */
 export interface BindOptions {
   /** Kernel receive buffer in bytes. Default 4 MB; when the system grants less, what it grants. */
@@ -64,6 +67,7 @@ export interface BindOptions {
  * A bound UDP socket. It is closed by the scope of `bind`.
  *
  * @category models
+ * @since 0.1.0
  */
 export interface BoundSocket {
   /** The local address, with the real port. */

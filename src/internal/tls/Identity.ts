@@ -9,7 +9,12 @@ export interface Identity {
   readonly privateKey: KeyObject
 }
 
-/** What a verifier is asked. */
+/**
+ * What a verifier is asked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface CertificateInput {
   /** The peer's certificates as it sent them, DER, leaf first. Never empty. */
   readonly chain: ReadonlyArray<Uint8Array>
@@ -23,5 +28,8 @@ export interface CertificateInput {
 /**
  * Judges a peer's chain: undefined accepts it, a failure refuses it and becomes the alert. It must not throw. That the
  * peer holds the leaf's private key is checked by the handshake itself (CertificateVerify).
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type CertificateVerifier = (input: CertificateInput) => TlsFailure | undefined

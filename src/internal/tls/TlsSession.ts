@@ -12,19 +12,32 @@ import type { Level } from "../wire/Protocol.ts"
  */
 export type AeadAlgorithm = "aes-128-gcm" | "aes-256-gcm" | "chacha20-poly1305"
 
+/**
+ * A cipher suite of TLS 1.3 (RFC 8446 section B.4).
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface CipherSuite {
   /** The suite's number in TLS, such as 0x1301. */
   readonly id: number
   readonly name: "TLS_AES_128_GCM_SHA256" | "TLS_AES_256_GCM_SHA384" | "TLS_CHACHA20_POLY1305_SHA256"
   readonly aead: AeadAlgorithm
   readonly hash: "sha256" | "sha384"
+  /** Bytes. */
   readonly keyLength: 16 | 32
 }
 
-/** A fatal alert (RFC 8446 section 6): it becomes CRYPTO_ERROR 0x100 + `alert`. */
+/**
+ * A fatal alert (RFC 8446 section 6): it becomes CRYPTO_ERROR 0x100 + `alert`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface TlsFailure {
+  /** The alert (RFC 8446 section 6), such as 40 for handshake_failure. */
   readonly alert: number
-  /** The transport error to close with instead, where RFC 9001 asks for one (sections 4.4, 4.6.1 and 8.4). */
+  /** The code of the transport error to close with instead, where RFC 9001 asks for one (sections 4.4, 4.6.1 and 8.4). */
   readonly transportError?: number | undefined
   /** Says what went wrong and, where a user can act, what to do. */
   readonly message: string
@@ -41,8 +54,15 @@ export interface TlsFailure {
     | undefined
 }
 
+/**
+ * What a handshake agreed on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface HandshakeInfo {
   readonly cipherSuite: CipherSuite
+  /** Of the key exchange, such as `X25519`. */
   readonly group: string
   readonly alpn: string
   readonly serverName: string | undefined
@@ -52,7 +72,12 @@ export interface HandshakeInfo {
   readonly peerCertificates: ReadonlyArray<Uint8Array>
 }
 
-/** What an engine tells its connection, synchronously, while `start` or `receive` runs. */
+/**
+ * What an engine tells its connection, synchronously, while `start` or `receive` runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface TlsOutput {
   /** Handshake bytes to send at a level, in order; the engine does not keep or change them afterwards. */
   readonly send: (level: Level, bytes: Uint8Array) => void
@@ -66,6 +91,12 @@ export interface TlsOutput {
   readonly ticket: (ticket: Uint8Array) => void
 }
 
+/**
+ * The TLS of one connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface TlsSession {
   /** Client: sends the ClientHello. Server: does nothing. */
   readonly start: () => TlsFailure | undefined
@@ -74,10 +105,16 @@ export interface TlsSession {
    * After a failure the session is dead.
    */
   readonly receive: (level: Level, bytes: Uint8Array) => TlsFailure | undefined
-  /** RFC 5705 / 8446 section 7.5 exporter; undefined until complete. */
+  /** `length` bytes of the exporter (RFC 8446 section 7.5); undefined until the handshake is complete. */
   readonly exportKeyingMaterial: (label: string, context: Uint8Array, length: number) => Uint8Array | undefined
 }
 
+/**
+ * What a session is made with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface TlsSessionOptions {
   /**
    * Own transport parameters, encoded. A function is called when they are sent, which for a server is after `output` has
@@ -89,7 +126,12 @@ export interface TlsSessionOptions {
   readonly wallTime: number
 }
 
-/** A configured engine; the endpoint makes one session per connection. */
+/**
+ * A configured engine; the endpoint makes one session per connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface TlsEngine {
   readonly client: (
     options: TlsSessionOptions & { readonly serverName: string; readonly alpn: ReadonlyArray<string> }

@@ -2,7 +2,12 @@
  * What travels between sockets and the machine: addresses, received bursts, transmits.
  */
 
-/** One end of a UDP path. Made by an `AddressBook`, which gives one object per value, so `===` is the fast comparison. */
+/**
+ * One end of a UDP path. Made by an `AddressBook`, which gives one object per value, so `===` is the fast comparison.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Address {
   readonly host: string
   readonly port: number
@@ -27,11 +32,15 @@ export const sameAddress = (a: Address, b: Address): boolean => a === b || a.key
 /**
  * Interns addresses. Bounded: spoofed sources must not fill memory, so the book starts over when it is full. Objects from
  * before then differ in identity and not in `key`, which is why comparisons go through `sameAddress`.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export class AddressBook {
   private readonly entries = new Map<string, Address>()
   private readonly limit: number
 
+  /** Starts over when it holds `limit` addresses, a number; 4096 unless given. */
   constructor(limit = 4096) {
     this.limit = limit
   }
@@ -50,13 +59,21 @@ export class AddressBook {
 /** ECN codepoints of the IP header (RFC 3168). */
 export const Ecn = { notEct: 0, ect1: 1, ect0: 2, ce: 3 } as const
 
-/** Datagrams that arrived together, as columns over one slab. The receiver decrypts in place: the slab is theirs until the next pull. */
+/**
+ * Datagrams that arrived together, as columns over one slab. The receiver decrypts in place: the slab is theirs until the next pull.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface DatagramBurst {
+  /** The bytes of all. */
   slab: Uint8Array
+  /** How many there are. */
   count: number
-  /** Where each datagram starts in the slab, and how long it is. */
+  /** Where each datagram starts in the slab, and how long it is, in bytes. */
   readonly offset: Int32Array
   readonly length: Int32Array
+  /** ECN codepoint of each (RFC 3168). */
   readonly ecn: Uint8Array
   readonly local: Array<Address>
   readonly remote: Array<Address>
@@ -77,11 +94,18 @@ export const MAX_TRANSMIT = 65_507
 /** Datagrams of one, at most: what every kernel with UDP_SEGMENT takes. */
 export const MAX_SEGMENTS = 64
 
-/** One or more datagrams to the same place: every one `segmentSize` long, the last one possibly shorter. */
+/**
+ * One or more datagrams to the same place: every one `segmentSize` long, the last one possibly shorter.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Transmit {
   local: Address
   remote: Address
+  /** ECN codepoint of the IP header (RFC 3168): 0 none, 2 ECT(0). A number from 0 to 3. */
   ecn: number
+  /** Bytes of each datagram but the last, which may be shorter. */
   segmentSize: number
   bytes: Uint8Array
 }

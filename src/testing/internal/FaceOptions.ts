@@ -7,7 +7,12 @@ import type * as Link from "./Link.ts"
 import type * as Nat from "./Nat.ts"
 import type * as Core from "./SimulatorCore.ts"
 
-/** One direction of a link. What is left out keeps its value (at first: the default). */
+/**
+ * One direction of a link. What is left out keeps its value (at first: the default).
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface LinkOptions extends Omit<Link.LinkOptions, "delay" | "jitter" | "scatter" | "reorderDelay"> {
   /** Propagation delay, one way. Default 0. */
   readonly delay?: Duration.Input | undefined
@@ -19,7 +24,12 @@ export interface LinkOptions extends Omit<Link.LinkOptions, "delay" | "jitter" |
   readonly reorderDelay?: Duration.Input | undefined
 }
 
-/** Options of a link: the same in both directions, except where a direction has its own. */
+/**
+ * Options of a link: the same in both directions, except where a direction has its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface DuplexOptions extends LinkOptions {
   /** From the first host to the second. */
   readonly forward?: LinkOptions | undefined
@@ -27,7 +37,12 @@ export interface DuplexOptions extends LinkOptions {
   readonly backward?: LinkOptions | undefined
 }
 
-/** Settings of a translator. */
+/**
+ * Settings of a translator.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface NatOptions extends Omit<Nat.NatOptions, "idle"> {
   /** Without an outgoing datagram for this long a mapping is forgotten. Default: never. */
   readonly idle?: Duration.Input | undefined

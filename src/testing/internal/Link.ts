@@ -7,7 +7,12 @@ import type { Prng } from "./Prng.ts"
 import { PacketRing } from "./Packets.ts"
 import type { LinkPacket, PacketPool } from "./Packets.ts"
 
-/** Runs of losses by the Gilbert model: two states, and a packet that finds the link in the bad one may be lost. */
+/**
+ * Runs of losses by the Gilbert model: two states, and a packet that finds the link in the bad one may be lost.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface BurstLoss {
   /** Probability, per packet, of going from good to bad. */
   readonly enter: number
@@ -54,21 +59,34 @@ export interface LinkOptions {
 /** What became of a datagram. */
 export type Fate = "delivered" | "lost" | "queueFull" | "tooBig" | "down" | "unreachable"
 
-/** Counters of one direction. */
+/**
+ * Counters of one direction, of datagrams unless said otherwise.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface LinkStats {
   /** Datagrams and bytes that came to this end of the link. */
   offered: number
   offeredBytes: number
+  /** Datagrams that came out. */
   delivered: number
   deliveredBytes: number
+  /** Datagrams lost by chance (`loss`, `burstLoss`). */
   lost: number
+  /** Datagrams dropped because the queue was full. */
   queueFull: number
+  /** Datagrams dropped because they were larger than `mtu`. */
   tooBig: number
-  /** Dropped because of an outage. */
+  /** Datagrams dropped because of an outage. */
   down: number
+  /** Datagrams marked CE (RFC 3168). */
   marked: number
+  /** Datagrams of which a byte was changed. */
   corrupted: number
+  /** Datagrams that came out twice. */
   duplicated: number
+  /** Datagrams that were held back. */
   reordered: number
   /** Longest queue seen, in datagrams. */
   longestQueue: number

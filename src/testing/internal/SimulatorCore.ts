@@ -36,7 +36,12 @@ export interface DuplexOptions extends LinkOptions {
   readonly backward?: LinkOptions | undefined
 }
 
-/** Hosts: an address, a prefix that ends in `*` ("10.0.*"), or several of these. */
+/**
+ * Hosts: an address, a prefix that ends in `*` ("10.0.*"), or several of these.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Hosts = string | ReadonlyArray<string>
 
 /** A datagram in the simulator. The receiver of `DatagramReceiver.datagram` copies what it keeps. */
