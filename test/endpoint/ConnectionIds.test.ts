@@ -149,7 +149,7 @@ describe("RFC 9000 5.1.1: a client whose address changes again and again", () =>
     assert.isAtMost(pair.client.endpoint.stats().routes, 20)
   })
 
-  it("E1: as many as the peer's limit and the setting allow, for path 0 and every path that is opened", () => {
+  it("E1, CID-8: as many as the peer's limit and the setting allow, for path 0 and every path that is opened", () => {
     for (const [connectionIds, limit] of [
       [4, 8],
       [8, 3],

@@ -36,7 +36,7 @@ const assertStranded = (node: Node, initiator: "local" | "peer"): void => {
 }
 
 describe("ABN: one path of several", () => {
-  it("ABN-1, ABN-4: one PATH_ABANDON each way, then a higher limit and fresh connection IDs (noq 14, 28)", () => {
+  it("ABN-1, ABN-4: one PATH_ABANDON each way, then a higher limit and fresh connection IDs (SCN-6, SCN-13, SCN-18)", () => {
     for (const role of ["client", "server"] as const) {
       const pair = withPaths()
       pair.run(pair.simulator.now + 300)
@@ -67,7 +67,7 @@ describe("ABN: one path of several", () => {
           [0, 1]
         )
       }
-      // The peer's figures are complete (noq 44).
+      // The figures of a closed path are complete.
       for (const node of [pair.client, pair.server]) {
         const closed = eventsOf(node, "closed", 1)
         assert.strictEqual(closed.length, 1)
@@ -78,7 +78,7 @@ describe("ABN: one path of several", () => {
     }
   })
 
-  it("the application cannot close the last path (noq 4)", () => {
+  it("the application cannot close the last path (SCN-2)", () => {
     const pair = connected()
     assert.isFalse(closePath(pair, pair.connection, 0))
     assert.isFalse(closePath(pair, pair.accepted, 0))
@@ -209,7 +209,7 @@ describe("ABN: one path of several", () => {
     healthy(pair)
   })
 
-  it("closing during a transfer in both directions loses nothing, many times over (noq 31, 33)", () => {
+  it("closing during a transfer in both directions loses nothing, many times over (SCN-15, SCN-16)", () => {
     const pair = withPaths()
     const up = send(pair.connection, pair.accepted, 3_000_000)
     const down = send(pair.accepted, pair.connection, 3_000_000)
@@ -235,7 +235,7 @@ describe("ABN: one path of several", () => {
     intact(down, 3_000_000, "to the client")
   })
 
-  it("the first path may go: the connection lives on the second (xquic 102)", () => {
+  it("the first path may go: the connection lives on the second (SCN-21)", () => {
     for (const loss of [0, 0.3]) {
       const links = [
         { mbps: 20, delay: 15, loss },
@@ -285,7 +285,7 @@ describe("ABN-8: the only open path", () => {
     assertStranded(pair.client, "peer")
   })
 
-  it("a client that opens another path in time keeps the connection (noq 30)", () => {
+  it("a client that opens another path in time keeps the connection (SCN-14)", () => {
     const pair = connected()
     const incoming = send(pair.accepted, pair.connection, 500_000)
     pair.run(pair.simulator.now + 100)
@@ -304,7 +304,7 @@ describe("ABN-8: the only open path", () => {
     healthy(pair)
   })
 
-  it("a client that opens a path and abandons the first at once keeps the connection (noq 19, 27)", () => {
+  it("a client that opens a path and abandons the first at once keeps the connection (SCN-10, SCN-12)", () => {
     const pair = connected()
     openPath(pair, 1)
     assert.isTrue(closePath(pair, pair.connection, 0))
@@ -322,7 +322,7 @@ describe("ABN-8: the only open path", () => {
     assertStranded(pair.client, "local")
   })
 
-  it("when each side abandons the path that the other one keeps, both connections end (noq 16)", () => {
+  it("when each side abandons the path that the other one keeps, both connections end (SCN-8)", () => {
     const pair = withPaths()
     closePath(pair, pair.connection, 0)
     closePath(pair, pair.accepted, 1)

@@ -209,7 +209,7 @@ describe("FRM: frames that are refused, and frames that are ignored", () => {
     }
   })
 
-  it("FRM-3, noq 43: for a path that is gone they are ignored, whatever they say", () => {
+  it("FRM-3, SCN-17: for a path that is gone they are ignored, whatever they say", () => {
     const pair = withPaths(few)
     closePath(pair, pair.connection, 1)
     pair.until(() => pair.connection.path(1) === undefined, pair.simulator.now + 10_000)
@@ -366,7 +366,7 @@ describe("STA: status", () => {
     assert.strictEqual(eventsOf(pair.server, "remoteStatus", 1).length, 1)
   })
 
-  it("STA-2, noq 3: unknown until told, each direction by itself; one frame for each change", () => {
+  it("STA-2, SCN-1: unknown until told, each direction by itself; one frame for each change", () => {
     const pair = withPaths(few)
     assert.isUndefined(pair.connection.path(1)!.remoteStatus)
     assert.isUndefined(pair.accepted.path(1)!.remoteStatus)
@@ -437,7 +437,7 @@ describe("ACK: acknowledgements of several paths", () => {
     assert.strictEqual(transportCode(pair.server), TransportError.protocolViolation)
   })
 
-  it("ACK-4: acknowledgements of all paths over a single one serve as well (noq 799)", () => {
+  it("ACK-4: acknowledgements of all paths over a single one serve as well (SCN-20)", () => {
     const pair = withPaths(few)
     // As noq does it: whatever the client acknowledges leaves on path 0.
     pair.links[1]!.set({ forward: { up: false } })
@@ -492,7 +492,7 @@ describe("KEY: key updates with two paths", () => {
     }
   })
 
-  it("noq 10: while a path opens", () => {
+  it("SCN-5: while a path opens", () => {
     const pair = connected()
     exchange(pair, 10_000, 1000, "before")
     openPath(pair, 1)

@@ -35,7 +35,7 @@ describe("VAL-6: a NAT forgets one path of two", () => {
   for (const moved of [0, 1]) {
     const other = 1 - moved
 
-    it(`xquic 104: path ${moved} moves, is validated, and keeps its ID; path ${other} notices nothing`, () => {
+    it(`SCN-22: path ${moved} moves, is validated, and keeps its ID; path ${other} notices nothing`, () => {
       const { pair, nats } = behindNats()
       const incoming = send(pair.accepted, pair.connection, 8 * MB)
       pair.run(pair.simulator.now + 700)

@@ -153,7 +153,7 @@ describe("INI: opening", () => {
 })
 
 describe("VAL: validation", () => {
-  it("VAL-5: nothing reaches the server: the client gives up, abandons, and the server never noticed", () => {
+  it("VAL-5, NON-6: nothing reaches the server: the client gives up, abandons, and the server never noticed", () => {
     const pair = connected()
     pair.links[1]!.set({ forward: { up: false } })
     openPath(pair, 1)
@@ -171,7 +171,7 @@ describe("VAL: validation", () => {
     )
     assert.strictEqual(eventsOf(pair.client, "validated").length, 0)
     assert.strictEqual(eventsOf(pair.client, "closed", 1).length, 1)
-    // NON-6: the ID is used up.
+    // The ID is used up.
     assert.strictEqual(openPath(pair, 1), 2)
     exchange(pair, 100_000, 5000, "after")
   })
@@ -295,7 +295,7 @@ describe("VAL: validation", () => {
     assert.strictEqual(eventsOf(pair.server, "validated", 1).length, 1)
   })
 
-  it("a path that is closed while it is validated never counts as valid (noq 15)", () => {
+  it("a path that is closed while it is validated never counts as valid (SCN-7)", () => {
     const pair = connected()
     openPath(pair, 1)
     pair.run(pair.simulator.now + 20)
@@ -394,7 +394,7 @@ describe("MPI, BLK, CID: limits", () => {
     assert.deepStrictEqual(log.of("pathsBlocked"), [])
   })
 
-  it("MPI-3: MAX_PATH_ID and the connection IDs of the new path arrive although they were lost (noq 7, 8)", () => {
+  it("MPI-3: MAX_PATH_ID and the connection IDs of the new path arrive although they were lost (SCN-3, SCN-4)", () => {
     const pair = withPaths({ links: links(2) })
     const log = new FrameLog(pair.accepted)
     closePath(pair, pair.connection, 1)

@@ -1,5 +1,5 @@
 /**
- * Two endpoints with three links and whatever may happen to them (noq 51): data arrives whole, nobody breaks the protocol,
+ * Two endpoints with three links and whatever may happen to them (SCN-19): data arrives whole, nobody breaks the protocol,
  * and at the end there is silence.
  */
 import { assert, describe, it } from "@effect/vitest"
@@ -130,7 +130,7 @@ const run = (seed: number): void => {
   }
 }
 
-describe("noq 51: random interaction over three links", () => {
+describe("SCN-19: random interaction over three links", () => {
   it(`${RUNS} runs of ${OPERATIONS} operations`, () => {
     for (let seed = 1; seed <= RUNS; seed++) run(seed)
   }, 60_000)

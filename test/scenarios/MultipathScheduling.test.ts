@@ -161,7 +161,7 @@ describe("affinity of streams", () => {
 })
 
 describe("STA-1: status", () => {
-  it("noq 26: a backup path carries no data while another is available, whoever said so", () => {
+  it("SCN-11: a backup path carries no data while another is available, whoever said so", () => {
     for (const side of ["client", "server"] as const) {
       const pair = withPaths()
       setStatus(pair, side, 0, "backup")
@@ -211,7 +211,7 @@ describe("STA-1: status", () => {
     assert.strictEqual(streamBytes(pair)[1], atRestore)
   })
 
-  it("xquic 105: a change of status moves the traffic within a round trip", () => {
+  it("SCN-23: a change of status moves the traffic within a round trip", () => {
     const pair = withPaths()
     setStatus(pair, "client", 1, "backup")
     const incoming = send(pair.accepted, pair.connection, 6 * MB)
@@ -238,7 +238,7 @@ describe("STA-1: status", () => {
 })
 
 describe("MTU-1: each path has its own packet size", () => {
-  it("noq 18: two paths find what each of them carries", () => {
+  it("SCN-9: two paths find what each of them carries", () => {
     const pair = withPaths({
       links: [
         { mbps: 20, delay: 10, mtu: 1300 },
