@@ -36,6 +36,8 @@ import { PathControl } from "./PathControl.ts"
 import { Probing } from "./Probing.ts"
 import type { ConnectionPolicies } from "./Policies.ts"
 import { schedulerName } from "./Policies.ts"
+import { Reactions } from "./Reactions.ts"
+import type { HandshakeReactions } from "./Reactions.ts"
 import { Receiver } from "./Receiver.ts"
 import { Reinjection } from "./Reinjection.ts"
 import { Sender } from "./Sender.ts"
@@ -47,6 +49,14 @@ const PACKET_OVERHEAD = 1 + 4 + AEAD_TAG
 
 /** Bytes of frames in an otherwise empty packet of the path. */
 const frameRoom = (path: Path): number => path.mtu - PACKET_OVERHEAD - (path.remoteIds.active?.bytes.length ?? 0)
+
+/** What a connection asks of its endpoint. */
+export interface ConnectionHost extends ConnectionIdSource, ResetTokenObserver {
+  readonly onWake: (connection: Connection) => void
+  /** Server: the client's address was validated for the first time. */
+  readonly onAddressValidated: () => void
+  readonly onDiscarded: (connection: Connection) => void
+}
 
 export interface ConnectionOptions {
   readonly role: Role
@@ -60,20 +70,17 @@ export interface ConnectionOptions {
   readonly initialId: Uint8Array
   /** Server: the first packet of the client is authentic. Set the listener at once. */
   readonly onAccepted: ((connection: Connection) => void) | undefined
-  readonly ids: ConnectionIdSource
-  readonly resetTokens: ResetTokenObserver
+  readonly host: ConnectionHost
   readonly protection: PacketProtection
   readonly policies: ConnectionPolicies
   /** Makes the TLS session once the transport parameters are encoded. */
   readonly tls: (transportParameters: Uint8Array, output: TlsOutput) => TlsSession
   readonly random: (length: number) => Uint8Array
   readonly randomNumber: () => number
-  readonly onWake: (connection: Connection) => void
-  readonly onDiscarded: (connection: Connection) => void
   readonly now: number
 }
 
-export class Connection implements ConnectionMachine {
+export class Connection implements ConnectionMachine, HandshakeReactions {
   readonly id: string
   readonly role: Role
   readonly settings: ConnectionSettings
@@ -128,8 +135,8 @@ export class Connection implements ConnectionMachine {
       maxPaths: options.settings.maxPaths,
       activeConnectionIdLimit: options.settings.activeConnectionIdLimit,
       connectionIds: options.settings.connectionIds,
-      ids: options.ids,
-      resetTokens: options.resetTokens,
+      ids: options.host,
+      resetTokens: options.host,
       makePath: (id, local, remote, localIds, remoteIds) => this.makePath(id, local, remote, localIds, remoteIds),
       emit: core.emitPath
     })
@@ -155,40 +162,15 @@ export class Connection implements ConnectionMachine {
     const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
     this.localMigration = new LocalMigration(core, failureDetector, probing)
     this.timers = new Timers(core, this.sender, this.closing, this.pathControl, migration, failureDetector, options.now)
-    const frames = new Frames(core, {
-      onHandshakeFailure: (failure) => this.onHandshakeFailure(failure),
-      onHandshakeDone: () => this.onConfirmed(),
-      onPeerClose: (info, now) => this.closing.drain(info, now),
-      onPathValidated: (path, now) => {
-        if (path.validated) failureDetector.onAnswered(path, now)
-        migration.onValidated(path, now)
-      },
-      onPathProven: (path) => failureDetector.onProven(path),
-      // Tokens are of use to clients that come back; there is no store for them yet.
-      onNewToken: () => {}
+    this.negotiation = new Negotiation(core, this.closing, options.protection, {
+      original: options.initialId,
+      retry: undefined,
+      local: options.ownId.bytes,
+      remote: undefined
     })
-    this.receiver = new Receiver(
-      core,
-      frames,
-      {
-        onAddressChange: (path, burst, datagram, sequence, now) =>
-          migration.onAddressChange(path, burst, datagram, sequence, now),
-        onNewPath: (pathId, burst, datagram, now) => this.pathControl.onNewPath(pathId, burst, datagram, now),
-        onHandshakePacket: () => this.onHandshakePacket(),
-        onSilentPathHeard: (path, now) => failureDetector.onReceived(path, now),
-        onRetry: (burst, datagram, header) => this.negotiation.onRetry(burst, datagram, header),
-        onVersionNegotiation: (burst, header, now) => this.negotiation.onVersionNegotiation(burst, header, now),
-        onPeerConnectionId: (bytes) => {
-          this.negotiation.onPeerConnectionId(bytes)
-          options.onAccepted?.(this)
-        },
-        onKeyUpdate: (now, initiated) => {
-          if (initiated) core.keyUpdates++
-          core.handshake.oneRtt!.keepPreviousUntil(now + 3 * core.largestPto())
-        }
-      },
-      options.ownId.bytes.length
-    )
+    const { closing, negotiation, pathControl } = this
+    const reactions = new Reactions(core, this, closing, pathControl, migration, failureDetector, negotiation)
+    this.receiver = new Receiver(core, new Frames(core, reactions), reactions, options.ownId.bytes.length)
     const client = options.role === "client"
     // Until the server answers, its connection ID is the one that we made up.
     const path = core.paths.openInitial(
@@ -200,12 +182,6 @@ export class Connection implements ConnectionMachine {
     path.lastReceived = options.now
     path.recovery.peerAddressValidated = !client
     if (client) path.setValidated()
-    this.negotiation = new Negotiation(core, this.closing, options.protection, {
-      original: options.initialId,
-      retry: undefined,
-      local: options.ownId.bytes,
-      remote: undefined
-    })
     core.handshake.installInitial(options.initialId)
     const encoded = encodeParameters({
       role: options.role,
@@ -392,7 +368,7 @@ export class Connection implements ConnectionMachine {
   }
 
   wake(): void {
-    this.options.onWake(this)
+    this.options.host.onWake(this)
   }
 
   stats(): ConnectionStats {
@@ -491,7 +467,8 @@ export class Connection implements ConnectionMachine {
     }
   }
 
-  private onConfirmed(): void {
+  /** For `Reactions`: the handshake is confirmed (RFC 9001 section 4.1.2). */
+  onConfirmed(): void {
     const { core } = this
     if (core.confirmed || core.handshake.oneRtt === undefined) return
     core.confirmed = true
@@ -506,13 +483,19 @@ export class Connection implements ConnectionMachine {
     core.discardLevel(Level.handshake)
   }
 
-  private onHandshakePacket(): void {
+  /** For `Reactions`: the first authentic packet of the peer. */
+  onIdentified(): void {
+    this.options.onAccepted?.(this)
+  }
+
+  /** For `Reactions`: an authentic Handshake packet. */
+  onHandshakePacket(): void {
     if (this.role === "client") return
     // RFC 9000 section 8.1: who sends Handshake packets has received ours.
     const { primary } = this.core.paths
     if (!primary.validated) {
       primary.setValidated()
-      this.core.onAddressValidated()
+      this.options.host.onAddressValidated()
     }
     this.discardInitial()
   }
@@ -521,7 +504,8 @@ export class Connection implements ConnectionMachine {
     if (this.core.handshake.initial !== undefined) this.core.discardLevel(Level.initial)
   }
 
-  private onHandshakeFailure(failure: HandshakeFailure): void {
+  /** For `Reactions`: TLS refused. */
+  onHandshakeFailure(failure: HandshakeFailure): void {
     const { code, reason, frameType } = failure.violation
     this.closing.close({ kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls }, this.now)
   }
@@ -560,7 +544,7 @@ export class Connection implements ConnectionMachine {
     core.state = "closed"
     core.paths.close()
     core.handshake.close()
-    this.options.onDiscarded(this)
+    this.options.host.onDiscarded(this)
     core.listener?.onDiscarded()
     for (const path of core.paths.all) {
       try {

@@ -51,6 +51,8 @@ export class ConnectionCore implements RecoveryEvents {
   packetsReceived = 0
   keyUpdates = 0
   readonly mistakes: Mistakes
+  /** An ack-eliciting packet left since the last packet arrived (RFC 9000 section 10.1). */
+  elicitedSinceReceive = false
   /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */
   idleSince = 0
   private readonly events: Array<PathEvent> = []
@@ -71,9 +73,6 @@ export class ConnectionCore implements RecoveryEvents {
   get open(): boolean {
     return this.state === "handshaking" || this.state === "established"
   }
-
-  /** Server: the client's address was validated for the first time. The endpoint counts handshakes by it. */
-  onAddressValidated: () => void = () => {}
 
   /** The way out of every part. */
   fail!: (violation: Violation) => void

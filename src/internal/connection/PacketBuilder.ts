@@ -1,6 +1,6 @@
 /**
  * 1-RTT packets of one flush: each is built in place in the sink's slab, in the region of its path, and all of them are
- * sealed and handed to the sink together. One object for a connection, reused for every packet: `open`, write frames
+ * sealed and handed to the sink together. One object, reused for every packet: `open`, write frames
  * through `writer`, `commit`.
  */
 import type { Path } from "../paths/Path.ts"
@@ -22,7 +22,6 @@ import { SendBatch } from "./SendBatch.ts"
 /** Room for frames that a packet is worth starting for, header and tag included. */
 const MIN_PACKET = 64
 
-// Shared by all connections: a flush runs to its end before the next connection has its turn.
 const batch = new SendBatch()
 const writer = new ByteWriter()
 
@@ -43,10 +42,8 @@ export class PacketBuilder {
   elsewhere = false
   /** Bytes that the open packet may take at the most. */
   size = 0
-  /** An ack-eliciting packet left since the last packet arrived (RFC 9000 section 10.1). */
-  elicitedSinceReceive = false
-  private readonly core: ConnectionCore
-  private readonly frames: SentFrameList
+  private core!: ConnectionCore
+  private frames!: SentFrameList
   private sink!: TransmitSink
   private now = 0
   private path!: Path
@@ -58,13 +55,10 @@ export class PacketBuilder {
   private pnLength = 0
   private payload = 0
 
-  constructor(core: ConnectionCore) {
+  /** Starts a flush. Only when the handshake has 1-RTT keys. */
+  begin(core: ConnectionCore, now: number, sink: TransmitSink): void {
     this.core = core
     this.frames = core.frames
-  }
-
-  /** Starts a flush. Only when the handshake has 1-RTT keys. */
-  begin(now: number, sink: TransmitSink): void {
     this.now = now
     this.sink = sink
     this.ready = true
@@ -200,8 +194,8 @@ export class PacketBuilder {
     batch.add(region, path.id, packetNumber, pnOffset, this.pnLength, end, this.local, this.remote, ecn)
     recovery.onPacketSent(Space.application, packetNumber, now, end - start, ackEliciting, inFlight, marked, frames)
     if (!this.elsewhere) path.onDatagramSent(end - start, now)
-    if (ackEliciting && !this.elicitedSinceReceive) {
-      this.elicitedSinceReceive = true
+    if (ackEliciting && !core.elicitedSinceReceive) {
+      core.elicitedSinceReceive = true
       core.idleSince = now
     }
     core.scheduler.onPacketSent?.(path, end - start)

@@ -23,6 +23,9 @@ import type { ConnectionCore } from "./Core.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
 import { schedulerName } from "./Policies.ts"
 
+// Shared by all connections: a flush runs to its end before the next connection has its turn.
+const packet = new PacketBuilder()
+
 /** Room left in a packet below which no further STREAM or DATAGRAM frame is started. */
 const MIN_ROOM = 16
 /** ms: pacing is no finer than this. */
@@ -39,7 +42,6 @@ const largestDatagram = (path: Path): number =>
 
 export class Sender {
   private readonly core: ConnectionCore
-  private readonly packet: PacketBuilder
   private readonly acknowledger: Acknowledger
   private readonly context: { -readonly [K in keyof SelectContext]: SelectContext[K] } & { paths: Array<Path> }
   private readonly usable: Array<Path> = []
@@ -51,25 +53,24 @@ export class Sender {
 
   constructor(core: ConnectionCore) {
     this.core = core
-    this.packet = new PacketBuilder(core)
-    this.acknowledger = new Acknowledger(core, this.packet)
+    this.acknowledger = new Acknowledger(core, packet)
     this.context = { paths: this.usable, kind: "data", queuedBytes: 0, now: 0 }
   }
 
   /** Packets arrived: the next ack-eliciting packet counts as activity again (RFC 9000 section 10.1). */
   onReceived(): void {
-    this.packet.elicitedSinceReceive = false
+    this.core.elicitedSinceReceive = false
   }
 
   /** Sends what may be sent now. `false`: a socket is full, something may wait for it. */
   poll(now: number, sink: TransmitSink): boolean {
-    const { core, packet } = this
+    const { core } = this
     const keys = core.handshake.oneRtt
     if (keys === undefined || !core.open) return true
     this.now = now
     this.pacingDeadline = Infinity
     if (keys.needsUpdate && keys.initiateUpdate(now, core.largestPto())) core.keyUpdates++
-    packet.begin(now, sink)
+    packet.begin(core, now, sink)
     this.acknowledger.begin(now)
     for (const path of core.paths.all) {
       path.now = now
@@ -86,7 +87,7 @@ export class Sender {
   private sendPathFrames(path: Path): void {
     const { validation } = path
     // Without a connection ID of this path they wait: the peer's frames may be out of order (INI-8).
-    while (!path.answers.isEmpty && path.remoteIds.active !== undefined && this.packet.ready) {
+    while (!path.answers.isEmpty && path.remoteIds.active !== undefined && packet.ready) {
       this.sendPathProbe(path, path.answers.next())
     }
     if (validation.pending !== undefined) this.sendPathProbe(path, undefined)
@@ -98,7 +99,7 @@ export class Sender {
   }
 
   private sendData(): void {
-    const { core, usable, context, packet } = this
+    const { core, usable, context } = this
     context.now = this.now
     while (packet.ready) {
       const kind = this.waiting()
@@ -127,7 +128,7 @@ export class Sender {
    * section 3.3), and nobody else may carry it.
    */
   private sendBound(): void {
-    const { core, packet, usable } = this
+    const { core, usable } = this
     for (const path of core.paths.all) {
       if (usable.includes(path) || !path.validated || pathClass(path) === PathClass.none) continue
       while (packet.ready && (core.streams.hasBound(path.id) || core.datagrams.hasBound(path.id))) {
@@ -195,7 +196,7 @@ export class Sender {
    * and `sendDataPacket` makes the next packet.
    */
   private sendTrain(path: Path): boolean {
-    const { core, packet } = this
+    const { core } = this
     const { frames, streams } = core
     const { writer } = packet
     const { mtu, recovery } = path
@@ -259,7 +260,6 @@ export class Sender {
 
   /** Whatever is waiting, within window and pacing. `false`: nothing of it fits this path. */
   private sendDataPacket(path: Path): boolean {
-    const { packet } = this
     if (!packet.open(path, path.mtu)) return false
     this.acknowledger.write(path)
     this.writeData(path)
@@ -271,7 +271,6 @@ export class Sender {
   }
 
   private sendUnaccompanied(path: Path): boolean {
-    const { packet } = this
     if (!packet.open(path, path.mtu)) return false
     this.writeData(path)
     if (packet.isEmpty) return false
@@ -284,7 +283,6 @@ export class Sender {
    * size that every path carries: the silence may be that of a path that no longer takes larger ones (RFC 8899 section 4.3).
    */
   private sendProbe(path: Path): void {
-    const { packet } = this
     if (!packet.open(path, Math.min(path.mtu, this.core.settings.initialMtu))) return
     this.acknowledger.write(path)
     if (path.probeWithData) this.writeData(path)
@@ -297,7 +295,7 @@ export class Sender {
    * sections 8.2.1, 8.2.2). What may not leave is not kept: the peer asks again.
    */
   private sendPathProbe(path: Path, answer: PathAnswer | undefined): void {
-    const { core, packet } = this
+    const { core } = this
     const { frames } = core
     if (!packet.open(path, MIN_INITIAL_DATAGRAM, answer)) return
     const { elsewhere, writer } = packet
@@ -333,7 +331,6 @@ export class Sender {
 
   /** A probe for a larger packet size: PING and padding (RFC 8899). */
   private sendSizeProbe(path: Path): void {
-    const { packet } = this
     const size = path.discovery.nextProbe()
     if (size === 0 || !this.core.confirmed || !path.validated || path.ptoCount > 0) return
     if (!path.recovery.canSend(size, this.now) || !packet.open(path, size)) return
@@ -348,7 +345,7 @@ export class Sender {
   private writeData(path: Path): void {
     const { core } = this
     const { frames } = core
-    const { writer } = this.packet
+    const { writer } = packet
     if (core.handshakeDonePending) {
       core.handshakeDonePending = false
       writeHandshakeDone(writer)
@@ -362,13 +359,13 @@ export class Sender {
     if (writer.remaining >= MIN_ROOM) core.streams.writeData(writer, frames, path.id)
     if (core.pingPending) {
       core.pingPending = false
-      if (!this.packet.isEliciting && writer.remaining > 0) this.packet.ping()
+      if (!packet.isEliciting && writer.remaining > 0) packet.ping()
     }
   }
 
   private writeDatagrams(path: Path, boundOnly: boolean): void {
     const { core } = this
-    const { writer } = this.packet
+    const { writer } = packet
     const largest = largestDatagram(path)
     while (core.datagrams.hasOutgoing) {
       const bytes = core.datagrams.next(writer.remaining, path.id, largest, boundOnly)

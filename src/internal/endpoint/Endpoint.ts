@@ -18,6 +18,8 @@ import { MIN_INITIAL_DATAGRAM, Version } from "../wire/Protocol.ts"
 import { CONNECTION_ID_LENGTH, ConnectionIdTable } from "./ConnectionIdTable.ts"
 import type { Route } from "./ConnectionIdTable.ts"
 import { DeadlineHeap } from "./DeadlineHeap.ts"
+import { Registration } from "./Registration.ts"
+import type { Registry } from "./Registration.ts"
 import { ResetTokens } from "./ResetTokens.ts"
 import { MIN_RESET, StatelessAnswers } from "./StatelessAnswers.ts"
 
@@ -26,15 +28,14 @@ const MIN_ORIGINAL_ID = 8
 
 interface Made {
   readonly connection: Connection
-  readonly route: Route<Connection>
-  /** What is to be undone when the connection is gone. */
-  readonly discard: Array<() => void>
+  readonly registration: Registration
 }
 
 export class Endpoint implements EndpointMachine {
   private readonly options: EndpointMachineOptions
   private readonly ids: ConnectionIdTable<Connection>
   private readonly resetTokens: ResetTokens<Connection>
+  private readonly registry: Registry
   private readonly connections = new Set<Connection>()
   /** Server connections whose client has not proven its address. */
   private handshaking = 0
@@ -60,6 +61,18 @@ export class Endpoint implements EndpointMachine {
     const ids = new ConnectionIdTable<Connection>(options.random, options.resetKey)
     this.ids = ids
     this.resetTokens = new ResetTokens(options.random)
+    this.registry = {
+      ids,
+      resetTokens: this.resetTokens,
+      onWake: (connection) => this.markDirty(connection),
+      onGone: (connection) => {
+        this.connections.delete(connection)
+        this.deadlines.remove(connection)
+      },
+      onHandshakeSettled: () => {
+        this.handshaking--
+      }
+    }
     this.answers = new StatelessAnswers({
       random: options.random,
       resetToken: (id) => ids.resetToken(id),
@@ -319,23 +332,9 @@ export class Endpoint implements EndpointMachine {
       this.answered(this.answers.refuse(burst, index, header, now))
       return undefined
     }
-    const { connection, route, discard } = made
-    const key = this.ids.addInitial(initialId, route)
-    discard.push(() => this.ids.removeInitial(key))
+    made.registration.accept(initialId)
     this.handshaking++
-    discard.push(this.watchHandshake(connection))
-    return route
-  }
-
-  /** Counts a server connection as handshaking until its client's address is validated or it is gone. */
-  private watchHandshake(connection: Connection): () => void {
-    let counted = true
-    const settle = (): void => {
-      if (counted) this.handshaking--
-      counted = false
-    }
-    connection.core.onAddressValidated = settle
-    return settle
+    return made.registration.own
   }
 
   private make(
@@ -354,11 +353,7 @@ export class Endpoint implements EndpointMachine {
   ): Made {
     // What users gave may throw: before there is anything to take back.
     const policies = makePolicies(options.policies)
-    // The first ID is issued before the connection that it leads to exists.
-    const holder: { connection: Connection | undefined } = { connection: undefined }
-    const { ids, resetTokens } = this
-    const own = ids.issue(undefined, 0, 0)
-    const discard: Array<() => void> = []
+    const registration = new Registration(this.registry)
     let connection: Connection
     try {
       connection = new Connection({
@@ -367,38 +362,24 @@ export class Endpoint implements EndpointMachine {
         version: options.version,
         local: options.local,
         remote: options.remote,
-        ownId: own,
+        ownId: registration.own,
         initialId: options.initialId,
         onAccepted: options.onAccepted,
-        ids: {
-          issue: (pathId, sequence) => ids.issue(holder.connection!, pathId, sequence),
-          retire: (id) => ids.retire(id)
-        },
-        resetTokens: {
-          addResetToken: (token) => resetTokens.add(token, holder.connection!),
-          removeResetToken: (token) => resetTokens.remove(token, holder.connection!)
-        },
+        host: registration,
         protection: this.options.protection,
         policies,
         tls: options.tls,
         random: this.options.random,
         randomNumber: this.options.randomNumber,
-        onWake: (self) => this.markDirty(self),
-        onDiscarded: (self) => {
-          this.connections.delete(self)
-          this.deadlines.remove(self)
-          for (const step of discard) step()
-        },
         now
       })
     } catch (cause) {
-      ids.retire(own)
+      this.ids.retire(registration.own)
       throw cause
     }
-    holder.connection = connection
-    ids.bind(own, connection)
+    registration.bind(connection)
     this.connections.add(connection)
-    return { connection, route: own, discard }
+    return { connection, registration }
   }
 
   private onUnknownShort(burst: DatagramBurst, index: number, now: number): void {

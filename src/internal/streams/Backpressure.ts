@@ -28,7 +28,7 @@ export class Backpressure {
   /** Bytes of all streams above which `write` waits. */
   private readonly totalLimit: number
   /** Who waits for nothing but the others. */
-  private readonly crowd = new Set<Stream>()
+  private crowd: Set<Stream> | undefined = undefined
   private flushing = false
   private readonly sender: StreamSender
   private readonly wakes: WakeList
@@ -47,7 +47,7 @@ export class Backpressure {
 
   /** Somebody begins to wait to write to the stream. */
   waits(stream: Stream, send: SendStream): void {
-    if (this.isCrowdedOut(send)) this.crowd.add(stream)
+    if (this.isCrowdedOut(send)) this.crowd = (this.crowd ?? new Set()).add(stream)
   }
 
   /** Bytes of the stream were sent or acknowledged: whoever waits to write goes on when there is enough room. */
@@ -55,7 +55,7 @@ export class Backpressure {
     if (stream.writeWaiter === undefined) return
     const size = this.bufferOf(send)
     if (size - send.buffer.bufferedBytes < ROOM * size) return
-    if (this.isCrowdedOut(send)) this.crowd.add(stream)
+    if (this.isCrowdedOut(send)) this.crowd = (this.crowd ?? new Set()).add(stream)
     else this.wakes.add(stream, Wake.write)
   }
 
@@ -67,7 +67,7 @@ export class Backpressure {
 
   /** The sending part takes nothing more. */
   ended(stream: Stream): void {
-    this.crowd.delete(stream)
+    this.crowd?.delete(stream)
   }
 
   /** Calls everybody whose time has come. Whom a waiter wakes comes after it. */
@@ -76,7 +76,7 @@ export class Backpressure {
     this.flushing = true
     try {
       this.wakes.flush()
-      if (this.crowd.size > 0 && this.sender.bufferedBytes <= (1 - ROOM) * this.totalLimit) this.relieve()
+      if ((this.crowd?.size ?? 0) > 0 && this.sender.bufferedBytes <= (1 - ROOM) * this.totalLimit) this.relieve()
     } finally {
       this.flushing = false
     }
@@ -84,9 +84,11 @@ export class Backpressure {
 
   /** One after the other, in the order in which they came, until all streams hold too much again. */
   private relieve(): void {
-    for (const stream of this.crowd) {
+    const { crowd } = this
+    if (crowd === undefined) return
+    for (const stream of crowd) {
       if (this.sender.bufferedBytes >= this.totalLimit) return
-      this.crowd.delete(stream)
+      crowd.delete(stream)
       this.wakes.add(stream, Wake.write)
       this.wakes.flush()
     }

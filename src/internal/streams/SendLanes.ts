@@ -12,6 +12,8 @@ export interface LaneMember<T extends Queueable> extends Queueable {
   lane: SendLane<T> | undefined
 }
 
+const nobody: Set<never> = new Set<never>()
+
 /** Which of the two queues of a lane. */
 type LaneQueue = "repairs" | "fresh"
 
@@ -25,13 +27,14 @@ export class SendLane<T extends Queueable> {
   readonly paths: ReadonlyArray<number>
   readonly repairs = new SendQueue<T>()
   readonly fresh = new SendQueue<T>()
-  /** Who is bound so; none are kept for streams that are free. */
-  readonly members = new Set<T>()
+  /** Who is bound so. */
+  readonly members: Set<T>
   /** When one of its streams had its turn last. */
   turn = 0
 
-  constructor(paths: ReadonlyArray<number>) {
+  constructor(paths: ReadonlyArray<number>, members: Set<T>) {
     this.paths = paths
+    this.members = members
   }
 }
 
@@ -41,7 +44,8 @@ export class SendLane<T extends Queueable> {
  * take turns as streams do.
  */
 export class SendLanes<T extends LaneMember<T>> {
-  private readonly free = new SendLane<T>([])
+  /** Nobody asks who is free: all of these share one empty set. */
+  private readonly free = new SendLane<T>([], nobody)
   private readonly bound: Array<SendLane<T>> = []
   private turns = 0
   /** Lanes looked at to choose a stream: what tests assert on instead of time. */
@@ -99,7 +103,7 @@ export class SendLanes<T extends LaneMember<T>> {
     const { paths } = stream
     if (paths === undefined) return
     let lane = this.bound.find((one) => sameMembers(one.paths, paths))
-    if (lane === undefined) this.bound.push((lane = new SendLane<T>(paths)))
+    if (lane === undefined) this.bound.push((lane = new SendLane<T>(paths, new Set())))
     lane.members.add(stream)
     stream.lane = lane
   }

@@ -1,0 +1,113 @@
+/**
+ * What the receiving parts find out, and who acts on it. One object with methods, where a closure for each would cost every
+ * idle connection a kilobyte.
+ */
+import type { Path } from "../paths/Path.ts"
+import type { DatagramBurst } from "../wire/Datagram.ts"
+import type { PacketHeader } from "../wire/PacketHeader.ts"
+import type { Closing } from "./Closing.ts"
+import type { ConnectionCore } from "./Core.ts"
+import type { FailureDetector } from "./FailureDetector.ts"
+import type { FrameEvents } from "./Frames.ts"
+import type { HandshakeFailure } from "./Handshake.ts"
+import type { CloseInfo } from "./Machine.ts"
+import type { Migration } from "./Migration.ts"
+import type { Negotiation } from "./Negotiation.ts"
+import type { PathControl } from "./PathControl.ts"
+import type { ReceiverEvents } from "./Receiver.ts"
+
+/** What the connection itself does about the handshake. */
+export interface HandshakeReactions {
+  readonly onHandshakeFailure: (failure: HandshakeFailure) => void
+  readonly onConfirmed: () => void
+  readonly onHandshakePacket: () => void
+  readonly onIdentified: () => void
+}
+
+export class Reactions implements FrameEvents, ReceiverEvents {
+  private readonly core: ConnectionCore
+  private readonly connection: HandshakeReactions
+  private readonly closing: Closing
+  private readonly pathControl: PathControl
+  private readonly migration: Migration
+  private readonly failureDetector: FailureDetector
+  private readonly negotiation: Negotiation
+
+  constructor(
+    core: ConnectionCore,
+    connection: HandshakeReactions,
+    closing: Closing,
+    pathControl: PathControl,
+    migration: Migration,
+    failureDetector: FailureDetector,
+    negotiation: Negotiation
+  ) {
+    this.core = core
+    this.connection = connection
+    this.closing = closing
+    this.pathControl = pathControl
+    this.migration = migration
+    this.failureDetector = failureDetector
+    this.negotiation = negotiation
+  }
+
+  onHandshakeFailure(failure: HandshakeFailure): void {
+    this.connection.onHandshakeFailure(failure)
+  }
+
+  onHandshakeDone(): void {
+    this.connection.onConfirmed()
+  }
+
+  onPeerClose(info: CloseInfo, now: number): void {
+    this.closing.drain(info, now)
+  }
+
+  onPathValidated(path: Path, now: number): void {
+    if (path.validated) this.failureDetector.onAnswered(path, now)
+    this.migration.onValidated(path, now)
+  }
+
+  onPathProven(path: Path): void {
+    this.failureDetector.onProven(path)
+  }
+
+  onNewToken(): void {
+    // Tokens are of use to clients that come back; there is no store for them yet.
+  }
+
+  onAddressChange(path: Path, burst: DatagramBurst, datagram: number, sequence: number, now: number): void {
+    this.migration.onAddressChange(path, burst, datagram, sequence, now)
+  }
+
+  onNewPath(pathId: number, burst: DatagramBurst, datagram: number, now: number): Path | undefined {
+    return this.pathControl.onNewPath(pathId, burst, datagram, now)
+  }
+
+  onHandshakePacket(): void {
+    this.connection.onHandshakePacket()
+  }
+
+  onSilentPathHeard(path: Path, now: number): void {
+    this.failureDetector.onReceived(path, now)
+  }
+
+  onRetry(burst: DatagramBurst, datagram: number, header: PacketHeader): void {
+    this.negotiation.onRetry(burst, datagram, header)
+  }
+
+  onVersionNegotiation(burst: DatagramBurst, header: PacketHeader, now: number): void {
+    this.negotiation.onVersionNegotiation(burst, header, now)
+  }
+
+  onPeerConnectionId(bytes: Uint8Array): void {
+    this.negotiation.onPeerConnectionId(bytes)
+    this.connection.onIdentified()
+  }
+
+  onKeyUpdate(now: number, initiated: boolean): void {
+    const { core } = this
+    if (initiated) core.keyUpdates++
+    core.handshake.oneRtt!.keepPreviousUntil(now + 3 * core.largestPto())
+  }
+}
