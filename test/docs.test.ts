@@ -1,5 +1,6 @@
 /**
- * The examples in the documentation of the public modules: each has all its imports and compiles alone.
+ * The documentation: what every export says, and that every example, in the modules and in Markdown, has all its imports and
+ * compiles alone.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
@@ -8,18 +9,29 @@ import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "..")
 
-/** Examples of a module, as they stand between the stars. */
-const examplesOf = (file: string): ReadonlyArray<string> =>
-  [...fs.readFileSync(path.join(root, file), "utf8").matchAll(/^ \* ```ts\n([\s\S]*?)^ \* ```$/gm)].map((match) =>
-    match[1]!.replace(/^ \* ?/gm, "")
-  )
-
-const modules = ["src", "src/testing"].flatMap((folder) =>
+/** Files of a folder, not of those in it. */
+const filesIn = (folder: string, extension: string): ReadonlyArray<string> =>
   fs
     .readdirSync(path.join(root, folder))
-    .filter((file) => file.endsWith(".ts"))
-    .map((file) => `${folder}/${file}`)
-)
+    .filter((file) => file.endsWith(extension))
+    .map((file) => path.join(folder, file))
+
+const files = [
+  ...filesIn("src", ".ts"),
+  ...filesIn("src/testing", ".ts"),
+  ...filesIn(".", ".md"),
+  ...filesIn("docs", ".md"),
+  ...filesIn("examples", ".md")
+]
+
+/** Examples of a file; in modules they stand between the stars of the docstrings. */
+const examplesOf = (file: string): ReadonlyArray<string> => {
+  const text = fs.readFileSync(path.join(root, file), "utf8")
+  const fences = file.endsWith(".md") ? /^```ts\n([\s\S]*?)^```$/gm : /^ \* ```ts\n([\s\S]*?)^ \* ```$/gm
+  return [...text.matchAll(fences)].map((match) =>
+    file.endsWith(".md") ? match[1]! : match[1]!.replace(/^ \* ?/gm, "")
+  )
+}
 
 const run = (...args: ReadonlyArray<string>): Promise<string> =>
   new Promise((resolve) => {
@@ -39,17 +51,17 @@ describe("documentation", () => {
     const folder = fs.mkdtempSync(path.join(root, ".cache/doc-examples-"))
     try {
       let count = 0
-      for (const file of modules) {
+      for (const file of files) {
         for (const [index, example] of examplesOf(file).entries()) {
           count++
           assert.match(example, /^import /, `example ${index + 1} of ${file} has no imports`)
           fs.writeFileSync(
-            path.join(folder, `${file.replaceAll("/", "-").replace(/\.ts$/, "")}-${index + 1}.ts`),
+            path.join(folder, `${file.replaceAll("/", "-").replace(/\.\w+$/, "")}-${index + 1}.ts`),
             example
           )
         }
       }
-      assert.isAbove(count, 10)
+      assert.isAbove(count, 12)
       const paths = { "effect-mpquic": ["../../src/index.ts"], "effect-mpquic/testing": ["../../src/testing/index.ts"] }
       const compilerOptions = {
         paths,
