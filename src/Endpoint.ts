@@ -43,7 +43,7 @@ import { NetAddress } from "effect/net"
 import { CongestionControl } from "./CongestionControl.ts"
 import { ConnectionImpl } from "./Connection.ts"
 import type { Close, CloseOptions, Connection, ConnectionHost } from "./Connection.ts"
-import type { EndpointStats } from "./internal/connection/Machine.ts"
+import type { Drops as MachineDrops, EndpointStats } from "./internal/connection/Machine.ts"
 import type { PolicyFactories } from "./internal/connection/Policies.ts"
 import { Endpoint as EndpointMachine } from "./internal/endpoint/Endpoint.ts"
 import { AcceptQueue } from "./internal/runtime/AcceptQueue.ts"
@@ -133,12 +133,7 @@ export interface Stats extends Omit<EndpointStats, "drops"> {
   readonly datagramsSent: number
   readonly bytesSent: number
   /** Datagrams that were dropped before any connection, by reason. */
-  readonly drops: EndpointStats["drops"] & {
-    /** Arrived faster than they were read; see `UdpSocket`. */
-    readonly queueFull: number
-    /** To be sent from an address that has no socket any more. */
-    readonly unroutable: number
-  }
+  readonly drops: Drops
   /** Handshakes that clients began. */
   readonly handshakesAccepted: number
   /** Handshakes that this side began. */
@@ -146,6 +141,19 @@ export interface Stats extends Omit<EndpointStats, "drops"> {
   readonly handshakesCompleted: number
   /** By the name of the TLS alert or the transport error, `handshakeTimeout`, `application` (closed by a side) and the like. */
   readonly handshakesFailed: Readonly<Record<string, number>>
+}
+
+/**
+ * Datagrams that were dropped before any connection, by reason. Counters since the endpoint was made.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Drops extends MachineDrops {
+  /** Datagrams that arrived faster than they were read; see `UdpSocket`. */
+  readonly queueFull: number
+  /** Datagrams to be sent from an address that has no socket any more. */
+  readonly unroutable: number
 }
 
 /**
@@ -160,42 +168,46 @@ export interface Shutdown {
 }
 
 /**
- * Connects and serves. See the functions of this module.
+ * What an endpoint does: the service `Endpoint`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Service extends Pipeable.Pipeable, Inspectable.Inspectable {
+  /** Local addresses of its sockets now. */
+  readonly addresses: ReadonlyArray<NetAddress.InetAddress>
+  /**
+   * Connects and waits for the handshake. Of several addresses of a name, the next one is tried as well when the one
+   * before has not answered within 250 ms (RFC 8305). Fails with `ResolveFailed`, `HandshakeFailed`, `CertificateRefused`,
+   * `HandshakeTimeout`, `ConnectionRefused` and what can go wrong with a socket. The scope closes the connection.
+   */
+  readonly connect: (options: ConnectOptions) => Effect.Effect<Connection, QuicError, Scope.Scope>
+  /**
+   * Accepted connections, each to one taker, when their handshake is done. They live until they are closed, or the
+   * endpoint ends. `serve` runs a handler for each.
+   */
+  readonly connections: Stream.Stream<Connection>
+  /**
+   * Ends gracefully: accepts no more, hands out no more streams of clients, and lets handlers and streams finish for
+   * `within` (default: `shutdownTimeout`). Then closes what is left, with code 0 where that drops nothing and with 1
+   * (`codes.connectionAbort`) where it does. The end of `serve`'s Layer does the same for its connections.
+   *
+   * @since 0.2.0
+   */
+  readonly shutdown: Shutdown
+  /** Closes all connections now, and accepts no more. Codes are those of `Connection.close`. */
+  readonly close: Close
+  /** Counters now. */
+  readonly stats: Stats
+}
+
+/**
+ * Connects and serves: `Endpoint.connect`, `Endpoint.serve` and their like in this module use the one of the context.
  *
  * @category services
  * @since 0.1.0
  */
-export class Endpoint extends Context.Service<
-  Endpoint,
-  Pipeable.Pipeable &
-    Inspectable.Inspectable & {
-      /** Local addresses of its sockets now. */
-      readonly addresses: ReadonlyArray<NetAddress.InetAddress>
-      /**
-       * Connects and waits for the handshake. Of several addresses of a name, the next one is tried as well when the one
-       * before has not answered within 250 ms (RFC 8305). Fails with `ResolveFailed`, `HandshakeFailed`, `CertificateRefused`,
-       * `HandshakeTimeout`, `ConnectionRefused` and what can go wrong with a socket. The scope closes the connection.
-       */
-      readonly connect: (options: ConnectOptions) => Effect.Effect<Connection, QuicError, Scope.Scope>
-      /**
-       * Accepted connections, each to one taker, when their handshake is done. They live until they are closed, or the
-       * endpoint ends. `serve` runs a handler for each.
-       */
-      readonly connections: Stream.Stream<Connection>
-      /**
-       * Ends gracefully: accepts no more, hands out no more streams of clients, and lets handlers and streams finish for
-       * `within` (default: `shutdownTimeout`). Then closes what is left, with code 0 where that drops nothing and with 1
-       * (`codes.connectionAbort`) where it does. The end of `serve`'s Layer does the same for its connections.
-       *
-       * @since 0.2.0
-       */
-      readonly shutdown: Shutdown
-      /** Closes all connections now, and accepts no more. Codes are those of `Connection.close`. */
-      readonly close: Close
-      /** Counters now. */
-      readonly stats: Stats
-    }
->()("effect-mpquic/Endpoint") {}
+export class Endpoint extends Context.Service<Endpoint, Service>()("effect-mpquic/Endpoint") {}
 
 /** What `serve` needs to know of an endpoint beyond its service. */
 interface Lifetime {

@@ -37,7 +37,7 @@ export type { AeadAlgorithm, HeaderKey, PacketKey } from "./internal/crypto/Prot
  * @category models
  * @since 0.1.0
  */
-export type PacketProtection = Protection
+export interface PacketProtection extends Protection {}
 
 /**
  * The implementation that connections use.

@@ -77,7 +77,7 @@ export type {
  * @category models
  * @since 0.1.0
  */
-export type Identity = TlsIdentity
+export interface Identity extends TlsIdentity {}
 
 /**
  * What a server shows. Undefined, the default: the endpoint cannot serve.
@@ -191,20 +191,25 @@ export const layerClientIdentity = (options: IdentityOptions): Layer.Layer<never
   Layer.effect(ClientIdentity, readIdentity(options, "Tls.layerClientIdentity"))
 
 /**
+ * What clients must know of a self-signed certificate.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SelfSignedCertificate {
+  /** SHA-256 of the certificate in hex: what clients give to `layerTrustPinned`. */
+  readonly fingerprint: string
+  /** The certificate in PEM: what clients give to `layerTrustRoots`. */
+  readonly certificate: string
+}
+
+/**
  * What `layerSelfSigned` made.
  *
  * @category services
  * @since 0.1.0
  */
-export class SelfSigned extends Context.Service<
-  SelfSigned,
-  {
-    /** SHA-256 of the certificate in hex: what clients give to `layerTrustPinned`. */
-    readonly fingerprint: string
-    /** The certificate in PEM: what clients give to `layerTrustRoots`. */
-    readonly certificate: string
-  }
->()("effect-mpquic/Tls/SelfSigned") {}
+export class SelfSigned extends Context.Service<SelfSigned, SelfSignedCertificate>()("effect-mpquic/Tls/SelfSigned") {}
 
 /**
  * Settings of a self-signed certificate.

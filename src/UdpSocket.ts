@@ -18,10 +18,16 @@ import { QuicError } from "./QuicError.ts"
 
 export type { Address, AddressBook, DatagramBurst, Transmit }
 
-export type { BindOptions, BoundSocket, SendError, SocketStats as Stats } from "./internal/runtime/Sockets.ts"
+export type {
+  BindOptions,
+  BoundSocket,
+  SendError,
+  Sockets as Service,
+  SocketStats as Stats
+} from "./internal/runtime/Sockets.ts"
 
 /**
- * Binds UDP sockets.
+ * Binds UDP sockets: see `Service`.
  *
  * @category services
  * @since 0.1.0

@@ -69,13 +69,13 @@ import { UdpSocket } from "../UdpSocket.ts"
 import type { BindOptions, BoundSocket, Stats as SocketStats } from "../UdpSocket.ts"
 import { toDuplexOptions, toLinkOptions, toMs, toNatOptions } from "./internal/FaceOptions.ts"
 import type { DuplexOptions, LinkOptions, NatOptions } from "./internal/FaceOptions.ts"
-import type { LinkStats } from "./internal/Link.ts"
+import type { BurstLoss, LinkStats } from "./internal/Link.ts"
 import * as SeededRandom from "./SeededRandom.ts"
 import { Simulator } from "./internal/SimulatorCore.ts"
 import * as TestCertificates from "./TestCertificates.ts"
 import type { Attachment, DatagramReceiver, Hosts, SimLink } from "./internal/SimulatorCore.ts"
 
-export { type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
+export { type BurstLoss, type DuplexOptions, type Hosts, type LinkOptions, type LinkStats, type NatOptions }
 
 /**
  * Settings of a network.
@@ -136,34 +136,42 @@ export interface NetworkNat {
 }
 
 /**
+ * What can be done with a network: the service `SimulatedNetwork`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Service {
+  /** The number that everything random follows from. */
+  readonly seed: number
+  /** Adds a host. The name is for the reader; addresses belong to one host only. */
+  readonly host: (name: string, addresses: ReadonlyArray<string>) => Host
+  /**
+   * Joins two groups of hosts by one link that all their traffic shares: addresses, or prefixes that end in `*`. The more
+   * specific link wins, then the later one. Throws a `RangeError` for options out of range.
+   */
+  readonly link: (a: Hosts, b: Hosts, options?: DuplexOptions) => NetworkLink
+  /** A link that carries nothing until `route` names it. */
+  readonly makeLink: (options?: DuplexOptions) => NetworkLink
+  /** Sends what `a` and `b` have for each other through several links, in this order from `a` to `b`. */
+  readonly route: (a: Hosts, b: Hosts, links: ReadonlyArray<NetworkLink>) => void
+  /** Puts hosts behind a translator. */
+  readonly nat: (options: NatOptions) => NetworkNat
+  /** With the option `trace`: a line for each datagram that arrived or was dropped. Times are in ms since `make`. */
+  readonly trace: ReadonlyArray<string>
+  /** Datagrams that reached nobody: no such address, nobody bound to it, or kept out by a translator. */
+  readonly unreachable: number
+}
+
+/**
  * The network that a test runs in.
  *
  * @category services
  * @since 0.1.0
  */
-export class SimulatedNetwork extends Context.Service<
-  SimulatedNetwork,
-  {
-    readonly seed: number
-    /** Adds a host. The name is for the reader; addresses belong to one host only. */
-    readonly host: (name: string, addresses: ReadonlyArray<string>) => Host
-    /**
-     * Joins two groups of hosts by one link that all their traffic shares: addresses, or prefixes that end in `*`. The more
-     * specific link wins, then the later one. Throws a `RangeError` for options out of range.
-     */
-    readonly link: (a: Hosts, b: Hosts, options?: DuplexOptions) => NetworkLink
-    /** A link that carries nothing until `route` names it. */
-    readonly makeLink: (options?: DuplexOptions) => NetworkLink
-    /** Sends what `a` and `b` have for each other through several links, in this order from `a` to `b`. */
-    readonly route: (a: Hosts, b: Hosts, links: ReadonlyArray<NetworkLink>) => void
-    /** Puts hosts behind a translator. */
-    readonly nat: (options: NatOptions) => NetworkNat
-    /** With the option `trace`: a line for each datagram that arrived or was dropped. Times are in ms since `make`. */
-    readonly trace: ReadonlyArray<string>
-    /** Datagrams that reached nobody: no such address, nobody bound to it, or kept out by a translator. */
-    readonly unreachable: number
-  }
->()("effect-mpquic/testing/SimulatedNetwork") {}
+export class SimulatedNetwork extends Context.Service<SimulatedNetwork, Service>()(
+  "effect-mpquic/testing/SimulatedNetwork"
+) {}
 
 /**
  * Makes a network. It lives as long as its scope.

@@ -40,10 +40,11 @@ import type { BoundSocket } from "../UdpSocket.ts"
 import { toDuplexOptions } from "./internal/FaceOptions.ts"
 import type { DuplexOptions, LinkOptions } from "./internal/FaceOptions.ts"
 import { Trains } from "./internal/Trains.ts"
+import type { BurstLoss } from "./internal/Link.ts"
 import { makeRelayCore } from "./internal/RelayCore.ts"
 import type { RelayStats } from "./internal/RelayCore.ts"
 
-export type { DuplexOptions, LinkOptions }
+export type { BurstLoss, DuplexOptions, LinkOptions }
 
 /**
  * Counters of a relay; `forward` is from clients to the target. Bytes are UDP payload.
@@ -51,7 +52,7 @@ export type { DuplexOptions, LinkOptions }
  * @category models
  * @since 0.1.0
  */
-export type Stats = RelayStats
+export interface Stats extends RelayStats {}
 
 /**
  * Settings of a relay. Link options hold for each direction, except where `forward` (to the target) or `backward` has its

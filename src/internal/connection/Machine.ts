@@ -170,15 +170,15 @@ export interface EndpointStats {
 
 /** Datagrams that were dropped before any connection, by reason. */
 export interface Drops {
-  /** No header of QUIC, or one that breaks its rules. */
+  /** Datagrams without a header of QUIC, or with one that breaks its rules. */
   readonly malformed: number
-  /** For a connection that is not there (any more). */
+  /** Datagrams for a connection that is not there (any more). */
   readonly unknownConnection: number
-  /** Of another version of QUIC, and not answered. */
+  /** Datagrams of another version of QUIC, and not answered. */
   readonly unknownVersion: number
-  /** A client's first, at an endpoint that does not serve. */
+  /** First datagrams of clients, at an endpoint that does not serve. */
   readonly notServing: number
-  /** A client's first that was forged or damaged. */
+  /** First datagrams of clients that were forged or damaged. */
   readonly notAuthentic: number
 }
 

@@ -18,7 +18,7 @@ export interface BurstLoss {
   readonly enter: number
   /** Probability, per packet, of going back to good: runs last 1 / leave packets on average. */
   readonly leave: number
-  /** Loss while bad. Default 1. */
+  /** Probability of loss while bad. Default 1. */
   readonly loss?: number | undefined
 }
 
