@@ -24,9 +24,11 @@ const files = [
   ...filesIn("examples", ".md")
 ]
 
+const read = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
+
 /** Examples of a file; in modules they stand between the stars of the docstrings. */
 const examplesOf = (file: string): ReadonlyArray<string> => {
-  const text = fs.readFileSync(path.join(root, file), "utf8")
+  const text = read(file)
   const fences = file.endsWith(".md") ? /^```ts\n([\s\S]*?)^```$/gm : /^ \* ```ts\n([\s\S]*?)^ \* ```$/gm
   return [...text.matchAll(fences)].map((match) =>
     file.endsWith(".md") ? match[1]! : match[1]!.replace(/^ \* ?/gm, "")
@@ -75,5 +77,16 @@ describe("documentation", () => {
     } finally {
       fs.rmSync(folder, { recursive: true })
     }
+  })
+
+  it("leads nowhere but to files that are there", () => {
+    const dead: Array<string> = []
+    for (const file of [...files, ...filesIn("docs/api", ".md"), ...filesIn("docs/api/testing", ".md")]) {
+      if (!file.endsWith(".md")) continue
+      for (const match of read(file).matchAll(/\]\((?![a-z]+:)([^)#\s]+)/g)) {
+        if (!fs.existsSync(path.resolve(root, path.dirname(file), match[1]!))) dead.push(`${file}: ${match[1]}`)
+      }
+    }
+    assert.deepStrictEqual(dead, [])
   })
 })
