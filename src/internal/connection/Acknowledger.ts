@@ -9,7 +9,7 @@ import { Space } from "../recovery/PathRecovery.ts"
 import type { ReceivedPackets } from "../recovery/ReceivedPackets.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
 import { NO_PATH, writeAck } from "../wire/FrameWriter.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { PacketBuilder } from "./PacketBuilder.ts"
 
 /** Packets without anything to acknowledge after which a PING goes along, so that acknowledgements get acknowledged. */
@@ -26,13 +26,13 @@ const MIN_BUDGET = 100
 const MAX_ACK_ROOM = 400
 
 export class Acknowledger {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly packet: PacketBuilder
   /** Paths whose acknowledgement is due and which may be dead. */
   private readonly due: Array<Path> = []
   private now = 0
 
-  constructor(core: ConnectionCore, packet: PacketBuilder) {
+  constructor(core: ConnectionState, packet: PacketBuilder) {
     this.core = core
     this.packet = packet
   }

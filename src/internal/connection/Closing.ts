@@ -1,5 +1,5 @@
 /**
- * The end of a connection: closing, draining, and what is still said then (RFC 9000 section 10.2).
+ * What is still said when a connection is closing (RFC 9000 section 10.2).
  */
 import { protect } from "../crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
@@ -12,9 +12,8 @@ import { NO_PATH, writeAck, writeConnectionClose } from "../wire/FrameWriter.ts"
 import { writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM, TransportError } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import { LongDatagram } from "./LongHeaderPackets.ts"
-import type { CloseInfo } from "./Machine.ts"
 
 const datagram = new LongDatagram()
 const w = new ByteWriter()
@@ -27,46 +26,13 @@ const APPLICATION = -1
 const CLOSE_ROOM = 256
 
 export class Closing {
-  private readonly core: ConnectionCore
-  /** A CONNECTION_CLOSE is to be sent. */
-  private pending = false
+  private readonly core: ConnectionState
   /** Packets that came since closing, and how many are awaited before the next answer (exponential). */
   private received = 0
   private answerAt = 1
-  /** When the last state goes. */
-  deadline = Infinity
 
-  constructor(core: ConnectionCore) {
+  constructor(core: ConnectionState) {
     this.core = core
-  }
-
-  /** This side closes. The state lives on for three PTOs, to answer what still comes (CLO-2). */
-  close(info: CloseInfo, now: number): void {
-    const { core } = this
-    if (!core.open) return
-    core.closeInfo = info
-    core.state = "closing"
-    this.pending = true
-    this.deadline = now + 3 * core.largestPto()
-  }
-
-  /** The peer closed, or nothing may be sent any more. */
-  drain(info: CloseInfo, now: number): void {
-    const { core } = this
-    if (core.state === "draining" || core.state === "closed") return
-    if (core.closeInfo === undefined) core.closeInfo = info
-    core.state = "draining"
-    this.pending = false
-    this.deadline = now + 3 * core.largestPto()
-  }
-
-  /** Ends without a word: timeouts, stateless reset. */
-  vanish(info: CloseInfo, now: number): void {
-    const { core } = this
-    if (core.closeInfo === undefined) core.closeInfo = info
-    core.state = "draining"
-    this.pending = false
-    this.deadline = now
   }
 
   /** Something arrived while closing: every so often it gets the answer again (RFC 9000 section 10.2.1). */
@@ -76,15 +42,15 @@ export class Closing {
     if (this.received >= this.answerAt) {
       this.received = 0
       this.answerAt *= 2
-      this.pending = true
+      this.core.closePending = true
     }
   }
 
   /** The last word does not wait for a full socket. */
   poll(now: number, sink: TransmitSink, scid: Uint8Array): void {
     const { core } = this
-    if (!this.pending || core.closeInfo === undefined) return
-    this.pending = false
+    if (!core.closePending || core.closeInfo === undefined) return
+    core.closePending = false
     const finished = this.buildFinished(now, sink, scid)
     if (core.handshake.oneRtt !== undefined) {
       // On every open path: one of them may be dead without our knowledge, and it costs a packet each (CLO-1).

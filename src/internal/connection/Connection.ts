@@ -6,26 +6,25 @@ import type { PathStatus } from "../paths/Scheduler.ts"
 import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
 import { Path } from "../paths/Path.ts"
-import { PathTable } from "../paths/PathTable.ts"
 import { PathValidation } from "../paths/PathValidation.ts"
 import type { RemoteConnectionIds, ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
 import { PathRecovery } from "../recovery/PathRecovery.ts"
-import { DatagramQueue } from "../streams/DatagramQueue.ts"
-import { StreamTable } from "../streams/StreamTable.ts"
+import type { DatagramQueue } from "../streams/DatagramQueue.ts"
+import type { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsOutput, TlsSession } from "../tls/TlsSession.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import { datagramRoom } from "../wire/FrameWriter.ts"
-import { AEAD_TAG, isViolation, Level } from "../wire/Protocol.ts"
+import { isViolation, Level } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import { decodeTransportParameters } from "../wire/TransportParameters.ts"
 import { Closing } from "./Closing.ts"
-import { ConnectionCore } from "./Core.ts"
-import type { ConnectionState } from "./Core.ts"
+import { ConnectionState, frameRoom } from "./ConnectionState.ts"
+import type { ConnectionPhase } from "./ConnectionState.ts"
+import { Delivery } from "./Delivery.ts"
 import { FailureDetector } from "./FailureDetector.ts"
 import { Frames } from "./Frames.ts"
-import { Handshake } from "./Handshake.ts"
-import type { HandshakeFailure } from "./Handshake.ts"
+import type { HandshakeEvents, HandshakeFailure } from "./Handshake.ts"
 import { HandshakeSender } from "./HandshakeSender.ts"
 import { LocalMigration } from "./LocalMigration.ts"
 import type { CloseInfo, ConnectionListener, ConnectionMachine, ConnectionStats, OpenPathRefusal } from "./Machine.ts"
@@ -43,12 +42,6 @@ import { Reinjection } from "./Reinjection.ts"
 import { Sender } from "./Sender.ts"
 import type { ConnectionSettings } from "../Settings.ts"
 import { Timers } from "./Timers.ts"
-
-/** Overhead of a 1-RTT packet around its frames, beside the connection ID: first byte, packet number and tag. */
-const PACKET_OVERHEAD = 1 + 4 + AEAD_TAG
-
-/** Bytes of frames in an otherwise empty packet of the path. */
-const frameRoom = (path: Path): number => path.mtu - PACKET_OVERHEAD - (path.remoteIds.active?.bytes.length ?? 0)
 
 /** What a connection asks of its endpoint. */
 export interface ConnectionHost extends ConnectionIdSource, ResetTokenObserver {
@@ -80,13 +73,14 @@ export interface ConnectionOptions {
   readonly now: number
 }
 
-export class Connection implements ConnectionMachine, HandshakeReactions {
+export class Connection implements ConnectionMachine, HandshakeEvents, HandshakeReactions {
   readonly id: string
   readonly role: Role
   readonly settings: ConnectionSettings
   readonly streams: StreamTable
   readonly datagrams: DatagramQueue
-  readonly core: ConnectionCore
+  readonly core: ConnectionState
+  private readonly delivery: Delivery
   /** Whether the endpoint has it on its list of connections to poll, and its datagrams of the burst that is worked off. */
   queued = false
   /** Waits for room in a socket. */
@@ -107,51 +101,21 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   private establishedPending = false
   private confirmedPending = false
   private closeAnnounced = false
-  private now: number
 
   constructor(options: ConnectionOptions) {
     this.options = options
     this.role = options.role
     this.settings = options.settings
     this.id = Buffer.from(options.initialId).toString("hex")
-    this.now = options.now
-    const core = new ConnectionCore(options)
-    this.core = core
-    core.fail = (problem) => this.fail(problem)
-    core.idleSince = options.now
-    this.streams = core.streams = new StreamTable({
-      role: options.role,
-      settings: options.settings,
-      rtt: () => this.pathControl.slowestRtt()
-    })
-    this.datagrams = core.datagrams = new DatagramQueue({
-      capacity: options.settings.datagramQueue,
-      maxOutgoingBytes: options.settings.streamSendBuffer,
-      largestFrame: () => this.largestFrame(),
-      isOpen: (pathId) => core.paths.get(pathId)?.open === true
-    })
-    core.paths = new PathTable({
-      role: options.role,
-      maxPaths: options.settings.maxPaths,
-      activeConnectionIdLimit: options.settings.activeConnectionIdLimit,
-      connectionIds: options.settings.connectionIds,
-      ids: options.host,
-      resetTokens: options.host,
+    const core = new ConnectionState({
+      ...options,
       makePath: (id, local, remote, localIds, remoteIds) => this.makePath(id, local, remote, localIds, remoteIds),
-      emit: core.emitPath
+      handshakeEvents: this
     })
-    core.handshake = new Handshake({
-      role: options.role,
-      version: options.version,
-      protection: options.protection,
-      events: {
-        onPeerParameters: (encoded) => this.onPeerParameters(encoded),
-        onComplete: () => this.onHandshakeComplete(),
-        onKeys: (level) => {
-          if (level === Level.handshake) core.paths.primary.recovery.hasHandshakeKeys = true
-        }
-      }
-    })
+    this.core = core
+    this.delivery = new Delivery(core)
+    this.streams = core.streams
+    this.datagrams = core.datagrams
     this.closing = new Closing(core)
     this.sender = new Sender(core)
     this.handshakeSender = new HandshakeSender(core)
@@ -161,15 +125,15 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
     const probing = new Probing(core, this.handshakeSender)
     const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
     this.localMigration = new LocalMigration(core, failureDetector, probing)
-    this.timers = new Timers(core, this.sender, this.closing, this.pathControl, migration, failureDetector, options.now)
-    this.negotiation = new Negotiation(core, this.closing, options.protection, {
+    this.timers = new Timers(core, this.sender, this.pathControl, migration, failureDetector, options.now)
+    this.negotiation = new Negotiation(core, options.protection, {
       original: options.initialId,
       retry: undefined,
       local: options.ownId.bytes,
       remote: undefined
     })
-    const { closing, negotiation, pathControl } = this
-    const reactions = new Reactions(core, this, closing, pathControl, migration, failureDetector, negotiation)
+    const { negotiation, pathControl } = this
+    const reactions = new Reactions(core, this, pathControl, migration, failureDetector, negotiation)
     this.receiver = new Receiver(core, new Frames(core, reactions), reactions, options.ownId.bytes.length)
     const client = options.role === "client"
     // Until the server answers, its connection ID is the one that we made up.
@@ -202,7 +166,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   set listener(listener: ConnectionListener | undefined) {
     this.core.listener = listener
   }
-  get state(): ConnectionState {
+  get state(): ConnectionPhase {
     return this.core.state
   }
   get handshake(): HandshakeInfo | undefined {
@@ -232,7 +196,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
     count: number,
     now: number
   ): void {
-    this.now = now
+    this.core.now = now
     if (this.core.open) {
       this.sender.onReceived()
       this.receiver.receive(burst, indexes, ids, count, now)
@@ -244,7 +208,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
 
   /** Sends what may be sent now. `false`: a socket is full, something may wait for it. */
   poll(now: number, sink: TransmitSink): boolean {
-    this.now = now
+    this.core.now = now
     const { core } = this
     let ready = true
     if (core.open) {
@@ -261,11 +225,11 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   }
 
   onTimeout(now: number): void {
-    this.now = now
+    this.core.now = now
     this.timers.onTimeout(now)
     this.settle()
     if (this.core.state !== "closing" && this.core.state !== "draining") return
-    if (this.closing.deadline <= now) this.discard()
+    if (this.core.closeDeadline <= now) this.discard()
   }
 
   /** Whether packets to this address are on one of its paths. */
@@ -277,7 +241,8 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   /** A datagram that ends in a reset token of the peer (RFC 9000 section 10.3). */
   onStatelessReset(now: number): void {
     if (!this.core.open) return
-    this.closing.drain({ kind: "statelessReset" }, now)
+    this.core.now = now
+    this.core.drain({ kind: "statelessReset" })
     this.settle()
   }
 
@@ -286,9 +251,9 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
    * endpoint goes on.
    */
   onDefect(cause: unknown, now: number): void {
-    this.now = now
+    this.core.now = now
     this.core.frames.discard()
-    this.closing.close({ kind: "internal", cause }, now)
+    this.core.close({ kind: "internal", cause })
     this.wake()
   }
 
@@ -300,7 +265,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
     },
     now: number
   ): number | OpenPathRefusal {
-    this.now = now
+    this.core.now = now
     return this.pathControl.open(options.local, options.remote, options.status ?? "available", now)
   }
 
@@ -309,7 +274,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   }
 
   migratePath(pathId: number, local: Address, gone: boolean, now: number): OpenPathRefusal | undefined {
-    this.now = now
+    this.core.now = now
     const path = this.core.paths.get(pathId)
     return path === undefined ? "closed" : this.localMigration.migrate(path, local, gone, now)
   }
@@ -343,7 +308,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   }
 
   closePath(pathId: number, code: number, now: number): boolean {
-    this.now = now
+    this.core.now = now
     return this.pathControl.close(pathId, code, now)
   }
 
@@ -363,7 +328,8 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   }
 
   close(code: number, reason: string, now: number): void {
-    this.closing.close({ kind: "application", initiator: "local", code, reason }, now)
+    this.core.now = now
+    this.core.close({ kind: "application", initiator: "local", code, reason })
     this.wake()
   }
 
@@ -392,12 +358,6 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   }
 
   /** Bytes of the largest frame that some open path carries. */
-  private largestFrame(): number {
-    let largest = 0
-    for (const path of this.core.paths.all) if (path.open) largest = Math.max(largest, frameRoom(path))
-    return largest
-  }
-
   private makePath(
     id: number,
     local: Address,
@@ -408,7 +368,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
     const { settings, random, randomNumber, policies } = this.options
     const recovery = new PathRecovery({
       pathId: id,
-      events: this.core,
+      events: this.delivery,
       pool: this.core.pool,
       controllers: policies.controllers,
       random: randomNumber,
@@ -437,7 +397,8 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
     })
   }
 
-  private onPeerParameters(encoded: Uint8Array): Violation | undefined {
+  /** For `Handshake`. */
+  onPeerParameters(encoded: Uint8Array): Violation | undefined {
     const { core } = this
     const received = decodeTransportParameters(encoded, this.role === "client" ? "server" : "client")
     if (isViolation(received)) return received
@@ -455,7 +416,13 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
     return undefined
   }
 
-  private onHandshakeComplete(): void {
+  /** For `Handshake`: keys that packets may already wait for. */
+  onKeys(level: Level): void {
+    if (level === Level.handshake) this.core.paths.primary.recovery.hasHandshakeKeys = true
+  }
+
+  /** For `Handshake`. */
+  onComplete(): void {
     const { core } = this
     if (core.state !== "handshaking") return
     core.state = "established"
@@ -507,12 +474,7 @@ export class Connection implements ConnectionMachine, HandshakeReactions {
   /** For `Reactions`: TLS refused. */
   onHandshakeFailure(failure: HandshakeFailure): void {
     const { code, reason, frameType } = failure.violation
-    this.closing.close({ kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls }, this.now)
-  }
-
-  private fail(problem: Violation): void {
-    const { code, reason, frameType } = problem
-    this.closing.close({ kind: "transport", initiator: "local", code, reason, frameType }, this.now)
+    this.core.close({ kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls })
   }
 
   /** The machine is consistent again: now the application hears about it. */

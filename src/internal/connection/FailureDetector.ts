@@ -5,7 +5,7 @@
 import type { Path } from "../paths/Path.ts"
 import { RecoveryTimeout, Space } from "../recovery/PathRecovery.ts"
 import { PathError } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { PathControl } from "./PathControl.ts"
 import type { Probing } from "./Probing.ts"
 import type { Reinjection } from "./Reinjection.ts"
@@ -24,12 +24,12 @@ const BACKED_OFF = 2
 const ONLY_PATH_PTOS = 2
 
 export class FailureDetector {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly pathControl: PathControl
   private readonly probing: Probing
   private readonly reinjection: Reinjection
 
-  constructor(core: ConnectionCore, pathControl: PathControl, probing: Probing, reinjection: Reinjection) {
+  constructor(core: ConnectionState, pathControl: PathControl, probing: Probing, reinjection: Reinjection) {
     this.core = core
     this.pathControl = pathControl
     this.probing = probing

@@ -11,7 +11,7 @@ import { FrameReader, FRAMES_END, FRAMES_VIOLATION } from "../wire/FrameReader.t
 import { FrameType, isAckEliciting, isMultipathFrame, isProbingFrame } from "../wire/FrameType.ts"
 import { Level, RESET_TOKEN, TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { HandshakeFailure } from "./Handshake.ts"
 import type { CloseInfo } from "./Machine.ts"
 
@@ -36,11 +36,11 @@ export class Frames {
   probing = true
   /** Bytes of the datagram that the packet came in, as far as no answer counts on them yet. */
   datagramLength = 0
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly events: FrameEvents
   private readonly reader = sharedReader
 
-  constructor(core: ConnectionCore, events: FrameEvents) {
+  constructor(core: ConnectionState, events: FrameEvents) {
     this.core = core
     this.events = events
   }

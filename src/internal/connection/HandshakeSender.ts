@@ -10,7 +10,7 @@ import { Ecn } from "../wire/Datagram.ts"
 import type { TransmitSink } from "../wire/Datagram.ts"
 import { NO_PATH, writeAck, writePing } from "../wire/FrameWriter.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import { LongDatagram } from "./LongHeaderPackets.ts"
 
 /** Least room for a packet that is worth starting: header, some payload, tag. */
@@ -29,14 +29,14 @@ interface Built {
 }
 
 export class HandshakeSender {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   /** PTO probes to send, by level. */
   private readonly probes = [0, 0, 0, 0]
   private readonly built: Array<Built> = []
   /** Called when a client has sent its first Handshake packet (RFC 9001 section 4.9.1). */
   onHandshakePacketSent: () => void = () => {}
 
-  constructor(core: ConnectionCore) {
+  constructor(core: ConnectionState) {
     this.core = core
   }
 

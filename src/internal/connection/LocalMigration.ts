@@ -7,16 +7,16 @@ import type { OpenPathRefusal } from "../paths/PathEvent.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address } from "../wire/Datagram.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { FailureDetector } from "./FailureDetector.ts"
 import type { Probing } from "./Probing.ts"
 
 export class LocalMigration {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly failureDetector: FailureDetector
   private readonly probing: Probing
 
-  constructor(core: ConnectionCore, failureDetector: FailureDetector, probing: Probing) {
+  constructor(core: ConnectionState, failureDetector: FailureDetector, probing: Probing) {
     this.core = core
     this.failureDetector = failureDetector
     this.probing = probing

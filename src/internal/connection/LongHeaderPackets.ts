@@ -10,7 +10,7 @@ import { patchLength, PacketType, writeLongHeader } from "../wire/PacketHeader.t
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level } from "../wire/Protocol.ts"
 import { writePadding } from "../wire/FrameWriter.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 
 const MAX_COALESCED = 4
 const NO_TOKEN = new Uint8Array(0)
@@ -33,7 +33,7 @@ export class LongDatagram {
   /** Starts a packet at `w.position`; its payload is written with `w`, whose end leaves room for the tag. */
   open(
     w: ByteWriter,
-    core: ConnectionCore,
+    core: ConnectionState,
     level: Level,
     dcid: Uint8Array,
     scid: Uint8Array,

@@ -9,7 +9,7 @@ import type { Path } from "../paths/Path.ts"
 import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
 import type { DatagramBurst } from "../wire/Datagram.ts"
 import { PathError, TransportError, violation } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { PathControl } from "./PathControl.ts"
 
 /** Attempts in a row after which the only path that there is counts as one that leads nowhere. */
@@ -19,10 +19,10 @@ const LAST_ATTEMPTS = 5
 const CHALLENGE_INTERVAL = 10
 
 export class Migration {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly pathControl: PathControl
 
-  constructor(core: ConnectionCore, pathControl: PathControl) {
+  constructor(core: ConnectionState, pathControl: PathControl) {
     this.core = core
     this.pathControl = pathControl
   }

@@ -7,8 +7,7 @@ import { verifyRetry } from "../crypto/RetryIntegrity.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { DatagramBurst } from "../wire/Datagram.ts"
 import type { PacketHeader } from "../wire/PacketHeader.ts"
-import type { Closing } from "./Closing.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { HandshakeIds } from "./Parameters.ts"
 
 /** Longest token of a Retry: it goes into every Initial, and must leave room there for what the packet is for. */
@@ -18,13 +17,11 @@ const MAX_VERSIONS = 16
 
 export class Negotiation {
   ids: HandshakeIds
-  private readonly core: ConnectionCore
-  private readonly closing: Closing
+  private readonly core: ConnectionState
   private readonly protection: PacketProtection
 
-  constructor(core: ConnectionCore, closing: Closing, protection: PacketProtection, ids: HandshakeIds) {
+  constructor(core: ConnectionState, protection: PacketProtection, ids: HandshakeIds) {
     this.core = core
-    this.closing = closing
     this.protection = protection
     this.ids = ids
   }
@@ -61,7 +58,7 @@ export class Negotiation {
     primary.recovery.withdraw(Space.initial)
   }
 
-  onVersionNegotiation(burst: DatagramBurst, header: PacketHeader, now: number): void {
+  onVersionNegotiation(burst: DatagramBurst, header: PacketHeader): void {
     const { core } = this
     const { original, retry } = this.ids
     const echoed = burst.slab.subarray(header.scidStart, header.scidStart + header.scidLength)
@@ -83,6 +80,6 @@ export class Negotiation {
       if (version === core.handshake.version) return
       if (offered.length < MAX_VERSIONS) offered.push(version)
     }
-    this.closing.vanish({ kind: "versionNegotiation", offered }, now)
+    core.vanish({ kind: "versionNegotiation", offered })
   }
 }

@@ -16,7 +16,7 @@ import { writePadding, writePing } from "../wire/FrameWriter.ts"
 import { writeShortHeader } from "../wire/PacketHeader.ts"
 import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, TransportError, violation } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import { SendBatch } from "./SendBatch.ts"
 
 /** Room for frames that a packet is worth starting for, header and tag included. */
@@ -42,7 +42,7 @@ export class PacketBuilder {
   elsewhere = false
   /** Bytes that the open packet may take at the most. */
   size = 0
-  private core!: ConnectionCore
+  private core!: ConnectionState
   private frames!: SentFrameList
   private sink!: TransmitSink
   private now = 0
@@ -56,7 +56,7 @@ export class PacketBuilder {
   private payload = 0
 
   /** Starts a flush. Only when the handshake has 1-RTT keys. */
-  begin(core: ConnectionCore, now: number, sink: TransmitSink): void {
+  begin(core: ConnectionState, now: number, sink: TransmitSink): void {
     this.core = core
     this.frames = core.frames
     this.now = now

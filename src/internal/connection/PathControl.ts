@@ -7,17 +7,17 @@ import type { Path } from "../paths/Path.ts"
 import type { OpenPathRefusal } from "../paths/PathEvent.ts"
 import { sameAddress } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../wire/Datagram.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 
 /** ms that a peer gets at least to answer PATH_ABANDON: the answer may be lost a few times. */
 const MIN_PATIENCE = 5000
 
 export class PathControl {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   /** Figures of paths that are gone, so that those of the connection never fall. */
   readonly closedTotals = { packetsSent: 0, packetsLost: 0, bytesSent: 0, bytesReceived: 0 }
 
-  constructor(core: ConnectionCore) {
+  constructor(core: ConnectionState) {
     this.core = core
   }
 
@@ -79,15 +79,6 @@ export class PathControl {
 
   abandon(path: Path, code: number, now: number): void {
     this.core.paths.abandon(path, code, now, Math.max(3 * this.core.largestPto(), MIN_PATIENCE))
-  }
-
-  /** ms: what flow-control windows must cover. */
-  slowestRtt(): number {
-    let slowest = 0
-    for (const path of this.core.paths.all) {
-      if (path.open && path.hasRtt && path.state === "active") slowest = Math.max(slowest, path.smoothedRtt)
-    }
-    return slowest === 0 ? this.core.settings.initialRtt : slowest
   }
 
   private begin(path: Path, now: number): void {

@@ -5,7 +5,7 @@ import { spaceOfLevel } from "../paths/Path.ts"
 import type { Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { Level } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { HandshakeSender } from "./HandshakeSender.ts"
 
 /** Probes that a timeout sends where nothing else carries the data. */
@@ -14,10 +14,10 @@ const PROBES = 2
 const HEARD = 1000
 
 export class Probing {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly handshakeSender: HandshakeSender
 
-  constructor(core: ConnectionCore, handshakeSender: HandshakeSender) {
+  constructor(core: ConnectionState, handshakeSender: HandshakeSender) {
     this.core = core
     this.handshakeSender = handshakeSender
   }

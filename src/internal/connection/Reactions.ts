@@ -5,8 +5,7 @@
 import type { Path } from "../paths/Path.ts"
 import type { DatagramBurst } from "../wire/Datagram.ts"
 import type { PacketHeader } from "../wire/PacketHeader.ts"
-import type { Closing } from "./Closing.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { FailureDetector } from "./FailureDetector.ts"
 import type { FrameEvents } from "./Frames.ts"
 import type { HandshakeFailure } from "./Handshake.ts"
@@ -25,18 +24,16 @@ export interface HandshakeReactions {
 }
 
 export class Reactions implements FrameEvents, ReceiverEvents {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly connection: HandshakeReactions
-  private readonly closing: Closing
   private readonly pathControl: PathControl
   private readonly migration: Migration
   private readonly failureDetector: FailureDetector
   private readonly negotiation: Negotiation
 
   constructor(
-    core: ConnectionCore,
+    core: ConnectionState,
     connection: HandshakeReactions,
-    closing: Closing,
     pathControl: PathControl,
     migration: Migration,
     failureDetector: FailureDetector,
@@ -44,7 +41,6 @@ export class Reactions implements FrameEvents, ReceiverEvents {
   ) {
     this.core = core
     this.connection = connection
-    this.closing = closing
     this.pathControl = pathControl
     this.migration = migration
     this.failureDetector = failureDetector
@@ -59,8 +55,8 @@ export class Reactions implements FrameEvents, ReceiverEvents {
     this.connection.onConfirmed()
   }
 
-  onPeerClose(info: CloseInfo, now: number): void {
-    this.closing.drain(info, now)
+  onPeerClose(info: CloseInfo): void {
+    this.core.drain(info)
   }
 
   onPathValidated(path: Path, now: number): void {
@@ -96,8 +92,8 @@ export class Reactions implements FrameEvents, ReceiverEvents {
     this.negotiation.onRetry(burst, datagram, header)
   }
 
-  onVersionNegotiation(burst: DatagramBurst, header: PacketHeader, now: number): void {
-    this.negotiation.onVersionNegotiation(burst, header, now)
+  onVersionNegotiation(burst: DatagramBurst, header: PacketHeader): void {
+    this.negotiation.onVersionNegotiation(burst, header)
   }
 
   onPeerConnectionId(bytes: Uint8Array): void {

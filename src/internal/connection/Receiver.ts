@@ -14,7 +14,7 @@ import type { DatagramBurst } from "../wire/Datagram.ts"
 import { FIXED_BIT, HeaderResult, KEY_PHASE_BIT, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
 import { decodePacketNumber } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM, TransportError, violation } from "../wire/Protocol.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { Frames } from "./Frames.ts"
 
 /** Packets of one burst that are looked at together. */
@@ -61,7 +61,7 @@ export interface ReceiverEvents {
 }
 
 export class Receiver {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly frames: Frames
   private readonly events: ReceiverEvents
   private readonly undecryptable: Array<{ readonly burst: DatagramBurst; readonly id: LocalConnectionId | undefined }> =
@@ -75,7 +75,7 @@ export class Receiver {
   /** Source connection ID of the peer's long headers. */
   private peerId: Uint8Array | undefined = undefined
 
-  constructor(core: ConnectionCore, frames: Frames, events: ReceiverEvents, localIdLength: number) {
+  constructor(core: ConnectionState, frames: Frames, events: ReceiverEvents, localIdLength: number) {
     this.core = core
     this.frames = frames
     this.events = events

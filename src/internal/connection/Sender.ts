@@ -19,7 +19,7 @@ import {
 import { shortHeaderLength } from "../wire/PacketHeader.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import { Acknowledger } from "./Acknowledger.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
 import { schedulerName } from "./Policies.ts"
 
@@ -41,7 +41,7 @@ const largestDatagram = (path: Path): number =>
   path.mtu - shortHeaderLength(path.remoteIds.active?.bytes.length ?? 0, 4) - AEAD_TAG
 
 export class Sender {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly acknowledger: Acknowledger
   private readonly context: { -readonly [K in keyof SelectContext]: SelectContext[K] } & { paths: Array<Path> }
   private readonly usable: Array<Path> = []
@@ -51,7 +51,7 @@ export class Sender {
   /** When the scheduler began to give no path although one could send and nothing was under way. */
   private refusedSince = Infinity
 
-  constructor(core: ConnectionCore) {
+  constructor(core: ConnectionState) {
     this.core = core
     this.acknowledger = new Acknowledger(core, packet)
     this.context = { paths: this.usable, kind: "data", queuedBytes: 0, now: 0 }

@@ -5,8 +5,7 @@ import type { Path } from "../paths/Path.ts"
 import type { Scheduler } from "../paths/Scheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
-import type { Closing } from "./Closing.ts"
-import type { ConnectionCore } from "./Core.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
 import type { FailureDetector } from "./FailureDetector.ts"
 import type { Migration } from "./Migration.ts"
 import type { PathControl } from "./PathControl.ts"
@@ -22,9 +21,8 @@ const noPath = (scheduler: Scheduler, ms: number): Error =>
   new Error(`the path scheduler ${JSON.stringify(schedulerName(scheduler))} gave no path for ${Math.round(ms)} ms`)
 
 export class Timers {
-  private readonly core: ConnectionCore
+  private readonly core: ConnectionState
   private readonly sender: Sender
-  private readonly closing: Closing
   private readonly pathControl: PathControl
   private readonly migration: Migration
   private readonly failureDetector: FailureDetector
@@ -32,9 +30,8 @@ export class Timers {
   private remindedAt: number
 
   constructor(
-    core: ConnectionCore,
+    core: ConnectionState,
     sender: Sender,
-    closing: Closing,
     pathControl: PathControl,
     migration: Migration,
     failureDetector: FailureDetector,
@@ -42,7 +39,6 @@ export class Timers {
   ) {
     this.core = core
     this.sender = sender
-    this.closing = closing
     this.pathControl = pathControl
     this.migration = migration
     this.failureDetector = failureDetector
@@ -95,7 +91,7 @@ export class Timers {
 
   next(): number {
     const { core } = this
-    if (!core.open) return core.state === "closed" ? Infinity : this.closing.deadline
+    if (!core.open) return core.state === "closed" ? Infinity : core.closeDeadline
     let next = Math.min(
       this.idleDeadline(),
       this.reminderDeadline(),
@@ -118,17 +114,16 @@ export class Timers {
     const { core } = this
     if (!core.open) return
     if (core.state === "handshaking" && now >= this.startedAt + core.settings.handshakeTimeout) {
-      this.closing.vanish({ kind: "handshakeTimeout", after: core.settings.handshakeTimeout }, now)
+      core.vanish({ kind: "handshakeTimeout", after: core.settings.handshakeTimeout })
       return
     }
     if (now >= this.idleDeadline()) {
       // The network is not to blame when nothing was allowed to leave.
       const refused = this.sender.refusedFor(now)
-      this.closing.vanish(
+      core.vanish(
         refused > 0
           ? { kind: "internal", cause: noPath(core.scheduler, refused) }
-          : { kind: "idleTimeout", after: this.idleTimeout() },
-        now
+          : { kind: "idleTimeout", after: this.idleTimeout() }
       )
       return
     }

@@ -1,0 +1,112 @@
+/**
+ * What became of sent packets: each record reaches the owner of what it stands for (RFC 9000 section 13.3).
+ */
+import { Space } from "../recovery/PathRecovery.ts"
+import type { PathRecovery, RecoveryEvents } from "../recovery/PathRecovery.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame } from "../recovery/SentFrames.ts"
+import type { CryptoStream } from "../streams/CryptoStream.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
+
+export class Delivery implements RecoveryEvents {
+  private readonly core: ConnectionState
+
+  constructor(core: ConnectionState) {
+    this.core = core
+  }
+
+  frameAcked(recovery: PathRecovery, frame: SentFrame): void {
+    const { core } = this
+    switch (frame.kind) {
+      case SentFrameKind.stream:
+      case SentFrameKind.resetStream:
+      case SentFrameKind.stopSending:
+      case SentFrameKind.maxData:
+      case SentFrameKind.maxStreamData:
+      case SentFrameKind.maxStreams:
+      case SentFrameKind.dataBlocked:
+      case SentFrameKind.streamDataBlocked:
+      case SentFrameKind.streamsBlocked:
+        core.streams.onFrameAcked(frame)
+        break
+      case SentFrameKind.ack: {
+        // RFC 9000 section 13.2.4: what the peer knows we received need not be repeated.
+        const received =
+          frame.space === Space.application
+            ? core.paths.get(frame.pathId)?.recovery.received(Space.application)
+            : recovery.received(frame.space)
+        received?.onAckOfAck(frame.value)
+        break
+      }
+      case SentFrameKind.crypto:
+        ;(frame.owner as CryptoStream).onFrameAcked(frame)
+        break
+      case SentFrameKind.mtuProbe: {
+        const path = core.paths.get(recovery.pathId)
+        if (path === undefined) break
+        path.discovery.onProbeAcked(frame.value)
+        recovery.maxDatagramSize = path.mtu
+        break
+      }
+      default:
+        core.paths.frames.onAcked(frame)
+    }
+  }
+
+  frameLost(recovery: PathRecovery, frame: SentFrame): void {
+    const { core } = this
+    switch (frame.kind) {
+      case SentFrameKind.stream:
+      case SentFrameKind.resetStream:
+      case SentFrameKind.stopSending:
+      case SentFrameKind.maxData:
+      case SentFrameKind.maxStreamData:
+      case SentFrameKind.maxStreams:
+      case SentFrameKind.dataBlocked:
+      case SentFrameKind.streamDataBlocked:
+      case SentFrameKind.streamsBlocked:
+        core.streams.onFrameLost(frame)
+        break
+      case SentFrameKind.crypto:
+        ;(frame.owner as CryptoStream).onFrameLost(frame)
+        break
+      case SentFrameKind.handshakeDone:
+        core.handshakeDonePending = true
+        break
+      case SentFrameKind.mtuProbe:
+        core.paths.get(recovery.pathId)?.discovery.onProbeLost(frame.value)
+        break
+      // Acknowledgements, PINGs, datagrams and path probes are not repeated as they were (RFC 9000 section 13.3).
+      case SentFrameKind.ack:
+      case SentFrameKind.ping:
+      case SentFrameKind.datagram:
+      case SentFrameKind.pathChallenge:
+      case SentFrameKind.pathResponse:
+      case SentFrameKind.newToken:
+        break
+      default:
+        core.paths.frames.onLost(frame)
+    }
+  }
+
+  packetAcked(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
+    const { core } = this
+    // RFC 9002 section 6.2.2.1: who acknowledges Handshake packets has validated our address.
+    if (space === Space.handshake) recovery.peerAddressValidated = true
+    if (space !== Space.application) return
+    const path = core.paths.get(recovery.pathId)
+    if (path === undefined) return
+    path.discovery.onPacketAcked(packetNumber, bytes)
+    core.scheduler.onPacketAcked?.(path, bytes)
+  }
+
+  packetLost(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
+    const { core } = this
+    if (space !== Space.application) return
+    const path = core.paths.get(recovery.pathId)
+    if (path === undefined) return
+    const { next } = recovery.sent(Space.application)!
+    if (path.discovery.onPacketLost(packetNumber, bytes, next)) recovery.maxDatagramSize = path.mtu
+    core.scheduler.onPacketLost?.(path, bytes)
+  }
+}
