@@ -312,18 +312,33 @@ export const run = <A, E, R>(
 /** ms by which the clock goes on at a time: what is due meanwhile happens in its order, each at its time. */
 const STEP = 20
 
+/** ms of simulated time that what a test leaves behind has to close, when it is ended early. */
+const CLOSING = 60_000
+
 const passTime = <A, E, R>(effect: Effect.Effect<A, E, R>, limit: number): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      if (!(limit > 0))
+        return yield* Effect.die(new RangeError("the limit of SimulatedNetwork.run is no duration above 0"))
+      // No child: the end of a parent waits for its children, and their scopes may wait for time, which passes here alone.
+      const fiber = yield* Effect.forkDetach(restore(effect), { startImmediately: true })
+      const done = yield* Effect.onExit(restore(passUntilDone(fiber, limit)), () =>
+        Effect.suspend(() => {
+          if (fiber.pollUnsafe() !== undefined) return Effect.void
+          fiber.interruptUnsafe()
+          return passUntilDone(fiber, CLOSING)
+        })
+      )
+      if (!done) return yield* Effect.die(new Error(`the test is not done after ${limit} ms of simulated time`))
+      return yield* Fiber.join(fiber)
+    })
+  )
+
+/** Lets time pass until the fiber is done, and tells whether it is. */
+const passUntilDone = (fiber: Fiber.Fiber<unknown, unknown>, limit: number): Effect.Effect<boolean> =>
   Effect.gen(function* () {
-    if (!(limit > 0))
-      return yield* Effect.die(new RangeError("the limit of SimulatedNetwork.run is no duration above 0"))
-    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
     for (let time = 0; time < limit && fiber.pollUnsafe() === undefined; time += STEP) yield* TestClock.adjust(STEP)
-    if (fiber.pollUnsafe() === undefined) {
-      // Its scope may want time to close, of which there is no more.
-      yield* Effect.forkDetach(Fiber.interrupt(fiber))
-      return yield* Effect.die(new Error(`the test is not done after ${limit} ms of simulated time`))
-    }
-    return yield* Fiber.join(fiber)
+    return fiber.pollUnsafe() !== undefined
   })
 
 /** Runs the simulator by the clock. */

@@ -18,10 +18,11 @@ export const drive = <A, E, R>(
   limit = 60_000
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
   Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(Effect.scoped(effect), { startImmediately: true })
+    // No child: the end of a parent waits for its children, and nobody lets time pass then.
+    const fiber = yield* Effect.forkDetach(Effect.scoped(effect), { startImmediately: true })
     for (let time = 0; time < limit && fiber.pollUnsafe() === undefined; time += 20) yield* TestClock.adjust(20)
     if (fiber.pollUnsafe() === undefined) {
-      yield* Effect.forkDetach(Fiber.interrupt(fiber))
+      fiber.interruptUnsafe()
       return yield* Effect.die(new Error(`not done after ${limit} ms`))
     }
     return yield* Fiber.join(fiber)

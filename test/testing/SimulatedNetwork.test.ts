@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Ecn } from "../../src/internal/wire/Datagram.ts"
 import * as Endpoint from "../../src/Endpoint.ts"
@@ -323,6 +323,46 @@ describe("SimulatedNetwork.run", () => {
         ),
         5
       )
+    })
+  )
+
+  it.live("X1: a test that is not done in time is ended though its scope takes time to close", () =>
+    Effect.gen(function* () {
+      const closed: Array<number> = []
+      const test = Effect.gen(function* () {
+        yield* Effect.addFinalizer(() =>
+          Effect.andThen(
+            Effect.sleep("3 seconds"),
+            Effect.map(Clock.currentTimeMillis, (time) => closed.push(time))
+          )
+        )
+        yield* Effect.never
+      })
+      const exit = yield* Effect.exit(SimulatedNetwork.run(test, { limit: "10 seconds" }))
+      assert.include(String(exit), "not done after 10000 ms of simulated time")
+      assert.deepStrictEqual(closed, [13_000])
+    })
+  )
+
+  it.live("X1: a run that is interrupted closes the scope of its test", () =>
+    Effect.gen(function* () {
+      const closed: Array<string> = []
+      const begun = yield* Deferred.make<void>()
+      const test = Effect.gen(function* () {
+        yield* Effect.addFinalizer(() =>
+          Effect.andThen(
+            Effect.sleep("3 seconds"),
+            Effect.sync(() => closed.push("closed"))
+          )
+        )
+        yield* Deferred.succeed(begun, undefined)
+        yield* Effect.never
+      })
+      const fiber = yield* Effect.forkChild(SimulatedNetwork.run(test, { limit: "10 hours" }))
+      yield* Deferred.await(begun)
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(closed, ["closed"])
     })
   )
 })
