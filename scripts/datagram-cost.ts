@@ -51,7 +51,7 @@ const burstOf = (pair: Pair, datagrams: ReadonlyArray<Uint8Array>, from: (i: num
   }
 }
 
-const sink = { slab: new Uint8Array(131_072), send: () => true, isFull: () => false }
+const sink = { slab: new Uint8Array(131_072), send: () => true, isFull: () => false, room: 0 }
 
 /** First datagrams of clients that never hear anything. */
 const flights = (count: number): ReadonlyArray<Uint8Array> => {

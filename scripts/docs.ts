@@ -43,7 +43,13 @@ const options = {
   interfacePropertiesFormat: "table",
   classPropertiesFormat: "table",
   typeAliasPropertiesFormat: "table",
-  tableColumnSettings: { hideInherited: true, hideModifiers: true, hideOverrides: true, hideSources: true }
+  tableColumnSettings: {
+    hideDefaults: true,
+    hideInherited: true,
+    hideModifiers: true,
+    hideOverrides: true,
+    hideSources: true
+  }
 }
 
 const ensureTools = (): void => {

@@ -179,7 +179,7 @@ const withRsa = (issued: Issued, signer: Issued, modulusBits: number, exponentBi
     ({ tbsCertificate }) => {
       tbsCertificate.subjectPublicKeyInfo = AsnConvert.parse(spki, SubjectPublicKeyInfo)
     },
-    () => new Uint8Array(70)
+    () => Buffer.alloc(70)
   )
 }
 

@@ -58,10 +58,13 @@ export interface Handshake {
   readonly cipherSuite: string
   /** The key exchange, such as `x25519`. */
   readonly group: string
+  /** The application protocol both sides agreed on. */
   readonly alpn: string
   /** The name the client asked for (SNI), if any. */
   readonly serverName: string | undefined
+  /** Whether it resumed an earlier session. Not yet: always false. */
   readonly resumed: boolean
+  /** Whether 0-RTT data was accepted. Not yet: always false. */
   readonly earlyDataAccepted: boolean
   /** DER, leaf first; empty when the peer sent none. */
   readonly peerCertificates: ReadonlyArray<Uint8Array>
@@ -74,6 +77,7 @@ export interface Handshake {
  * @since 0.1.0
  */
 export interface Stats extends Omit<MachineStats, "paths"> {
+  /** Of the paths that are open, lowest ID first. */
   readonly paths: ReadonlyArray<Path.Stats>
 }
 
@@ -133,14 +137,17 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId
   /** Names the connection in logs: the first destination connection ID in hex. */
   readonly id: string
+  /** Which side this is. */
   readonly role: "client" | "server"
   /** The application protocol both sides agreed on. */
   readonly alpn: string
+  /** What the handshake agreed on. */
   readonly handshake: Handshake
   /** Whether both sides agreed to use several paths. */
   readonly multipath: boolean
   /** Addresses of path 0, or of the lowest path that is left. */
   readonly local: NetAddress.InetAddress
+  /** Where that path leads. */
   readonly remote: NetAddress.InetAddress
   /**
    * Opens a bidirectional stream. While the peer allows no more it waits, or with `wait: false` fails with `StreamLimit`. The
@@ -197,6 +204,7 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly maxDatagramSize: number
   /** Paths that are open, lowest ID first. */
   readonly paths: ReadonlyArray<Path.Path>
+  /** The open path with this ID. */
   readonly path: (id: number) => Path.Path | undefined
   /**
    * Opens another path (clients only; multipath must be negotiated). Gives the path when its validation has begun; use

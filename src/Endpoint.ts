@@ -129,8 +129,11 @@ export type ConnectOptions = (
  * @since 0.1.0
  */
 export interface Stats extends Omit<EndpointStats, "drops"> {
+  /** UDP payload. */
   readonly bytesReceived: number
+  /** UDP datagrams. */
   readonly datagramsSent: number
+  /** UDP payload. */
   readonly bytesSent: number
   /** Datagrams that were dropped before any connection, by reason. */
   readonly drops: Drops
@@ -138,6 +141,7 @@ export interface Stats extends Omit<EndpointStats, "drops"> {
   readonly handshakesAccepted: number
   /** Handshakes that this side began. */
   readonly handshakesStarted: number
+  /** Handshakes of both kinds that came to a connection. */
   readonly handshakesCompleted: number
   /** By the name of the TLS alert or the transport error, `handshakeTimeout`, `application` (closed by a side) and the like. */
   readonly handshakesFailed: Readonly<Record<string, number>>

@@ -43,6 +43,7 @@ export interface Stats extends Omit<
   PathStats,
   "id" | "local" | "remote" | "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
 > {
+  /** The path ID. */
   readonly pathId: number
   /** The last sample of the round-trip time. */
   readonly latestRtt: Duration.Duration
@@ -52,7 +53,9 @@ export interface Stats extends Omit<
   readonly rttVariance: Duration.Duration
   /** Moving average of the samples (RFC 9002 section 5.3). */
   readonly smoothedRtt: Duration.Duration
+  /** Where the path leaves from. */
   readonly local: NetAddress.InetAddress
+  /** Where it leads. */
   readonly remote: NetAddress.InetAddress
 }
 
@@ -94,13 +97,17 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly [TypeId]: typeof TypeId
   /** The path ID (section 3.1): never used again in the connection. */
   readonly id: number
+  /** Where the path leaves from. */
   readonly local: NetAddress.InetAddress
+  /** Where it leads. */
   readonly remote: NetAddress.InetAddress
+  /** Where the path is in its life. */
   readonly state: PathState
   /** What this side told the peer about using it: `backup` paths carry data only while no available one works. */
   readonly status: PathStatus
   /** What the peer told; undefined if nothing. */
   readonly remoteStatus: PathStatus | undefined
+  /** Counters and measurements now. */
   readonly stats: Stats
   /** Waits until the peer has answered on the path (RFC 9000 section 8.2). Fails with `PathFailed` when it does not. */
   readonly validated: Effect.Effect<void, QuicError>

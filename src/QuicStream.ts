@@ -46,7 +46,9 @@ export type Input = Uint8Array | string
  * @since 0.1.0
  */
 export interface Stats {
+  /** Taken from the application. */
   readonly bytesWritten: number
+  /** Bytes that the peer has. */
   readonly bytesAcknowledged: number
   /** Handed to the application. */
   readonly bytesRead: number

@@ -99,7 +99,9 @@ export interface Options {
  * @since 0.1.0
  */
 export interface Host {
+  /** For the reader. */
   readonly name: string
+  /** Its IP addresses. */
   readonly addresses: ReadonlyArray<string>
   /** The sockets of this host: provide it to an endpoint, and the endpoint lives here. */
   readonly udpSocket: Layer.Layer<UdpSocket>
@@ -116,6 +118,7 @@ export interface NetworkLink {
   readonly set: (options: DuplexOptions) => void
   /** Starts an outage: what is inside is lost, what is sent into it too. */
   readonly cut: () => void
+  /** Ends it. */
   readonly restore: () => void
   /** An outage that ends by itself. */
   readonly outage: (duration: Duration.Input) => void
@@ -132,6 +135,7 @@ export interface NetworkLink {
 export interface NetworkNat {
   /** Gives every mapping another public port, and another public address when one is named. */
   readonly rebind: (outside?: string) => void
+  /** Which public address stands for which inside. */
   readonly mappings: ReadonlyArray<readonly [inside: NetAddress.InetAddress, outside: NetAddress.InetAddress]>
 }
 

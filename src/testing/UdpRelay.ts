@@ -64,6 +64,7 @@ export interface Stats extends RelayStats {}
 export interface Options extends DuplexOptions {
   /** Where clients send to. Port 0: the system chooses. */
   readonly listen: { readonly host: string; readonly port: number }
+  /** Where the relay sends what clients send. */
   readonly target: { readonly host: string; readonly port: number }
   /** Local host of the sockets that talk to the target. Default: that of `listen`. */
   readonly from?: string | undefined
@@ -84,6 +85,7 @@ export interface UdpRelay {
   readonly address: NetAddress.InetAddress
   /** Starts an outage: what is inside is lost, what comes in too. */
   readonly cut: () => void
+  /** Ends it. */
   readonly restore: () => void
   /** Changes link options; what is not named stays. Throws a `RangeError` for options out of range. */
   readonly set: (options: DuplexOptions) => void

@@ -41,19 +41,27 @@ export type CloseInfo =
 
 /** Read with `connection.stats()`; a fresh plain object. Bytes are UDP payload bytes. */
 export interface ConnectionStats {
+  /** QUIC packets that left, on all paths. */
   readonly packetsSent: number
+  /** QUIC packets that were authentic and new. */
   readonly packetsReceived: number
+  /** Packets that were taken for lost. */
   readonly packetsLost: number
   /** Packets dropped: not authentic, duplicate, malformed, or for keys that are gone. */
   readonly packetsDropped: number
+  /** UDP payload on all paths. */
   readonly bytesSent: number
+  /** UDP payload on all paths. */
   readonly bytesReceived: number
+  /** Datagrams (RFC 9221) that nobody read in time (`datagramQueue`), and those that no path took. */
   readonly datagramsDropped: number
+  /** Key updates of both sides (RFC 9001 section 6). */
   readonly keyUpdates: number
   /** What the path scheduler calls itself. */
   readonly scheduler: string
-  /** Choices of the scheduler that could not be followed, and figures of congestion controllers that could not be used. */
+  /** Choices of the scheduler that could not be followed. */
   readonly schedulerMistakes: number
+  /** Figures of congestion controllers that could not be used. */
   readonly controllerMistakes: number
   readonly paths: ReadonlyArray<PathStats>
 }
@@ -155,14 +163,18 @@ export interface ConnectMachineOptions {
 }
 
 export interface EndpointStats {
+  /** Connections now, handshakes among them. */
   readonly connections: number
   /** Connection IDs, reset tokens and deadlines that lead to connections. */
   readonly routes: number
+  /** UDP datagrams. */
   readonly datagramsReceived: number
   /** Dropped before any connection, for all reasons; those of `refused` are not among them. */
   readonly datagramsDropped: number
   readonly drops: Drops
+  /** Version Negotiation packets (RFC 9000 section 6). */
   readonly versionNegotiationsSent: number
+  /** Stateless resets (RFC 9000 section 10.3). */
   readonly statelessResetsSent: number
   /** First packets of clients that were refused: it is full, or ends. */
   readonly refused: number

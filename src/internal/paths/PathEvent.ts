@@ -7,13 +7,19 @@ export interface PathStats {
   readonly id: number
   readonly local: Address
   readonly remote: Address
+  /** QUIC packets that left. */
   readonly packetsSent: number
+  /** QUIC packets that were authentic and new. */
   readonly packetsReceived: number
+  /** Packets that were taken for lost. */
   readonly packetsLost: number
   /** Packets that were taken for lost and acknowledged after all. */
   readonly spuriousLosses: number
+  /** UDP payload. */
   readonly bytesSent: number
+  /** UDP payload. */
   readonly bytesReceived: number
+  /** UDP payload of packets that were taken for lost. */
   readonly bytesLost: number
   /** STREAM payload bytes, retransmissions included. */
   readonly streamBytesSent: number

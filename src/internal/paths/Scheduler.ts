@@ -36,13 +36,16 @@ export type PathStatus = "available" | "backup"
 export interface PathView {
   /** The path ID. */
   readonly id: number
+  /** Where the path leaves from. */
   readonly local: Address
+  /** Where it leads. */
   readonly remote: Address
   readonly state: PathState
   /** What this side told the peer. */
   readonly status: PathStatus
   /** What the peer told; undefined if nothing. */
   readonly remoteStatus: PathStatus | undefined
+  /** Whether the peer has answered there. */
   readonly validated: boolean
   /** Whether there was a sample of the round-trip time yet. */
   readonly hasRtt: boolean
@@ -56,6 +59,7 @@ export interface PathView {
   readonly minRtt: number
   /** Bytes that may be in flight. */
   readonly congestionWindow: number
+  /** Bytes that were sent, and are neither acknowledged nor lost. */
   readonly bytesInFlight: number
   /** Window, pacing, amplification limit and the path's socket allow a packet now. */
   readonly canSend: boolean
@@ -63,12 +67,15 @@ export interface PathView {
   readonly nextSendTime: number
   /** UDP payload of a full packet in bytes. */
   readonly mtu: number
+  /** Packets since the path was opened. */
   readonly packetsSent: number
+  /** Packets that were taken for lost. */
   readonly packetsLost: number
   /** Packets lost as a fraction of those sent, 0 to 1. */
   readonly lossRate: number
   /** Probe timeouts in a row; 0 when the path answers. */
   readonly ptoCount: number
+  /** Packets that wait to be sent here again for other paths. Not yet: always 0. */
   readonly queuedReinjections: number
 }
 
@@ -80,6 +87,7 @@ export interface PathView {
  * @since 0.1.0
  */
 export interface SelectContext {
+  /** The paths to choose from. */
   readonly paths: ReadonlyArray<PathView>
   /** What the packet is for. */
   readonly kind: PacketKind
