@@ -496,13 +496,12 @@ export class ConnectionImpl extends Value implements Connection {
     })
 
   get datagrams(): Stream.Stream<Uint8Array, QuicError> {
-    const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
-      const first = this.machine.datagrams.read()
-      if (first === undefined) return this.ownStreams.waitForMore(this.datagramReaders, pull)
-      const burst: [Uint8Array, ...Array<Uint8Array>] = [first]
-      for (let next = this.machine.datagrams.read(); next !== undefined; next = this.machine.datagrams.read())
-        burst.push(next)
-      return Effect.succeed(burst)
+    // One by one: of several, a reader that stops early would lose those that it did not look at.
+    const pull: Pull.Pull<readonly [Uint8Array], QuicError> = Effect.suspend(() => {
+      const datagram = this.machine.datagrams.read()
+      return datagram === undefined
+        ? this.ownStreams.waitForMore(this.datagramReaders, pull)
+        : Effect.succeed([datagram] as const)
     })
     return Stream.fromPull(Effect.succeed(pull))
   }

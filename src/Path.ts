@@ -188,6 +188,8 @@ export class PathImpl extends Value implements Path {
   private readonly move: (pathId: number, local: AddressInput | undefined) => Effect.Effect<void, QuicError>
   private readonly waiting = new WaitList(() => this.gone || this.view.validated)
   private abandoned: (PathEvent & { readonly kind: "abandoned" }) | undefined = undefined
+  /** By `close`. */
+  private closing = false
   private last: Stats | undefined = undefined
   private recent: Stats
 
@@ -242,7 +244,10 @@ export class PathImpl extends Value implements Path {
   }
 
   readonly validated: Effect.Effect<void, QuicError> = Effect.suspend(() => {
-    if (this.gone) return Effect.fail(this.failure(this.abandoned === undefined ? "closed" : "validation"))
+    if (this.gone) {
+      const refused = this.abandoned !== undefined && !this.view.validated && !this.closing
+      return Effect.fail(this.failure(refused ? "validation" : "closed"))
+    }
     return this.view.validated ? Effect.void : Effect.flatMap(this.waiting.wait, () => this.validated)
   })
 
@@ -268,7 +273,10 @@ export class PathImpl extends Value implements Path {
     Arguments.withArguments(
       "code",
       () => Arguments.code("code", Arguments.at(options, "code"), PathError.applicationAbandon),
-      (code) => (this.gone ? Effect.void : this.act(() => this.connection.closePath(this.view.id, code, this.now())))
+      (code) =>
+        this.gone
+          ? Effect.void
+          : this.act(() => (this.closing = this.connection.closePath(this.view.id, code, this.now())))
     )
 
   readonly changes: Stream.Stream<Event> = Stream.suspend(() =>

@@ -121,7 +121,10 @@ export interface SendStream extends Common {
 export interface ReceiveStream extends Common {
   /** The next bytes, at least one, or none at the end of the stream. Fails with `StreamReset` when the peer gave up. */
   readonly read: Effect.Effect<Option.Option<Uint8Array>, QuicError>
-  /** All bytes from here on. What is not pulled is not acknowledged to the sender's window: a slow reader slows it down. */
+  /**
+   * All bytes from here on. What is not pulled is not acknowledged to the sender's window: a slow reader slows it down. A
+   * reader that stops after some chunks leaves the rest to the next one.
+   */
   readonly readable: Stream.Stream<Uint8Array, QuicError>
   /**
    * Hands all bytes from here to the end of the stream to `use`, piece by piece, each when the one before is done with.
@@ -167,8 +170,6 @@ const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   }
   return all
 }
-
-const isNonEmpty = (chunks: Array<Uint8Array>): chunks is [Uint8Array, ...Array<Uint8Array>] => chunks.length > 0
 
 /**
  * Both parts in one object: unidirectional streams are given out as the part that they have.
@@ -356,17 +357,10 @@ export class QuicStreamImpl extends Value implements QuicStream {
   }
 
   get readable(): Stream.Stream<Uint8Array, QuicError> {
-    const pull: Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], QuicError> = Effect.suspend(() => {
-      const chunks = this.stream.readAll()
-      if (this.gathered.length > 0) chunks.unshift(...this.gathered.splice(0))
-      if (isNonEmpty(chunks)) {
-        this.connection.wake()
-        return Effect.succeed(chunks)
-      }
-      if (this.stream.isFinished) return endOfStream
-      const error = this.readError("read")
-      return error === undefined ? Effect.flatMap(this.readers.wait, () => pull) : Effect.fail(error)
-    })
+    // One by one: of several, a reader that stops early would lose those that it did not look at.
+    const pull: Pull.Pull<readonly [Uint8Array], QuicError> = Effect.flatMap(this.read, (bytes) =>
+      Option.isSome(bytes) ? Effect.succeed([bytes.value] as const) : endOfStream
+    )
     return Stream.fromPull(Effect.succeed(pull))
   }
 

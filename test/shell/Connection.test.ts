@@ -287,3 +287,33 @@ describe("keys", () => {
     })
   )
 })
+
+describe("why a path failed", () => {
+  const whyOf = (exit: Exit.Exit<unknown, unknown>) => /closed|validated/.exec(String(exit))?.[0]
+
+  scenario("X3: one that was closed here is closed, validated before or not", (world) =>
+    Effect.gen(function* () {
+      const { client } = yield* world.pair()
+      const first = yield* client.openPath({ local: "10.0.1.1" })
+      yield* first.validated
+      yield* first.close()
+      assert.strictEqual(whyOf(yield* Effect.exit(first.validated)), "closed")
+      yield* Effect.sleep("1 second")
+      assert.strictEqual(whyOf(yield* Effect.exit(first.validated)), "closed")
+      world.network.link("10.0.1.1", "10.9.0.1").cut()
+      const second = yield* client.openPath({ local: "10.0.1.1" })
+      const waiting = yield* Effect.forkChild(Effect.exit(second.validated), { startImmediately: true })
+      yield* second.close()
+      assert.strictEqual(whyOf(yield* Fiber.join(waiting)), "closed")
+    })
+  )
+
+  scenario("X3: one from where nothing comes back was not validated", (world) =>
+    Effect.gen(function* () {
+      const { client } = yield* world.pair()
+      world.network.link("10.0.1.1", "10.9.0.1").cut()
+      const path = yield* client.openPath({ local: "10.0.1.1" })
+      assert.strictEqual(whyOf(yield* Effect.exit(path.validated)), "validated")
+    })
+  )
+})

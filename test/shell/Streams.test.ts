@@ -271,4 +271,35 @@ describe("streams over a simulated network", () => {
         assert.strictEqual(reasonOf(yield* Effect.exit(mine.end())), "ApplicationClosed")
       })
   )
+
+  scenario("X2: a reader that stops after a chunk leaves the rest to the next one", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      const mine = yield* client.openStream()
+      const data = pattern(300_000)
+      yield* mine.end(data)
+      const theirs = yield* server.acceptStream
+      yield* Effect.sleep("2 seconds")
+      assert.isAbove(theirs.stats.bytesReadable, 200_000)
+      const got: Array<Uint8Array> = []
+      for (;;) {
+        const head = yield* Stream.runHead(theirs.readable)
+        if (Option.isNone(head)) break
+        got.push(head.value)
+      }
+      assert.isAbove(got.length, 1)
+      assert.deepStrictEqual(Buffer.concat(got), Buffer.from(data))
+    })
+  )
+
+  scenario("X2: who takes one datagram leaves the others to the next one", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      for (let i = 0; i < 10; i++) yield* client.sendDatagram(`${i}`)
+      yield* Effect.sleep("1 second")
+      const got: Array<string> = []
+      for (let i = 0; i < 10; i++) got.push(text(Option.getOrThrow(yield* Stream.runHead(server.datagrams))))
+      assert.deepStrictEqual(got, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"])
+    })
+  )
 })
