@@ -230,6 +230,17 @@ describe("HyStart++ (RFC 9406)", () => {
     assert.approximately(controller.congestionWindow, before + (25 + 15 / 4) * MSS, 2 * MSS)
   })
 
+  it("a longer way back of the acknowledgements is no queue: what is below the minimum of the path is of another way", () => {
+    const path = new TestPath()
+    const controller = make(path)
+    let now = 0
+    for (let i = 0; i < 2; i++) now = round(controller, path, now)
+    path.rtt.resetMin()
+    path.setRtt(150)
+    for (let i = 0; i < 3; i++) now = round(controller, path, now)
+    assert.strictEqual(controller.congestionWindow, 32 * W0)
+  })
+
   it("needs 8 samples in a round", () => {
     const path = new TestPath()
     const controller = make(path)

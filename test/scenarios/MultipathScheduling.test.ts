@@ -330,9 +330,29 @@ describe("RTT: samples and the way back", () => {
     const min = path.minRtt
     assert.isTrue(path.samplesFrom(0, now + 2))
     assert.strictEqual(path.minRtt, min)
-    assert.isTrue(path.samplesFrom(1, now + 2.1 + path.recovery.pto))
+    // Silence proves nothing where there was nothing to acknowledge.
+    const later = now + 10_000
+    assert.isFalse(path.samplesFrom(1, later))
+    assert.strictEqual(path.minRtt, min)
+    assert.isTrue(path.samplesFrom(1, later + 0.1 + path.recovery.pto))
     assert.strictEqual(path.minRtt, Infinity)
-    assert.isTrue(path.samplesFrom(1, now + 3 + path.recovery.pto))
-    assert.isTrue(path.samplesFrom(0, now + 4 + path.recovery.pto))
+    assert.isTrue(path.samplesFrom(1, later + 1 + path.recovery.pto))
+    assert.isTrue(path.samplesFrom(0, later + 2 + path.recovery.pto))
+  })
+
+  it("RTT-1: after a rest the first acknowledgements come on the faster path, and do not end the slow start of the slower", () => {
+    const pair = withPaths({
+      links: [
+        { mbps: 200, delay: 5, queue: 200 },
+        { mbps: 200, delay: 15, queue: 200 }
+      ]
+    })
+    pair.run(pair.simulator.now + 2500)
+    const { minRtt } = pair.accepted.path(1)!
+    const { goodput } = transfer(pair, {
+      bytes: 25 * MB,
+      step: () => assert.isAtLeast(pair.accepted.path(1)!.recovery.rtt.latest, minRtt - 1)
+    })
+    assert.isAbove(goodput, 300)
   })
 })

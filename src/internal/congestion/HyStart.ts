@@ -61,7 +61,9 @@ export class HyStart {
 
   /** Eight samples are there. */
   private judge(): void {
-    const { groupMin, lastRoundMin } = this
+    const { groupMin } = this
+    // Below the path's minimum it is from another way back of the acknowledgements, which may be shorter (draft-21 section 5).
+    const lastRoundMin = Math.max(this.lastRoundMin, this.rtt.min)
     this.samples = 0
     this.groupMin = Infinity
     if (this.conservative) {

@@ -104,9 +104,10 @@ export class Path implements PathView {
   hintedAt = -Infinity
   /** ms: when a challenge was last answered. */
   answeredAt = -Infinity
-  /** Path that the acknowledgements behind our RTT samples came on, and when the last one did. */
+  /** Path that the acknowledgements behind our RTT samples came on. */
   ackPath: number
-  private ackTime = -Infinity
+  /** ms: since when acknowledgements have come on another path only. */
+  private elsewhereSince = Infinity
   private current: PathState = "validating"
 
   constructor(options: {
@@ -179,16 +180,19 @@ export class Path implements PathView {
 
   /**
    * Whether an acknowledgement that came on path `carrier` may give an RTT sample of this one. Samples include the way back,
-   * so those by this path itself go first; another way back counts once this one has been silent for a probe timeout, and
-   * then the minimum starts anew (RTT-1, RTT-2).
+   * so those by this path itself go first; another way back counts once it has been the only one for a probe timeout (a path
+   * that was quiet had nothing to acknowledge), and then the minimum starts anew (RTT-1, RTT-2).
    */
   samplesFrom(carrier: number, now: number): boolean {
     if (carrier !== this.ackPath) {
-      if (carrier !== this.id && now - this.ackTime < this.recovery.pto) return false
+      if (carrier !== this.id && this.recovery.rtt.hasSample) {
+        if (this.elsewhereSince === Infinity) this.elsewhereSince = now
+        if (now - this.elsewhereSince < this.recovery.pto) return false
+      }
       this.ackPath = carrier
       this.recovery.rtt.resetMin()
     }
-    this.ackTime = now
+    this.elsewhereSince = Infinity
     return true
   }
 
