@@ -2,10 +2,11 @@
  * Schedulers and controllers that users give: a wrong one is told by its name, and stops nobody but, at worst, itself.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger } from "effect"
+import { Context, Effect, Exit, Layer, Logger, References } from "effect"
 import type { Scope } from "effect"
-import { CongestionControl, PathScheduler } from "../../src/index.ts"
-import { connectTo, drive, makeWorld, reasonOf, takeOne } from "./support.ts"
+import { CongestionControl, PathScheduler, Tls } from "../../src/index.ts"
+import * as TestCertificates from "../../src/testing/TestCertificates.ts"
+import { connectTo, drive, makeWorld, reasonOf, serverAddress, takeOne } from "./support.ts"
 import type { World } from "./support.ts"
 
 /** A test that sees the warnings and errors of the library. */
@@ -254,4 +255,58 @@ describe("D12: policies with dependencies", () => {
     reset: () => {},
     close: () => {}
   })
+})
+
+describe("verifiers of certificates", () => {
+  const wrong = {
+    throws: () => {
+      throw new Error("no connection to db://user:secret@host")
+    },
+    promise: () => Promise.reject(new Error("late")),
+    true: () => true,
+    null: () => null
+  }
+
+  for (const [name, verify] of Object.entries(wrong)) {
+    const given = verify as unknown as Tls.CertificateVerifier
+
+    it.effect(`X4: a server's that is wrong (${name}) refuses, and its words stay here`, () => {
+      const told: Array<string> = []
+      const logger = Logger.make<unknown, void>((entry) => {
+        told.push(JSON.stringify(entry.fiber.getRef(References.CurrentLogAnnotations)))
+      })
+      const around = Effect.provideService(Tls.ClientCertificates, { demand: "require", verify: given })
+      return drive(
+        Effect.gen(function* () {
+          const world = yield* makeWorld({ around })
+          const identity = yield* Effect.provide(Effect.service(Tls.Identity), TestCertificates.layer)
+          const connection = yield* Effect.exit(
+            connectTo(world.client).pipe(Effect.provideService(Tls.ClientIdentity, identity))
+          )
+          // A client is done before the server has seen its certificate.
+          const reason = Exit.isSuccess(connection)
+            ? JSON.stringify(yield* connection.value.closed)
+            : String(connection)
+          assert.match(reason, /internal_error|alert 80|"alert":80/)
+          assert.notMatch(reason, /secret|TLS failed|verifier/)
+          assert.match(told.join("\n"), name === "throws" ? /secret/ : /must return undefined or a TlsFailure, and not/)
+        })
+      ).pipe(Effect.provide(Logger.layer([logger])))
+    })
+
+    it.effect(`X4: a client's that is wrong (${name}) refuses, and says why here`, () =>
+      drive(
+        Effect.gen(function* () {
+          const world = yield* makeWorld()
+          const exit = yield* Effect.exit(
+            world.client
+              .connect({ address: serverAddress, alpn: "test", serverName: "server.test" })
+              .pipe(Effect.provideService(Tls.Trust, given))
+          )
+          assert.strictEqual(reasonOf(exit), "HandshakeFailed")
+          assert.match(String(exit), name === "throws" ? /secret/ : /must return undefined or a TlsFailure, and not/)
+        })
+      )
+    )
+  }
 })

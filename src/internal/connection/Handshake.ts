@@ -24,6 +24,9 @@ export interface HandshakeFailure {
   readonly tls: TlsFailure | undefined
 }
 
+/** The alert for what is this side's own mistake (RFC 8446 section 6.2). */
+const INTERNAL_ERROR = 80
+
 /** In the place of the streams of levels whose keys are gone; and 0-RTT packets hold no CRYPTO frames. */
 const spent = new CryptoStream(Level.zeroRtt)
 spent.discard()
@@ -167,8 +170,10 @@ export class Handshake {
   private failure(failure: TlsFailure | undefined): HandshakeFailure | undefined {
     if (this.problem !== undefined) return { violation: this.problem, tls: undefined }
     if (failure === undefined) return undefined
+    // What went wrong inside is nobody else's business: an exception of a user's verifier may tell anything.
+    const reason = failure.alert === INTERNAL_ERROR ? "" : failure.message
     return {
-      violation: violation(failure.transportError ?? TransportError.crypto + failure.alert, failure.message, 0x06),
+      violation: violation(failure.transportError ?? TransportError.crypto + failure.alert, reason, 0x06),
       tls: failure
     }
   }

@@ -266,12 +266,14 @@ export abstract class HandshakeSession implements TlsSession {
     const leaf = entries[0]
     if (leaf === undefined) return false
     const chain = entries.map(({ certificate }) => certificate)
-    const failure = verifier({
-      chain,
-      serverName,
-      usage: this.role === "client" ? "serverAuth" : "clientAuth",
-      now: this.#options!.wallTime
-    })
+    const failure = verdictOf(
+      verifier({
+        chain,
+        serverName,
+        usage: this.role === "client" ? "serverAuth" : "clientAuth",
+        now: this.#options!.wallTime
+      })
+    )
     if (failure !== undefined) abortWith(failure)
     this.#peerKey = peerKey(leaf.certificate)
     this.peerCertificates = chain
@@ -291,6 +293,16 @@ export abstract class HandshakeSession implements TlsSession {
     keepKey(this.peerCertificates[0]!, key)
     this.transcript.add(message)
   }
+}
+
+/** What a user's verifier gave, where it gave what it must: nothing else accepts a certificate. */
+const verdictOf = (given: TlsFailure | undefined): TlsFailure | undefined => {
+  if (given === undefined) return undefined
+  if (typeof given?.alert === "number" && typeof given.message === "string") return given
+  // Nobody will look at what a Promise comes to, and its rejection would end the process.
+  if (given instanceof Promise) given.catch(() => {})
+  const kind = given instanceof Promise ? "a Promise" : given === null ? "null" : `a value of type ${typeof given}`
+  throw new TypeError(`the certificate verifier must return undefined or a TlsFailure, and not ${kind}`)
 }
 
 /** Public keys of the peers seen last: programs talk to the same few again and again, and reading a key is slow. */
