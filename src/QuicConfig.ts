@@ -305,11 +305,14 @@ const readInput = (input: Input) => {
   const raw = readFields([], input, QuicConfig.fields)
   const fields = { ...raw }
   for (const field of durations) if (field in fields) fields[field] = toDuration(fields[field])
-  if (Predicate.isObject(raw["multipath"])) {
-    fields["multipath"] = raw["multipath"] = readFields(["multipath"], raw["multipath"], MultipathConfig.fields)
-  }
-  if (Predicate.isObject(raw["codes"])) {
-    fields["codes"] = raw["codes"] = readFields(["codes"], raw["codes"], CloseCodes.fields)
+  for (const [field, inner] of [
+    ["multipath", MultipathConfig.fields] as const,
+    ["codes", CloseCodes.fields] as const
+  ]) {
+    const value = raw[field]
+    if (value === undefined) continue
+    if (!Predicate.isObject(value)) throw badArgument(field, value, `an object of ${Object.keys(inner).join(", ")}`)
+    fields[field] = raw[field] = readFields([field], value, inner)
   }
   return { fields, raw }
 }

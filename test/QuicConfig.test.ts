@@ -173,6 +173,10 @@ describe("QuicConfig", () => {
         yield* badConfig(untyped({ multipath: { paths: 5 } })),
         "multipath.paths is 5; allowed: only the settings maxPaths"
       )
+      assert.include(
+        yield* badConfig(untyped({ multipath: true })),
+        "multipath is true; allowed: an object of maxPaths"
+      )
     })
   )
 

@@ -90,6 +90,29 @@ export const writeWhole = <R>(
     )
   })
 
+/**
+ * Makes a directory, and those above it that are not there. One by one from the top: the recursive call of Node never ends
+ * where a name cannot be made although its parent is there (ENOENT, as in /proc).
+ */
+export const makeDirectory = (directory: string): Effect.Effect<void, CliFailure, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    const missing: Array<string> = []
+    let at = paths.resolve(directory)
+    while (!(yield* files.exists(at))) {
+      missing.push(at)
+      at = paths.dirname(at)
+    }
+    for (const path of missing.toReversed()) {
+      // Somebody else may have been faster.
+      yield* Effect.catch(files.makeDirectory(path), (error) =>
+        Effect.flatMap(files.exists(path), (there) => (there ? Effect.void : Effect.fail(error)))
+      )
+    }
+    if ((yield* files.stat(directory)).type !== "Directory") yield* files.makeDirectory(directory)
+  }).pipe(Effect.mapError(fromPlatform(`making ${directory}`)))
+
 /** Fails unless a file that was named can be read. */
 export const readable = (file: string): Effect.Effect<void, CliFailure, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (files) => Effect.scoped(files.open(file, { flag: "r" }))).pipe(

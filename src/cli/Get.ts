@@ -1,7 +1,7 @@
 /**
  * `mpquic get`: fetches files over several paths at once.
  */
-import { Effect, FileSystem, Layer, Option, Path, Result } from "effect"
+import { Effect, Layer, Option, Path, Result } from "effect"
 import { Argument, CliError, Command, Flag } from "effect/cli"
 import * as Endpoint from "../Endpoint.ts"
 import { firstOf } from "../internal/runtime/HappyEyeballs.ts"
@@ -13,8 +13,8 @@ import { conclude } from "./Conclude.ts"
 import type { Conclusion } from "./Conclude.ts"
 import { fetchAll, openPaths, tellPaths } from "./Download.ts"
 import type { FurtherPath, Wanted } from "./Download.ts"
-import { CliFailure, exitCodeHelp, fail, fromPlatform, fromQuic } from "./Failure.ts"
-import { readable } from "./Files.ts"
+import { CliFailure, exitCodeHelp, fail, fromQuic } from "./Failure.ts"
+import { makeDirectory, readable } from "./Files.ts"
 import { ALPN } from "./Http09.ts"
 import {
   congestion,
@@ -149,10 +149,9 @@ const connect = (input: Input, target: Target) => {
 }
 
 const transfer = Effect.fnUntraced(function* (input: Input, first: Target) {
-  const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const out = paths.resolve(input.out)
-  yield* files.makeDirectory(out, { recursive: true }).pipe(Effect.mapError(fromPlatform(`making ${out}`)))
+  yield* makeDirectory(out)
   const expected = Option.getOrUndefined(input.sha256)
   const wanted = input.urls.map((target): Wanted => ({ target, file: paths.join(out, target.name), sha256: expected }))
 

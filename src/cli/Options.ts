@@ -43,12 +43,14 @@ export const layerPolicies = (policies: Policies): Layer.Layer<never> =>
 
 export const scheduler = Flag.Literals("scheduler", schedulerNames).pipe(
   Flag.withDefault("low-latency"),
-  Flag.withDescription("Which path the next packet takes; it is the sender of the data that decides")
+  Flag.withDescription(
+    "Which path the next packet takes; it is the sender of the data that decides. Default: low-latency"
+  )
 )
 
 export const congestion = Flag.Literals("congestion", congestionNames).pipe(
   Flag.withDefault("cubic"),
-  Flag.withDescription("Congestion control of each path; it is the sender of the data that decides")
+  Flag.withDescription("Congestion control of each path; it is the sender of the data that decides. Default: cubic")
 )
 
 export const json = Flag.Boolean("json").pipe(

@@ -2,7 +2,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Path, PlatformError, Stream } from "effect"
 import { fail } from "../../src/cli/Failure.ts"
-import { madeUp, writeWhole } from "../../src/cli/Files.ts"
+import { madeUp, makeDirectory, writeWhole } from "../../src/cli/Files.ts"
 
 const encoder = new TextEncoder()
 
@@ -19,6 +19,32 @@ const inDirectory = <A, E>(
     const target = (yield* Path.Path).join(directory, "file.bin")
     return yield* test({ target, files, list: Effect.orDie(files.readDirectory(directory)) })
   }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+
+describe("making a directory", () => {
+  it.live("makes those above it too, and takes one that is there", () =>
+    inDirectory(({ files, target }) =>
+      Effect.gen(function* () {
+        const deep = `${target}/a/b`
+        yield* Effect.all([makeDirectory(deep), makeDirectory(deep), makeDirectory(deep)], { concurrency: 3 })
+        assert.strictEqual((yield* files.stat(deep)).type, "Directory")
+        yield* makeDirectory(deep)
+      })
+    )
+  )
+
+  it.live("tells what is in the way, at once", () =>
+    inDirectory(({ files, target }) =>
+      Effect.gen(function* () {
+        yield* files.writeFileString(target, "a file")
+        const refused = (path: string) => Effect.map(Effect.flip(makeDirectory(path)), ({ message }) => message)
+        assert.match(yield* refused(target), /^making .*not a directory \(EEXIST\)$/)
+        assert.match(yield* refused(`${target}/a/b`), /^making .*: .*\((ENOTDIR|EEXIST)\)$/)
+        // mkdir says ENOENT here although the parent is there: the recursive call of Node would never end.
+        if (process.platform === "linux") assert.match(yield* refused("/proc/x/y"), /^making .*\(ENOENT\)$/)
+      })
+    )
+  )
+})
 
 describe("writing a file whole", () => {
   it.live("renames it when it is there, and reckons", () =>
