@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { RecoveryTimeout, Space } from "../../src/internal/recovery/PathRecovery.ts"
 import { SentFrameKind } from "../../src/internal/recovery/SentFrames.ts"
 import { TransportError } from "../../src/internal/wire/Protocol.ts"
-import { Bench } from "./support.ts"
+import { Bench, seeded } from "./support.ts"
 
 describe("PathRecovery acknowledgements (RFC 9002 appendix A.7)", () => {
   it("reports records and packets once, in order, and frees the window", () => {
@@ -30,6 +30,58 @@ describe("PathRecovery acknowledgements (RFC 9002 appendix A.7)", () => {
     assert.deepStrictEqual([bench.path.packetsSent, bench.path.packetsAcked, bench.path.packetsLost], [4, 4, 0])
     assert.deepStrictEqual([bench.path.bytesSent, bench.path.bytesAcked], [4800, 4800])
     assert.deepStrictEqual(bench.controller.take("acked"), ["acked 100 3600 3 limited", "acked 101 1200 2 limited"])
+  })
+
+  /** A path that is known to reorder: for a while nothing is lost, whatever is missing. The next packet is number 6. */
+  const reordering = (): Bench => {
+    // No packet number is skipped.
+    const bench = new Bench({ random: () => 1e9 })
+    for (let i = 0; i < 6; i++) bench.send(0)
+    bench.ack(10, [[5, 5]])
+    bench.ack(10, [[0, 5]])
+    bench.takeLog()
+    return bench
+  }
+
+  it("W1: thousands of packets that are acknowledged again, above one that is missing, are not walked each time", () => {
+    const bench = reordering()
+    const { path } = bench
+    const first = bench.send(10)
+    let last = first
+    while (last < 8000) last = bench.send(10)
+    bench.ack(11, [[first + 1, last]])
+    assert.strictEqual(path.bytesInFlight, 1200)
+    bench.takeLog()
+    // What a few packets full of ACK frames can say, each beginning elsewhere.
+    for (let i = 0; i < 1000; i++) bench.ack(12, [[first + 1 + (i % 500), last - (i % 3)]])
+    assert.isBelow(path.ackSteps, 10 * last)
+    assert.deepStrictEqual(bench.takeLog(), [])
+    bench.ack(13, [[first, last]])
+    assert.deepStrictEqual(bench.takeLog(), [`frame acked ${first}`, `acked 2:${first}`])
+    assert.strictEqual(path.bytesInFlight, 0)
+  })
+
+  it("W1: what is settled is skipped, and nothing else: every packet is acknowledged once, in any order", () => {
+    for (let seed = 1; seed <= 30; seed++) {
+      const bench = reordering()
+      const random = seeded(seed)
+      const below = (n: number): number => Math.floor(random() * n)
+      const first = bench.send(10)
+      let last = bench.send(10)
+      const acked = new Set<number>()
+      for (let step = 0; step < 200; step++) {
+        for (let n = below(12); n > 0; n--) last = bench.send(10)
+        const to = first + 1 + below(last - first)
+        const from = Math.max(first + 1, to - below(60))
+        const expected: Array<string> = []
+        for (let n = from; n <= to; n++) {
+          if (!acked.has(n)) expected.push(`frame acked ${n}`, `acked 2:${n}`)
+          acked.add(n)
+        }
+        bench.ack(11, [[from, to]])
+        assert.deepStrictEqual(bench.takeLog(), expected, `seed ${seed}, step ${step}`)
+      }
+    }
   })
 
   it("reports every record of a packet, and gives them back to the pool after that", () => {

@@ -23,6 +23,9 @@ const BACKED_OFF = 2
 /** Probe timeouts in a row after which the only path is suspected: one may be a lost tail. */
 const ONLY_PATH_PTOS = 2
 
+/** ms: what came, and was acknowledged, that recently shows that a path works both ways. Probes of paths see to it. */
+const BOTH_WAYS = 5000
+
 export class FailureDetector {
   private readonly core: ConnectionState
   private readonly pathControl: PathControl
@@ -144,9 +147,23 @@ export class FailureDetector {
     return false
   }
 
-  /** Nothing came over it for as long as a whole connection may be silent. */
+  /**
+   * Nothing came over it for as long as a whole connection may be silent; or nothing of ours got through for so long, and
+   * another path works both ways: probes and their answers would keep a connection from idling out that nobody uses.
+   */
   private abandonIfDead(path: Path, now: number): void {
     const limit = this.core.settings.idleTimeout
-    if (limit > 0 && now - path.lastReceived > limit) this.pathControl.abandon(path, PathError.unstableOrPoor, now)
+    if (limit === 0) return
+    const unheard = now - path.recovery.silentSince > limit && this.hasBothWays(path, now)
+    if (unheard || now - path.lastReceived > limit) this.pathControl.abandon(path, PathError.unstableOrPoor, now)
+  }
+
+  /** What the peer sends may come on `path` alone: it stays unless something came on another that is acknowledged, too. */
+  private hasBothWays(path: Path, now: number): boolean {
+    for (const other of this.core.paths.all) {
+      if (other === path || !other.open || !other.validated || other.ptoCount > 0) continue
+      if (now - Math.min(other.lastReceived, other.provenAt) < BOTH_WAYS) return true
+    }
+    return false
   }
 }

@@ -15,6 +15,12 @@ import type { PathControl } from "./PathControl.ts"
 /** Attempts in a row after which the only path that there is counts as one that leads nowhere. */
 const LAST_ATTEMPTS = 5
 
+/**
+ * Probe timeouts after a path started over within which the return to a proven address is no new start: a window for each
+ * packet that comes from the other of two addresses would be no congestion control.
+ */
+const RESTART_PTOS = 3
+
 /** ms between challenges to the address before, however often somebody seems to move: each has 1200 bytes. */
 const CHALLENGE_INTERVAL = 10
 
@@ -95,7 +101,7 @@ export class Migration {
     if (deliberate) core.paths.holdRemoteId(path)
     core.emitPath({ kind: "migrated", pathId: path.id, local, remote })
     if (path.wasProven(remote, now)) {
-      this.proven(path, now)
+      this.proven(path, now, now - path.restartedAt >= RESTART_PTOS * core.pto(path))
       path.validation.stop()
       return
     }
@@ -107,8 +113,11 @@ export class Migration {
     path.answers.challenge(core.random(CHALLENGE_LENGTH), previous.local, previous.remote)
   }
 
-  /** The path's address is the peer's: what was kept for the address before goes. */
-  private proven(path: Path, now: number): void {
+  /**
+   * The path's address is the peer's: what was kept for the address before goes. `mayRestart`: unless it just did, and
+   * switches between addresses that are proven. Each start is a new window.
+   */
+  private proven(path: Path, now: number, mayRestart = true): void {
     const { core } = this
     const { previous } = path
     path.setValidated()
@@ -117,7 +126,7 @@ export class Migration {
       // Section 9.5; CID-12.
       core.paths.leaveRemoteId(path)
       // VAL-7, section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
-      if (previous.remote.host !== path.remote.host) path.restart(now)
+      if (mayRestart && previous.remote.host !== path.remote.host) path.restart(now)
     }
     core.emitPath({ kind: "validated", pathId: path.id })
   }

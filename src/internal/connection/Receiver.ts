@@ -170,6 +170,11 @@ export class Receiver {
       core.packetsDropped++
       return
     }
+    if (path === undefined && core.paths.isDiscarded(id.pathId)) {
+      // An ID that is routed for a while after it was retired. What is kept of a path's keys is gone, and must not come back.
+      core.packetsDropped++
+      return
+    }
     let received = path?.recovery.received(Space.application)
     const largest = received === undefined ? -1 : received.largest
     const pnLength = batch.pnLength[at]!

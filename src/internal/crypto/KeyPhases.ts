@@ -229,6 +229,11 @@ export class KeyPhases {
     return true
   }
 
+  /** Paths of which anything is kept. */
+  get pathCount(): number {
+    return this.#paths.length
+  }
+
   /** A path is gone. */
   forgetPath(pathId: number): void {
     this.#paths = this.#paths.filter((path) => path.pathId !== pathId)

@@ -61,6 +61,8 @@ export class Path implements PathView {
   peerSequence = 0
   /** ms: when the previous address was asked last whether its owner is still there. */
   challengedAt = -Infinity
+  /** ms: when window and RTT last began anew. */
+  restartedAt = -Infinity
   private proven: Array<{ readonly remote: Address; readonly until: number }> | undefined = undefined
   /** Ack-eliciting packets to send although the window is full: PTO probes. */
   probes = 0
@@ -301,6 +303,7 @@ export class Path implements PathView {
 
   /** The path leads another way: what was learned of the old one means nothing (RFC 9000 section 9.4). */
   restart(now: number): void {
+    this.restartedAt = now
     this.recovery.resetForNewAddress(now)
     this.restartDiscovery()
   }

@@ -21,6 +21,9 @@ import type { LocalConnectionIds } from "./LocalConnectionIds.ts"
 import type { Path } from "./Path.ts"
 import type { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 
+/** PATH_ABANDON frames of discarded paths that are told again: a peer that acknowledges none of them has no use for more. */
+const MAX_LOST_ABANDONS = 64
+
 /** Room that any management frame fits into. */
 const LARGEST_FRAME = 4 + 8 + 8 + 8 + 1 + MAX_CONNECTION_ID + RESET_TOKEN
 
@@ -164,7 +167,7 @@ export class PathFrames {
       case SentFrameKind.pathAbandon:
         // ABN-10
         if (path !== undefined) path.abandonPending = !path.abandonAcked
-        else this.lostAbandons = (this.lostAbandons ?? new Map()).set(frame.pathId, frame.value)
+        else this.repeatAbandon(frame)
         this.due = true
         break
       case SentFrameKind.pathStatus:
@@ -226,6 +229,11 @@ export class PathFrames {
     } else if (frame.kind === SentFrameKind.pathStatus && path?.statusSequence === frame.value) {
       path.statusPending = false
     }
+  }
+
+  private repeatAbandon(frame: SentFrame): void {
+    this.lostAbandons ??= new Map()
+    if (this.lostAbandons.size < MAX_LOST_ABANDONS) this.lostAbandons.set(frame.pathId, frame.value)
   }
 
   private writeAbandon(w: ByteWriter, frames: SentFrameList, id: number, code: number): void {

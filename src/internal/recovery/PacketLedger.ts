@@ -48,6 +48,7 @@ export class PacketLedger<Path> {
     const slot = packetNumber & sp.mask
     const bytes = sp.size[slot]!
     this.takeOut(sp, slot, PacketFlag.acked)
+    sp.size[slot] = 1
     this.packetsAcked++
     this.bytesAcked += bytes
     const list = sp.frames[slot]

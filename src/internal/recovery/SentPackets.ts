@@ -40,7 +40,10 @@ const noSkips = Array.from({ length: SKIPS_KEPT }, () => -1)
 export class SentPackets {
   /** ms. */
   timeSent = new Float64Array(FIRST_CAPACITY)
-  /** Bytes of the UDP payload that the packet took. */
+  /**
+   * Bytes of the UDP payload that the packet took. Once it is acknowledged: how many numbers from its own on are settled, as
+   * far as is known.
+   */
   size = new Int32Array(FIRST_CAPACITY)
   flags = new Uint8Array(FIRST_CAPACITY)
   frames: Array<SentFrame | undefined> = noFrames.slice()
@@ -119,6 +122,20 @@ export class SentPackets {
       }
     }
     return false
+  }
+
+  /**
+   * The last number of the run of settled ones that begins at `n`, as far as is known. An acknowledgement may name the same
+   * thousands again and again while one packet below them is missing: each look halves the way for the next one.
+   */
+  skipSettled(n: number): number {
+    const slot = n & this.mask
+    if ((this.flags[slot]! & PacketFlag.acked) === 0) return n
+    const next = n + this.size[slot]!
+    if (next >= this.next) return next - 1
+    const there = next & this.mask
+    if ((this.flags[there]! & PacketFlag.acked) !== 0) this.size[slot] = this.size[slot]! + this.size[there]!
+    return n + this.size[slot]! - 1
   }
 
   /** Doubles the ring. False if it has its largest size. */
