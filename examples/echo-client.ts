@@ -19,7 +19,9 @@ const program = Effect.gen(function* () {
 program.pipe(
   Effect.flatMap(Console.log),
   // What can go wrong has a name.
-  Effect.catchReason("QuicError", "HandshakeTimeout", (reason) => Console.error(reason.message)),
+  Effect.catchReason("QuicError", "HandshakeTimeout", (reason) =>
+    Effect.tap(Console.error(reason.message), () => Effect.sync(() => (process.exitCode = 1)))
+  ),
   Effect.provide(Endpoint.layer({ multipath: { maxPaths: 3 } })),
   Effect.provide(PathScheduler.layerRoundRobin),
   Effect.provide(authority === undefined ? Tls.layerTrustSystem : Tls.layerTrustRoots(authority)),

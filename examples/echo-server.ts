@@ -2,6 +2,11 @@
  * An echo server that runs until it is stopped (Ctrl-C, SIGTERM): then it accepts no more, and lets what it has begun finish.
  *
  *     node examples/echo-server.ts 0.0.0.0:4433 cert.pem key.pem
+ *
+ * A certificate for trying it out, which the client is given as its authority:
+ *
+ *     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -keyout key.pem -out cert.pem \
+ *       -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Stream } from "effect"

@@ -634,7 +634,7 @@ export const serve = <A, E, R>(
 /**
  * Serves streams: runs the handler for each bidirectional stream of each client, many at a time, each in a fiber and a
  * scope of its own. When the handler is done, its stream is ended; when it fails, only its stream is reset
- * (`codes.streamAbort`), and a debug line says so. See `serve` for the end of the Layer, and `Connection.serve`.
+ * (`codes.streamAbort`), and a debug line says so (an error line if it was a defect). See `serve` for the end of the Layer, and `Connection.serve`.
  *
  * **Example** (An echo server)
  *

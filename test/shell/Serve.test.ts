@@ -54,6 +54,46 @@ describe("streams that are served", () => {
     )
   })
 
+  it.effect(
+    "a defect of a handler is an error line, limited in rate; a failure is not; both harm their stream alone",
+    () => {
+      const lines: Array<LoggedLine> = []
+      return logged(
+        lines,
+        drive(
+          Effect.gen(function* () {
+            const world = yield* makeWorld()
+            const handler = (stream: QuicStream.QuicStream) =>
+              Effect.gen(function* () {
+                const text = yield* stream.text
+                if (text === "fail") return yield* Effect.fail("a failure")
+                if (text === "die") throw new TypeError("a defect")
+                yield* stream.end(text)
+              })
+            yield* serving(world.server, Endpoint.serveStreams(handler))
+            const connection = yield* connectTo(world.client)
+            const say = (text: string) =>
+              Effect.gen(function* () {
+                const stream = yield* connection.openStream()
+                yield* stream.end(text)
+                return yield* stream.text
+              }).pipe(Effect.scoped)
+            for (const text of ["fail", ...Array<string>(50).fill("die")]) {
+              assert.strictEqual(reasonOf(yield* Effect.exit(say(text))), "StreamReset")
+            }
+            assert.strictEqual(yield* say("fine"), "fine")
+            const told = lines.filter((line) => line.message === "The handler of a stream failed")
+            assert.lengthOf(told, 51)
+            assert.strictEqual(told[0]!.level, "Debug")
+            const errors = told.filter((line) => line.level === "Error").length
+            assert.isAtLeast(errors, 20)
+            assert.isBelow(errors, 50)
+          })
+        )
+      )
+    }
+  )
+
   scenario("D2: a stream that stays open does not hold up the next ones", (world) =>
     Effect.gen(function* () {
       yield* serving(world.server, Endpoint.serveStreams(echo))

@@ -172,7 +172,13 @@ export class ConnectionStreams {
   }
 
   private handlerFailed(stream: QuicStreamImpl, cause: Cause.Cause<unknown>): Effect.Effect<void> {
-    return line("Debug", "The handler of a stream failed", { connection: this.machine.id, stream: stream.id }, cause)
+    const message = "The handler of a stream failed"
+    const who = { connection: this.machine.id, stream: stream.id }
+    // A failure may be the peer's, or how a handler refuses; a defect is a mistake in the handler, which nobody else tells.
+    const admitted = Cause.hasDies(cause) ? this.scopes.log.admit(message) : undefined
+    return admitted === undefined
+      ? line("Debug", message, who, cause)
+      : line("Error", message, { ...who, ...admitted }, cause)
   }
 
   /** Leaves a stream as the end of its scope asks. */
