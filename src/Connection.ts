@@ -211,7 +211,7 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
    * `path.validated` to wait until the peer answered there. Until then no data goes over it. Fails with `PathUnavailable`.
    */
   readonly openPath: (options?: OpenPathOptions) => Effect.Effect<Path.Path, QuicError>
-  /** What happens to the paths from now on. Ends with the connection. */
+  /** What happens to the paths from now on. Ends with the connection. Who falls behind by more than 256 loses the oldest. */
   readonly events: Stream.Stream<Path.Event>
   /** Counters now. */
   readonly stats: Stats
@@ -529,7 +529,7 @@ export class ConnectionImpl extends Value implements Connection {
     })
 
   get events(): Stream.Stream<Path.Event> {
-    return this.broadcast.stream
+    return this.broadcast.stream()
   }
 
   get updateKeys(): Effect.Effect<boolean> {

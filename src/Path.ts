@@ -132,7 +132,7 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
    * with `PathFailed` for the last path that works: close the connection instead. `code` is APPLICATION_ABANDON_PATH (0x3e) if not given.
    */
   readonly close: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
-  /** What happens to this path from now on; ends with the path. */
+  /** What happens to this path from now on; ends with the path. Who falls behind by more than 256 loses the oldest. */
   readonly changes: Stream.Stream<Event>
 }
 
@@ -281,10 +281,9 @@ export class PathImpl extends Value implements Path {
 
   readonly changes: Stream.Stream<Event> = Stream.suspend(() =>
     this.last === undefined
-      ? this.events.stream.pipe(
-          Stream.filter((event) => event.pathId === this.view.id),
-          Stream.takeUntil((event) => event._tag === "Closed")
-        )
+      ? this.events
+          .stream((event) => event.pathId === this.view.id)
+          .pipe(Stream.takeUntil((event) => event._tag === "Closed"))
       : Stream.empty
   )
 

@@ -317,3 +317,34 @@ describe("why a path failed", () => {
     })
   )
 })
+
+scenario("X5: events of other paths push none out of the changes of a path", (world) =>
+  Effect.gen(function* () {
+    const { client } = yield* world.pair()
+    const path = yield* client.openPath({ local: "10.0.1.1" })
+    yield* path.validated
+    const seen: Array<string> = []
+    const changes = yield* Effect.forkChild(
+      Stream.runForEach(path.changes, (event) =>
+        Effect.andThen(
+          Effect.sleep(seen.length === 0 ? "20 seconds" : "1 second"),
+          Effect.sync(() => seen.push(event._tag))
+        )
+      ),
+      { startImmediately: true }
+    )
+    yield* path.probe
+    yield* Effect.sleep("50 millis")
+    yield* path.close()
+    yield* Effect.sleep("500 millis")
+    // More than anybody may fall behind.
+    for (let i = 0; i < 300; i++) {
+      yield* client.paths[0]!.probe
+      yield* Effect.sleep("45 millis")
+    }
+    yield* Effect.sleep("20 seconds")
+    assert.isFalse(client.isClosed)
+    assert.isDefined(changes.pollUnsafe())
+    assert.deepStrictEqual(seen, ["Validated", "Probed", "Abandoned", "Closed"])
+  })
+)
