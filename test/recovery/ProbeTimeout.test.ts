@@ -37,6 +37,18 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     assert.strictEqual(bench.path.timeout(), 375)
   })
 
+  it("is put off by what goes on being sent only so far, and not by late acknowledgements of what came before", () => {
+    const bench = new Bench()
+    bench.send(0)
+    bench.send(10)
+    bench.ack(20, [[0, 0]], { rtt: false })
+    for (let now = 100; now <= 600; now += 100) bench.send(now)
+    const due = bench.path.timeout()
+    assert.isAtMost(due, 10 + 2 * 325)
+    bench.ack(630, [[0, 1]], { rtt: false })
+    assert.strictEqual(bench.path.timeout(), due + 10)
+  })
+
   it("A12: the interval is bounded, yet the first timeout always backs off", () => {
     const intervals = (maxPtoInterval: number): Array<number> => {
       const bench = new Bench({ maxPtoInterval })

@@ -293,7 +293,9 @@ export class PathRecovery implements ProbeState {
     if (raised) sp.largestAcked = largest
     if (sp.lost !== undefined) this.late.find(sp, ranges, rangeCount, largestBefore, now, this.pto)
     if (newest < 0) return undefined
-    this.probe.lastActivity = sp.waitingSince = now
+    this.probe.lastActivity = now
+    // A late acknowledgement of old packets says nothing about those since.
+    if (newestSent > sp.waitingSince) sp.waitingSince = newestSent
     if (rttAllowed && newest === largest && newest >= sp.firstSampled && (seen & PacketFlag.ackEliciting) !== 0) {
       // An Initial is never held back, whatever the field says (RFC 9002 section 5.3).
       const delay = space === Space.initial ? 0 : ackDelay

@@ -58,7 +58,7 @@ export class SentPackets {
   lossTime = Infinity
   lastAckElicitingTime = -Infinity
   ackElicitingOutstanding = 0
-  /** ms: since when an acknowledgement is awaited without any having come. */
+  /** ms: nothing that left since then has been acknowledged, and something waits to be. */
   waitingSince = 0
   /** Packets sent since the last ack-eliciting one: after many, the next acknowledgement wants a PING beside it. */
   sinceAckEliciting = 0
