@@ -85,6 +85,23 @@ describe("ABN: one path of several", () => {
     healthy(pair)
   })
 
+  for (const side of ["client", "server"] as const) {
+    it(`the ${side} closes the only path that works, before it knows: the peer hears of it there, and a new path opens`, () => {
+      const pair = withPaths()
+      const [closer, peer] =
+        side === "client" ? ([pair.connection, pair.server] as const) : ([pair.accepted, pair.client] as const)
+      const down = send(pair.accepted, pair.connection, 2_000_000)
+      pair.run(pair.simulator.now + 200)
+      pair.links[1]!.cut()
+      closePath(pair, closer, 0)
+      const told = pair.until(() => eventsOf(peer, "abandoned", 0).length > 0, pair.simulator.now + 5_000)
+      assert.isAtLeast(told, 0, "the peer was not told")
+      awaitPath(pair, openPath(pair, 0), 10_000)
+      pair.until(() => down.finished, pair.simulator.now + 10_000)
+      intact(down, 2_000_000, "over the new path")
+    })
+  }
+
   it("ABN-2, ABN-5: nothing is sent on it any more, and what still comes is taken without a reset", () => {
     const pair = withPaths()
     const down = send(pair.accepted, pair.connection, 2_000_000)
@@ -186,7 +203,7 @@ describe("ABN: one path of several", () => {
 
   it("ABN-7: a peer that cannot be reached is not blamed: the answer is awaited until it can", () => {
     const pair = withPaths()
-    pair.links[0]!.cut()
+    for (const link of pair.links) link.cut()
     closePath(pair, pair.connection, 1)
     pair.run(pair.simulator.now + 12_000)
     assert.isDefined(pair.connection.path(1))

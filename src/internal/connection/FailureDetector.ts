@@ -84,10 +84,24 @@ export class FailureDetector {
    * it leaves now, once for each probe timeout without backoff.
    */
   onReceived(path: Path, now: number): void {
+    if (!path.open) return this.repeatAbandon(path, now)
     if (path.ptoCount < BACKED_OFF || now - path.hintedAt < this.core.pto(path)) return
     path.hintedAt = now
     if (this.hasAlternative(path)) this.probing.alone(path)
     else this.probing.withData(path)
+  }
+
+  /**
+   * The peer still uses a path that we gave up: it was not told, and while no other path works nothing else can tell it. It
+   * would go on for ever, unanswered. So, at most once for each probe timeout, PATH_ABANDON leaves on that path itself, as the
+   * last resort beside the rule that nothing does (draft-21 section 3.4).
+   */
+  private repeatAbandon(path: Path, now: number): void {
+    if (path.abandonReceived || path.abandonAcked || this.hasAlternative(path)) return
+    // One that is being proven will tell it.
+    if (!this.core.paths.hasValidated || now - path.hintedAt < this.core.pto(path)) return
+    path.hintedAt = now
+    path.farewellPending = true
   }
 
   /** A way is open again: what is stuck on paths that are still silent takes it. */

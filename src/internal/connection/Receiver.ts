@@ -50,7 +50,7 @@ export interface ReceiverEvents {
   /** Server: the first packet of an unused path ID. */
   readonly onNewPath: (pathId: number, burst: DatagramBurst, datagram: number, now: number) => Path | undefined
   readonly onHandshakePacket: (now: number) => void
-  /** Something arrived on a path on which probes are not acknowledged. */
+  /** Something arrived on a path on which probes are not acknowledged, or which is closed on this side. */
   readonly onSilentPathHeard: (path: Path, now: number) => void
   readonly onRetry: (burst: DatagramBurst, datagram: number, header: PacketHeader, now: number) => void
   readonly onVersionNegotiation: (burst: DatagramBurst, header: PacketHeader, now: number) => void
@@ -368,7 +368,7 @@ export class Receiver {
     core.idleSince = now
     path.packetsReceived++
     path.lastReceived = now
-    if (path.ptoCount > 0) this.events.onSilentPathHeard(path, now)
+    if (path.ptoCount > 0 || !path.open) this.events.onSilentPathHeard(path, now)
   }
 
   /** Copies a datagram from the packet at `start` on, to be tried again. */

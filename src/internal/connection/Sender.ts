@@ -75,6 +75,7 @@ export class Sender {
     for (const path of core.paths.all) {
       path.now = now
       if (path.open && !path.blocked) this.sendPathFrames(path)
+      else if (path.farewellPending) this.sendFarewell(path)
     }
     collectUsable(core.paths.all, this.usable)
     this.sendBound()
@@ -96,6 +97,13 @@ export class Sender {
       this.sendProbe(path)
     }
     this.sendSizeProbe(path)
+  }
+
+  private sendFarewell(path: Path): void {
+    path.farewellPending = false
+    if (path.open || !packet.open(path, path.mtu)) return
+    this.core.paths.frames.writeAbandon(packet.writer, this.core.frames, path.id, path.abandonCode)
+    packet.commit(false, false)
   }
 
   private sendData(): void {

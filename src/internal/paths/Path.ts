@@ -91,6 +91,8 @@ export class Path implements PathView {
   abandonCode = -1
   abandonReceived = false
   abandonPending = false
+  /** PATH_ABANDON leaves on the path itself. */
+  farewellPending = false
   /** Whether the peer has it, by when it must answer, and how long it gets, in ms. */
   abandonAcked = false
   answerBy = Infinity

@@ -236,7 +236,7 @@ export class PathFrames {
     if (this.lostAbandons.size < MAX_LOST_ABANDONS) this.lostAbandons.set(frame.pathId, frame.value)
   }
 
-  private writeAbandon(w: ByteWriter, frames: SentFrameList, id: number, code: number): void {
+  writeAbandon(w: ByteWriter, frames: SentFrameList, id: number, code: number): void {
     writePathAbandon(w, id, code)
     const frame = frames.add(SentFrameKind.pathAbandon)
     frame.pathId = id

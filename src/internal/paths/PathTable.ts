@@ -211,7 +211,10 @@ export class PathTable {
     if (path.abandonReceived) return
     path.abandonReceived = true
     path.discardAt = now + threePto
-    if (!path.open) return
+    if (!path.open) {
+      if (this.hasOpen) path.remoteIds.clear()
+      return
+    }
     this.beginClosing(path, PathError.noError)
     // ABN-8: the client's application may open another path meanwhile; a server waits shortly for the client to do so.
     if (!this.hasOpen) this.strandedUntil = now + (this.context.role === "client" ? threePto : threePto / 3)
@@ -451,8 +454,12 @@ export class PathTable {
     path.validation.stop()
     path.answers.clear()
     path.probes = 0
-    // ABN-2. The IDs of the last path stay: CONNECTION_CLOSE may have to leave on it.
-    if (this.hasOpen) path.remoteIds.clear()
+    // ABN-2. The IDs of the last path stay: CONNECTION_CLOSE may have to leave on it. And one stays of a path that the peer may
+    // be the last to use: it is told there if nothing else gets through.
+    if (this.hasOpen) {
+      if (path.abandonReceived) path.remoteIds.clear()
+      else path.remoteIds.keepActive()
+    }
     path.recovery.handOver(Space.application)
     // A peer may have sent the acknowledgements of all paths on this one (ACK-4): what was lost with it, full windows must not
     // keep us from asking for again, nor from saying that the path is closed (RFC 9002 section 7.5).

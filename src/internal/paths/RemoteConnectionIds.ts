@@ -224,6 +224,14 @@ export class RemoteConnectionIds {
     this.pendingRetire.length = 0
   }
 
+  /** The same, but the ID that was in use stays, for what may have to be said in the end. Its reset token means nothing more. */
+  keepActive(): void {
+    const { active } = this
+    this.clear()
+    this.inUse = false
+    if (active !== undefined) this.ids = [active]
+  }
+
   private markSeen(sequence: number): void {
     if (sequence > this.seenBelow) {
       this.seen ??= new Set()
