@@ -2,9 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SentFrameKind, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import { writePathRetireConnectionId, writePing } from "../../src/internal/wire/FrameWriter.ts"
+import type { TransportParameters } from "../../src/internal/wire/TransportParameters.ts"
 import { forge, frames, inject, sendRaw } from "../support/Hostile.ts"
 import { awaitPath, closePath, connected, openPath, withPaths } from "../support/Multipath.ts"
-import { established, send } from "../support/Scenario.ts"
+import { Pair } from "../support/Machines.ts"
+import type { PairOptions } from "../support/Machines.ts"
+import { establish, established, send } from "../support/Scenario.ts"
 
 describe("Peers that keep to the rules and mean harm", () => {
   it("W2: a peer that comes from two proven addresses in turns gets no new window for each packet", () => {
@@ -93,6 +96,27 @@ describe("Peers that keep to the rules and mean harm", () => {
     assert.strictEqual(pair.server.endpoint.stats().drops.unknownConnection, 0)
     assert.strictEqual(keys.pathCount, 1)
   })
+
+  for (const limited of ["client", "server"] as const) {
+    it(`W6: a ${limited} that takes datagrams of 1200 bytes gets none that are larger, whatever initialMtu says`, () => {
+      const other = limited === "client" ? "server" : "client"
+      const pair = new Pair({
+        [limited]: { parameters: (own: TransportParameters) => ({ ...own, maxUdpPayloadSize: 1200 }) },
+        [other]: { settings: { initialMtu: 1400 } }
+      } satisfies PairOptions)
+      let largest = 0
+      assert.isAbove(establish(pair), 0)
+      pair[other].tap = (bytes) => {
+        largest = Math.max(largest, bytes.length)
+        return bytes.length <= 1200
+      }
+      const from = other === "client" ? pair.connection : pair.accepted
+      const incoming = send(from, other === "client" ? pair.accepted : pair.connection, 100_000)
+      pair.run(pair.simulator.now + 3000)
+      assert.isTrue(incoming.finished)
+      assert.strictEqual(largest, 1200)
+    })
+  }
 
   it("W5: PATH_ABANDON that a peer never acknowledges is kept of a bounded number of paths that are gone", () => {
     const pair = connected()

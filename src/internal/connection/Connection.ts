@@ -383,6 +383,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     if (peer !== undefined) {
       recovery.maxAckDelay = peer.maxAckDelay
       discovery.limit(peer.maxUdpPayloadSize)
+      recovery.maxDatagramSize = discovery.current
     }
     return new Path({
       id,
@@ -412,6 +413,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     const { primary } = core.paths
     primary.recovery.maxAckDelay = peer.maxAckDelay
     primary.discovery.limit(peer.maxUdpPayloadSize)
+    primary.recovery.maxDatagramSize = primary.discovery.current
     if (peer.statelessResetToken !== undefined) primary.remoteIds.setInitialResetToken(peer.statelessResetToken)
     return undefined
   }

@@ -47,7 +47,7 @@ export class FailureDetector {
       this.probing.handshake(path, recovery.probeSpace)
       return
     }
-    if (path.discovery.onTimeout(recovery.bytesInFlight > this.core.settings.initialMtu)) {
+    if (path.discovery.onTimeout(recovery.bytesInFlight > path.discovery.base)) {
       recovery.maxDatagramSize = path.mtu
     }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)

@@ -291,7 +291,7 @@ export class Sender {
    * size that every path carries: the silence may be that of a path that no longer takes larger ones (RFC 8899 section 4.3).
    */
   private sendProbe(path: Path): void {
-    if (!packet.open(path, Math.min(path.mtu, this.core.settings.initialMtu))) return
+    if (!packet.open(path, Math.min(path.mtu, path.discovery.base))) return
     this.acknowledger.write(path)
     if (path.probeWithData) this.writeData(path)
     if (!packet.isEliciting) packet.ping()

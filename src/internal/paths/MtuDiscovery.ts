@@ -13,8 +13,8 @@ const PRECISION = 16
 export class MtuDiscovery {
   /** Packet size that is known to pass. */
   current: number
-  /** What every way carries. */
-  readonly base: number
+  /** What every way carries, and the peer takes. */
+  base: number
   /** Where the search stops. */
   private largest: number
   private upper: number
@@ -48,6 +48,9 @@ export class MtuDiscovery {
 
   /** The peer's max_udp_payload_size bounds the search. */
   limit(max: number): void {
+    // Below what was taken to pass everywhere: the peer drops what is larger (RFC 9000 section 18.2).
+    if (max < this.base) this.base = max
+    if (max < this.current) this.current = max
     this.largest = Math.max(this.base, Math.min(this.largest, max))
     this.upper = Math.max(this.base, Math.min(this.upper, max))
     this.searching = this.enabled && this.upper - this.current > 0
