@@ -690,7 +690,10 @@ export class ConnectionImpl extends Value implements Connection {
     handler: (stream: QuicStreamImpl) => Effect.Effect<A, E, R>,
     options: ServeOptions | undefined
   ): Effect.Effect<void, QuicError, Exclude<R, Scope.Scope>> {
-    const limit = Arguments.attempt("concurrency", () => Arguments.concurrency(Arguments.at(options, "concurrency")))
+    const limit = Arguments.attempt("concurrency", () => {
+      Arguments.callback("handler", handler)
+      return Arguments.concurrency(Arguments.at(options, "concurrency"))
+    })
     return limit instanceof QuicError
       ? Effect.fail(limit)
       : this.ownStreams.serve(kind, (stream) => Arguments.effectOf("handler", handler(stream)), limit)

@@ -602,7 +602,12 @@ export const serve = <A, E, R>(
     Effect.gen(function* () {
       const endpoint = yield* Endpoint
       const { begin, codes, end, log, shutdownTimeout } = lifetimeOf(endpoint)
-      const own = options?.codes === undefined ? undefined : yield* QuicConfig.withCodes(codes, options.codes)
+      const given = Arguments.attempt("options", () => {
+        Arguments.callback("handler", handler)
+        return { codes: Arguments.at(options, "codes") }
+      })
+      if (given instanceof QuicError) return yield* given
+      const own = given.codes === undefined ? undefined : yield* QuicConfig.withCodes(codes, given.codes)
       const fork = Effect.runForkWith(yield* Effect.context<Exclude<R, Scope.Scope>>())
       const clock = yield* Clock.Clock
       const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -660,7 +665,10 @@ export const serveStreams = <A, E, R>(
     // A wrong number fails the Layer, not each connection.
     Arguments.withArguments(
       "concurrency",
-      () => Arguments.concurrency(Arguments.at(options, "concurrency")),
+      () => {
+        Arguments.callback("handler", handler)
+        return Arguments.concurrency(Arguments.at(options, "concurrency"))
+      },
       () =>
         Effect.succeed(
           serve((connection) => connection.serve((stream) => handler(stream, connection), options), options)

@@ -383,7 +383,11 @@ export class QuicStreamImpl extends Value implements QuicStream {
       const error = this.readError("consume")
       return error === undefined ? Effect.flatMap(this.readers.wait, () => next) : Effect.fail(error)
     })
-    return next
+    return Arguments.withArguments(
+      "use",
+      () => Arguments.callback("use", use),
+      () => next
+    )
   }
 
   get bytes(): Effect.Effect<Uint8Array, QuicError> {

@@ -93,6 +93,8 @@ const relay = (options: object) =>
     }),
     UdpSocket.layerNode
   )
+const served = (world: World, layer: Layer.Layer<never, QuicError.QuicError, Endpoint.Endpoint>) =>
+  Layer.build(Layer.provide(layer, Layer.succeed(Endpoint.Endpoint, world.server)))
 const tls = <A>(layer: Layer.Layer<A, QuicError.QuicError>) => Layer.build(layer)
 
 type Row = readonly [
@@ -161,6 +163,46 @@ const rows: ReadonlyArray<Row> = [
     operation((concurrency, { connection }) => connection.serve(() => Effect.void, { concurrency })),
     ["2^53", "2^62", "Infinity"]
   ],
+  // Callbacks.
+  ["Endpoint.serve", "handler", notText, operation((handler, { world }) => served(world, Endpoint.serve(handler)))],
+  [
+    "Endpoint.serve codes",
+    "codes",
+    notText,
+    operation((codes, { world }) =>
+      served(
+        world,
+        Endpoint.serve(() => Effect.void, { codes })
+      )
+    ),
+    ["object", "thrower"]
+  ],
+  [
+    "Endpoint.serve options",
+    "options",
+    notText,
+    operation((options, { world }) =>
+      served(
+        world,
+        Endpoint.serve(() => Effect.void, options)
+      )
+    ),
+    ["object", "thrower"]
+  ],
+  [
+    "Endpoint.serveStreams",
+    "handler",
+    notText,
+    operation((handler, { world }) => served(world, Endpoint.serveStreams(handler)))
+  ],
+  ["connection.serve", "handler", notText, operation((handler, { connection }) => connection.serve(handler))],
+  [
+    "connection.serveUniStreams",
+    "handler",
+    notText,
+    operation((handler, { connection }) => connection.serveUniStreams(handler))
+  ],
+  ["stream.consume", "use", notText, operation((use, { stream }) => stream.consume(use))],
   // Connections.
   ["connection.close code", "code", numbers, operation((code, { connection }) => connection.close({ code }))],
   ["connection.close reason", "reason", notText, operation((reason, { connection }) => connection.close({ reason }))],

@@ -120,6 +120,12 @@ export const pathIds = (field: string, value: unknown): ReadonlyArray<number> =>
 export const effectOf = <A, E, R>(field: string, result: Effect.Effect<A, E, R>): Effect.Effect<A, E | QuicError, R> =>
   Effect.isEffect(result) ? result : Effect.fail(badArgument(field, result, "a function that returns an Effect"))
 
+/** A function. */
+export const callback = <F>(field: string, value: F): F => {
+  if (typeof value === "function") return value
+  throw badArgument(field, value, "a function")
+}
+
 const UNITS: ReadonlySet<string> = new Set([
   "weeks",
   "days",
