@@ -466,7 +466,8 @@ export class Internal extends Schema.TaggedError<Internal>()("Internal", {
   cause: Schema.Defect()
 }) {
   override get message() {
-    return `internal error${because(this.cause instanceof Error ? this.cause.message : String(this.cause))}`
+    const what = because(this.cause instanceof Error ? this.cause.message : String(this.cause))
+    return `internal error${what}; the mistake is in effect-mpquic, or in a policy given to it: the stack of \`cause\` tells where`
   }
 }
 

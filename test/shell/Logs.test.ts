@@ -78,6 +78,25 @@ describe("D8: what an endpoint tells", () => {
     )
   })
 
+  it.effect("a handshake that the end of the endpoint cuts short says so", () => {
+    const lines: Array<LoggedLine> = []
+    return drive(
+      Effect.gen(function* () {
+        const serverScope = yield* Scope.make()
+        const world = yield* makeWorld({ around: (endpoint) => logged(lines, endpoint, "Info"), serverScope })
+        yield* Effect.forkChild(Effect.exit(connectTo(world.client)))
+        // The first flight is there after 10 ms, and the handshake is done after 30 ms.
+        yield* Effect.sleep(15)
+        yield* Scope.close(serverScope, Exit.void)
+        yield* Effect.sleep(100)
+        assert.deepStrictEqual(
+          lines.map(({ annotations, message }) => [message, annotations["by"], annotations["reason"]]),
+          [["Handshake failed", "local", "this side closed before the handshake was done"]]
+        )
+      })
+    )
+  })
+
   it.effect("a limited line says how many were left out before it", () =>
     Effect.gen(function* () {
       const lines: Array<LoggedLine> = []

@@ -174,6 +174,7 @@ describe("D6: parts that users give", () => {
     "a scheduler's factory that throws": PathScheduler.layer(boom),
     "a factory that gives no scheduler": PathScheduler.layer((() => ({ name: "x" })) as never),
     "no factory of a scheduler": PathScheduler.layer(5 as never),
+    "no factory of congestion control": CongestionControl.layer({} as never),
     "a factory of congestion control that throws": CongestionControl.layer(boom),
     "a factory that gives no controllers": CongestionControl.layer((() => undefined) as never),
     "controllers that throw": CongestionControl.layer(() => ({ make: boom })),
@@ -189,6 +190,19 @@ describe("D6: parts that users give", () => {
       })
     )
   }
+
+  policyTest("a wrong policy is told with what is wrong in it, and where to look", (world) =>
+    Effect.gen(function* () {
+      const messageFor = (policy: Layer.Layer<never>) =>
+        Effect.map(Effect.flip(Effect.provide(connectTo(world.client), policy)), (error) => error.message)
+      const where = "the mistake is in effect-mpquic, or in a policy given to it: the stack of `cause` tells where"
+      assert.strictEqual(yield* messageFor(PathScheduler.layer(boom)), `internal error: out of order; ${where}`)
+      assert.strictEqual(
+        yield* messageFor(PathScheduler.layer(5 as never)),
+        `internal error: the factory of the path scheduler must be a function that makes one for each connection; ${where}`
+      )
+    })
+  )
 
   const faults: Record<string, (throws: () => boolean) => Layer.Layer<never>> = {
     scheduler: (throws) =>

@@ -22,9 +22,16 @@ export interface ConnectionPolicies {
 /** What is ours needs no guard. */
 const ours: ReadonlySet<CongestionFactory> = new Set([cubic, newReno])
 
+const mustBeFunction = (what: string, factory: unknown): void => {
+  if (typeof factory !== "function")
+    throw new TypeError(`the factory of the ${what} must be a function that makes one for each connection`)
+}
+
 /** Throws what a factory throws, and a `TypeError` when it makes something else than it should. */
 export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => {
   const mistakes = new Mistakes()
+  mustBeFunction("path scheduler", factories.scheduler)
+  mustBeFunction("congestion control", factories.congestion)
   const scheduler = factories.scheduler()
   if (typeof scheduler?.select !== "function")
     throw new TypeError("the factory of the path scheduler must give an object with a function `select`")

@@ -54,6 +54,12 @@ const why = (info: CloseInfo): Annotations => {
   }
 }
 
+/** A handshake that nothing is wrong with: this side ended first, as at a shutdown. */
+const isGivenUp = (info: CloseInfo): boolean =>
+  info.kind === "application" && info.initiator === "local" && info.reason === ""
+
+const GIVEN_UP: Annotations = { reason: "this side closed before the handshake was done" }
+
 export class ConnectionLog {
   private readonly log: EndpointLog
   private readonly machine: ConnectionMachine
@@ -104,7 +110,8 @@ export class ConnectionLog {
       // Nothing else is worth more than that.
     } else if (!established) {
       // A client learns of it by its error.
-      log.limited(machine.role === "server" ? "Info" : "Debug", "Handshake failed", { ...this.who, ...why(info) })
+      const level = machine.role === "server" ? "Info" : "Debug"
+      log.limited(level, "Handshake failed", { ...this.who, ...why(info), ...(isGivenUp(info) ? GIVEN_UP : {}) })
     } else if (undelivered !== undefined && !(info.kind === "application" && info.initiator === "peer")) {
       log.limited("Info", "Connection closed before everything was delivered", {
         ...this.who,
