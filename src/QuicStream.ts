@@ -408,6 +408,7 @@ export class QuicStreamImpl extends Value implements QuicStream {
 
   readonly stop = (options?: { readonly code?: number | undefined }): Effect.Effect<void> =>
     Arguments.withCode(options, (code) => {
+      this.gathered = []
       if (this.stream.stopSending(code)) this.changed()
     })
 
@@ -424,7 +425,8 @@ export class QuicStreamImpl extends Value implements QuicStream {
   /** Leaves the stream as a scope's end asks. Gives the bytes that were there and that nobody read. @internal */
   release(exit: Exit.Exit<unknown, unknown>, codes: CloseCodes): number {
     const { stream } = this
-    const unread = stream.isFinished ? 0 : (stream.receive?.buffer.readable ?? 0)
+    let unread = stream.isFinished ? 0 : (stream.receive?.buffer.readable ?? 0)
+    for (const chunk of this.gathered) unread += chunk.length
     if (stream.error !== undefined) return unread
     if (Exit.isFailure(exit)) {
       this.abandon(codes.streamAbort)

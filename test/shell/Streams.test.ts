@@ -302,4 +302,16 @@ describe("streams over a simulated network", () => {
       assert.deepStrictEqual(got, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"])
     })
   )
+
+  scenario("X6: what an interrupted reading of all bytes has is dropped by stop as well", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      const mine = yield* client.openStream()
+      yield* mine.write("half a message")
+      const theirs = yield* server.acceptStream
+      assert.isTrue(Option.isNone(yield* Effect.timeoutOption(theirs.bytes, "1 second")))
+      yield* theirs.stop()
+      assert.strictEqual(reasonOf(yield* Effect.exit(theirs.read)), "ConnectionClosed")
+    })
+  )
 })
