@@ -122,7 +122,7 @@ export class IdleTimeout extends Schema.TaggedError<IdleTimeout>()("IdleTimeout"
   after: Schema.Duration
 }) {
   override get message() {
-    return `nothing was heard from the peer for ${Duration.format(this.after)}; set keepAlive to hold quiet connections open, or raise idleTimeout on both sides`
+    return `nothing was heard from the peer for ${Duration.format(this.after)}: it or the network is gone, or had nothing to say; set keepAlive to hold quiet connections open, or raise idleTimeout on both sides`
   }
 }
 
@@ -388,7 +388,8 @@ export class AddressUnavailable extends Schema.TaggedError<AddressUnavailable>()
   address: Schema.String
 }) {
   override get message() {
-    return `${this.address} is not an address of this host now; bind one that is, or 0.0.0.0 or [::] for all`
+    const address = this.address.replace(/:0$/, "")
+    return `${address} is not an address of this host now; give one that is, or to listen on all, 0.0.0.0 or [::]`
   }
 }
 
@@ -592,8 +593,12 @@ export class QuicError extends Schema.TaggedError<QuicError>()("QuicError", {
  */
 export const isQuicError = (value: unknown): value is QuicError => Predicate.hasProperty(value, TypeId)
 
-/** Transport errors of a peer that is busy, restarts or has moved (RFC 9000 section 20.1): nothing was wrong with what we did. */
-const PASSING: ReadonlySet<number> = new Set([0x00, 0x01, 0x02, 0x0f, 0x10])
+/**
+ * Transport errors of a peer that is busy, restarts or has moved (RFC 9000 section 20.1): nothing was wrong with what we did.
+ * APPLICATION_ERROR stands for a code that is not shown before the handshake is done (section 10.2.3): so ends a server that
+ * is stopped meanwhile.
+ */
+const PASSING: ReadonlySet<number> = new Set([0x00, 0x01, 0x02, 0x0c, 0x0f, 0x10])
 
 /**
  * Whether what failed for this reason may succeed when it is tried again: a connection that was lost or refused, a host that

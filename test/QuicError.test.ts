@@ -26,6 +26,7 @@ describe("QuicError", () => {
       [new QuicError.TransportClosed({ code: 0x0a, reason: "", frameType: 0, initiator: "peer" }), false],
       [new QuicError.TransportClosed({ code: 1, reason: "", frameType: 0, initiator: "peer" }), true],
       [new QuicError.TransportClosed({ code: 1, reason: "", frameType: 0, initiator: "local" }), false],
+      [new QuicError.TransportClosed({ code: 0x0c, reason: "", frameType: 0, initiator: "peer" }), true],
       [new QuicError.HandshakeFailed({ alert: 40, message: "" }), false],
       [new QuicError.CertificateRefused({ why: "expired", message: "", alert: 45 }), false],
       [new QuicError.VersionNegotiationFailed({ offered: [] }), false],
@@ -46,5 +47,12 @@ describe("QuicError", () => {
       QuicError.Reason.members.length,
       "every reason is judged"
     )
+  })
+
+  it("an address that is not there is told without the port that nobody chose", () => {
+    const message = (address: string) => new QuicError.AddressUnavailable({ address }).message
+    assert.match(message("192.0.2.1:0"), /^192\.0\.2\.1 is not an address of this host now; give one that is/)
+    assert.match(message("[2001:db8::1]:0"), /^\[2001:db8::1\] is not/)
+    assert.match(message("192.0.2.1:4430"), /^192\.0\.2\.1:4430 is not/)
   })
 })

@@ -68,7 +68,7 @@ const options: ReadonlyArray<readonly [setting: string, option: string]> = [
     "check the network, and that a local address of the same family (IPv4 or IPv6) is bound",
     "check the network, and that --local, if it is given, is of the same family (IPv4 or IPv6)"
   ],
-  ["bind one that is, or 0.0.0.0 or [::] for all", "give one that is"]
+  ["give one that is, or to listen on all, 0.0.0.0 or [::]", "give one that is"]
 ]
 
 const inOptions = (message: string): string =>
