@@ -1,6 +1,7 @@
 /**
  * A controller of somebody else, with figures that can be relied on: a window of nothing or NaN would stop its path for ever.
  */
+import { dropPromise } from "../Unwanted.ts"
 import type { ConnectionControllers, Controller, PathInfo } from "./Controller.ts"
 import { initialWindow, minimumWindow } from "./Window.ts"
 
@@ -100,7 +101,9 @@ const nameOf = (own: Controller): string => {
 
 /** Throws a `TypeError` for what makes no controllers. */
 export const guardControllers = (own: ConnectionControllers, onWrong: OnWrongFigure): ConnectionControllers => {
-  if (typeof own?.make !== "function")
+  if (typeof own?.make !== "function") {
+    dropPromise(own)
     throw new TypeError("the factory of congestion control must give an object with a function `make`")
+  }
   return { make: (path) => new GuardedController(own.make(path), path, onWrong) }
 }

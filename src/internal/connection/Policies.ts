@@ -6,6 +6,7 @@ import { cubic } from "../congestion/Cubic.ts"
 import { guardControllers } from "../congestion/Guard.ts"
 import { newReno } from "../congestion/NewReno.ts"
 import type { Scheduler, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
+import { dropPromise } from "../Unwanted.ts"
 import { Mistakes } from "./Mistakes.ts"
 
 export interface PolicyFactories {
@@ -33,8 +34,10 @@ export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => 
   mustBeFunction("path scheduler", factories.scheduler)
   mustBeFunction("congestion control", factories.congestion)
   const scheduler = factories.scheduler()
-  if (typeof scheduler?.select !== "function")
+  if (typeof scheduler?.select !== "function") {
+    dropPromise(scheduler)
     throw new TypeError("the factory of the path scheduler must give an object with a function `select`")
+  }
   const controllers = factories.congestion()
   return {
     scheduler,

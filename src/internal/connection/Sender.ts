@@ -18,6 +18,7 @@ import {
 } from "../wire/FrameWriter.ts"
 import { shortHeaderLength } from "../wire/PacketHeader.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
+import { dropPromise } from "../Unwanted.ts"
 import { Acknowledger } from "./Acknowledger.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
@@ -187,6 +188,7 @@ export class Sender {
         )
       return undefined
     }
+    dropPromise(selected)
     const what = usable.includes(selected as Path)
       ? "it chooses a path that cannot send now"
       : "what it chooses is none of the paths that it was given"

@@ -5,6 +5,7 @@
 import { Duration, Effect, Option, Redacted } from "effect"
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types"
 import { BadConfig, QuicError } from "../../QuicError.ts"
+import { dropPromise } from "../Unwanted.ts"
 import type { BindOptions, Sockets } from "./Sockets.ts"
 
 /** A value in an error's text: short, and without running any code of the value. */
@@ -117,8 +118,14 @@ export const pathIds = (field: string, value: unknown): ReadonlyArray<number> =>
 }
 
 /** What a callback gave, where it must be an Effect: a Promise, say, would never be run. */
-export const effectOf = <A, E, R>(field: string, result: Effect.Effect<A, E, R>): Effect.Effect<A, E | QuicError, R> =>
-  Effect.isEffect(result) ? result : Effect.fail(badArgument(field, result, "a function that returns an Effect"))
+export const effectOf = <A, E, R>(
+  field: string,
+  result: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | QuicError, R> => {
+  if (Effect.isEffect(result)) return result
+  dropPromise(result)
+  return Effect.fail(badArgument(field, result, "a function that returns an Effect"))
+}
 
 /** A function. */
 export const callback = <F>(field: string, value: F): F => {

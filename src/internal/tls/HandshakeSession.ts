@@ -1,4 +1,5 @@
 /** What client and server have in common: messages in and out, secrets, authentication, and the edge where failures end. */
+import { dropPromise } from "../Unwanted.ts"
 import { hash } from "node:crypto"
 import type { KeyObject } from "node:crypto"
 import { Level } from "../wire/Protocol.ts"
@@ -299,9 +300,7 @@ export abstract class HandshakeSession implements TlsSession {
 const verdictOf = (given: TlsFailure | undefined): TlsFailure | undefined => {
   if (given === undefined) return undefined
   if (typeof given?.alert === "number" && typeof given.message === "string") return given
-  // Nobody will look at what a Promise comes to, and its rejection would end the process.
-  if (given instanceof Promise) given.catch(() => {})
-  const kind = given instanceof Promise ? "a Promise" : given === null ? "null" : `a value of type ${typeof given}`
+  const kind = dropPromise(given) ? "a Promise" : given === null ? "null" : `a value of type ${typeof given}`
   throw new TypeError(`the certificate verifier must return undefined or a TlsFailure, and not ${kind}`)
 }
 
