@@ -76,6 +76,7 @@ describe("Endpoint.connect", () => {
       const address = `${serverHost}:4433`
       const unknown = yield* Effect.exit(world.client.connect({ address, alpn: "test", serverName: "server.test" }))
       assert.strictEqual(reasonOf(unknown), "CertificateRefused")
+      assert.include(String(unknown), "Tls.layerTrustRoots")
       const wrong = yield* Effect.exit(connectTo(world.client, { serverName: "another.test" }))
       assert.strictEqual(reasonOf(wrong), "CertificateRefused")
       assert.include(String(wrong), "not another.test")

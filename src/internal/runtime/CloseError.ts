@@ -4,7 +4,11 @@
 import { Duration } from "effect"
 import * as QuicError from "../../QuicError.ts"
 import type { CloseInfo } from "../connection/Machine.ts"
+import type { TlsFailure } from "../tls/TlsSession.ts"
 import { TransportError } from "../wire/Protocol.ts"
+
+/** What went wrong and, where the user can act, what to do. */
+const textOf = ({ message, advice }: TlsFailure): string => (advice === undefined ? message : `${message}; ${advice}`)
 
 /** The same facts in the words of the public face. */
 export const closeReason = (info: CloseInfo): QuicError.CloseReason => {
@@ -12,8 +16,8 @@ export const closeReason = (info: CloseInfo): QuicError.CloseReason => {
     case "transport": {
       const { code, initiator, reason, tls } = info
       if (tls?.certificate !== undefined)
-        return new QuicError.CertificateRefused({ why: tls.certificate, message: tls.message, alert: tls.alert })
-      if (tls !== undefined) return new QuicError.HandshakeFailed({ alert: tls.alert, message: tls.message, initiator })
+        return new QuicError.CertificateRefused({ why: tls.certificate, message: textOf(tls), alert: tls.alert })
+      if (tls !== undefined) return new QuicError.HandshakeFailed({ alert: tls.alert, message: textOf(tls), initiator })
       if (code >= TransportError.crypto && code < TransportError.crypto + 256) {
         const alert = code - TransportError.crypto
         const said = reason === "" ? "it gave no reason" : reason

@@ -39,8 +39,10 @@ export interface TlsFailure {
   readonly alert: number
   /** The code of the transport error to close with instead, where RFC 9001 asks for one (sections 4.4, 4.6.1 and 8.4). */
   readonly transportError?: number | undefined
-  /** Says what went wrong and, where a user can act, what to do. */
+  /** Says what went wrong: the peer is told, too. */
   readonly message: string
+  /** What the user on this side can do about it: it stays here. */
+  readonly advice?: string | undefined
   /** Why a certificate was refused, if that is what happened. */
   readonly certificate?:
     | "unknownAuthority"

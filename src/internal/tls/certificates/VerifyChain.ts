@@ -317,10 +317,10 @@ class PathSearch {
     const advice = "to trust it, give its authority to Tls.layerTrustRoots or its hash to Tls.layerTrustPinned"
     const last = this.topOf(leaf)
     if (last === leaf && isSelfIssued(leaf)) {
-      return refuse("unknownAuthority", `the ${name(leaf)} is self-signed and not trusted here; ${advice}`)
+      return { ...refuse("unknownAuthority", `the ${name(leaf)} is self-signed and not trusted here`), advice }
     }
     const unread = this.unread === undefined ? "" : ` (a certificate sent along ${this.unread})`
-    return refuse("unknownAuthority", `no trusted authority issued the ${name(last)}${unread}; ${advice}`)
+    return { ...refuse("unknownAuthority", `no trusted authority issued the ${name(last)}${unread}`), advice }
   }
 
   /** Where the names lead that the peer sent. */
