@@ -7,6 +7,8 @@ import type { Stream } from "../../src/internal/streams/Stream.ts"
 import type { PacketProtection } from "../../src/PacketProtection.ts"
 import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
 import type { DuplexOptions, Nat } from "../../src/testing/internal/SimulatorCore.ts"
+import type { LinkOptions } from "../../src/testing/internal/Link.ts"
+import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
 import { Drain, lowLatency, Pair, pattern, roundRobin } from "./Machines.ts"
 import { establish } from "./Scenario.ts"
 
@@ -18,13 +20,35 @@ export type Happening =
   | { readonly what: "rotate"; readonly side: Side; readonly path: number }
   | { readonly what: "backup"; readonly side: Side; readonly path: number; readonly backup: boolean }
   | { readonly what: "traffic"; readonly side: Side; readonly bytes: number; readonly every: number }
+  | { readonly what: "rough"; readonly link: number; readonly options: LinkOptions }
+  | { readonly what: "allMtu"; readonly way: "forward" | "backward"; readonly mtu: number }
+  | { readonly what: "move"; readonly link: number; readonly host: string }
+  | { readonly what: "close"; readonly side: Side; readonly path: number }
+  | { readonly what: "keys"; readonly side: Side }
+  | { readonly what: "datagrams"; readonly side: Side; readonly count: number; readonly size: number }
 
 type Side = "client" | "server"
+
+/** Of a packet's tag: its number and its path, so that one that comes late is not taken for another. */
+const mark = (burst: PacketBurst, i: number): number => (burst.packetNumber[i]! * 8 + burst.pathId[i]!) >>> 0
 
 /** Bytes as they are: encryption would be most of the time that a run takes, and makes no difference to it. */
 const plain: PacketProtection = {
   name: "plain",
-  packetKey: () => ({ seal: () => {}, open: () => true, close: () => {} }),
+  packetKey: () => ({
+    seal: (burst, from, to) => {
+      for (let i = from; i < to; i++) {
+        const tag = mark(burst, i)
+        for (let k = 0; k < 4; k++) burst.slab[burst.end[i]! - 4 + k] = tag >>> (8 * k)
+      }
+    },
+    open: (burst, i) => {
+      const tag = mark(burst, i)
+      for (let k = 0; k < 4; k++) if (burst.slab[burst.end[i]! - 4 + k] !== ((tag >>> (8 * k)) & 0xff)) return false
+      return true
+    },
+    close: () => {}
+  }),
   headerKey: () => ({ masks: (_bytes, _offsets, count, masks) => void masks.fill(0, 0, 16 * count), close: () => {} })
 }
 
@@ -44,8 +68,11 @@ export interface Plan {
 const TURMOIL = 12_000
 const STABLE = 10_000
 const PROMPT = 3_000
-/** The same where two ways work in one direction each: both ends have to find that out first. */
-const PROMPT_ONE_WAY = 5_000
+/**
+ * The same where two ways work in one direction each, and both ends have to find that out first; and where paths were closed,
+ * so that one may have to be opened anew, with a second from one challenge to the next.
+ */
+const PROMPT_AT_LAST = 6_000
 const IDLE = 30_000
 
 const pick = <A>(random: Prng, values: ReadonlyArray<A>): A => values[random.int(values.length)]!
@@ -80,6 +107,47 @@ const happening = (random: Prng, links: number): Happening => {
   }
 }
 
+/** What links do when nothing is wrong with them. */
+const CALM: LinkOptions = {
+  loss: 0,
+  jitter: 0,
+  scatter: 0,
+  reorder: 0,
+  burstLoss: false,
+  duplicate: 0,
+  ecnMark: Infinity,
+  mtu: 1500
+}
+
+/** What networks do beside failing, and applications beside writing. */
+const more = (random: Prng, links: number): Happening => {
+  const link = random.int(links)
+  const side = pick(random, ["client", "server"] as const)
+  switch (random.int(9)) {
+    case 0:
+      return { what: "allMtu", way: pick(random, ["forward", "backward"] as const), mtu: 1200 + random.int(300) }
+    case 1:
+      return { what: "move", link, host: `198.51.100.${1 + random.int(200)}` }
+    case 2:
+      return { what: "close", side, path: link }
+    case 3:
+      return { what: "keys", side }
+    case 4:
+      return { what: "datagrams", side, count: pick(random, [1, 30]), size: pick(random, [10, 1100]) }
+    default: {
+      const rough = pick<LinkOptions>(random, [
+        { jitter: 30 },
+        { scatter: 20 },
+        { reorder: 0.05, reorderDelay: 30 },
+        { burstLoss: { enter: 0.01, leave: 0.3 } },
+        { duplicate: 0.2 },
+        { ecnMark: 2 }
+      ])
+      return { what: "rough", link, options: { ...CALM, ...rough } }
+    }
+  }
+}
+
 /** The plan of a seed. */
 export const makePlan = (seed: number): Plan => {
   const random = new Prng(seed, "liveness")
@@ -89,15 +157,22 @@ export const makePlan = (seed: number): Plan => {
     // At most a quarter of a second of packets: longer queues make probe timeouts of seconds, and rightly so.
     return { mbps, delay: pick(random, [2, 10, 40, 150]), queue: Math.min(20 * mbps, pick(random, [20, 100])) }
   })
-  const events = Array.from({ length: random.int(16) }, () => ({
+  const failures = Array.from({ length: random.int(16) }, () => ({
     at: random.int(TURMOIL),
     happening: happening(random, count)
-  })).toSorted((a, b) => a.at - b.at)
+  }))
   const first = random.int(count)
   const second = random.int(count)
   // Nobody can reach a client behind a translator that forgot it, and from which nothing comes out.
   const nat = random.int(3) === 0
   const oneWay = !nat && second !== first && random.int(2) === 0
+  const others = new Prng(seed, "more")
+  // Paths that were closed have the time to be opened anew, for which a way must work in both directions.
+  const rest = Array.from({ length: others.int(8) }, () => ({
+    at: others.int(TURMOIL / 2),
+    happening: more(others, count)
+  })).filter(({ happening: { what } }) => !oneWay || what !== "close")
+  const events = [...failures, ...rest].toSorted((x, y) => x.at - y.at)
   return {
     seed,
     links,
@@ -149,7 +224,7 @@ class Run {
 
   constructor(plan: Plan) {
     this.plan = plan
-    const settings = { maxPaths: 6, idleTimeout: IDLE, keepAlive: plan.nat ? 1000 : 0, sendBuffer: 256 * 1024 }
+    const settings = { maxPaths: 6, idleTimeout: IDLE, keepAlive: plan.nat ? 1000 : 0, streamSendBuffer: 256 * 1024 }
     const socket = plan.fullAfter === 0 ? undefined : { transmits: plan.fullAfter, wait: 20 }
     const node = {
       settings,
@@ -194,7 +269,8 @@ class Run {
     talkers.client.bytes = talkers.server.bytes = 2_000
     talkers.client.every = talkers.server.every = 100
     const stable = pair.simulator.now
-    const prompt = plan.survivors.length > 1 ? PROMPT_ONE_WAY : PROMPT
+    const closed = plan.events.some(({ happening: { what } }) => what === "close")
+    const prompt = plan.survivors.length > 1 || closed ? PROMPT_AT_LAST : PROMPT
     // What was in the buffers may be large, and the way that is left slow: progress is what counts.
     const seen = { client: this.received(drains.client), server: this.received(drains.server) }
     const movedAt = { client: stable, server: stable }
@@ -222,7 +298,7 @@ class Run {
     talkers.client.bytes = talkers.server.bytes = 0
     for (const link of pair.links) {
       link.restore()
-      link.set({ loss: 0, mtu: 1500 })
+      link.set(CALM)
     }
     pair.run(pair.simulator.now + 12_000)
     if (pair.connection.state !== "established") return `ended at rest: ${JSON.stringify(pair.client.closes[0])}`
@@ -260,7 +336,8 @@ class Run {
   private survive(): void {
     for (const link of this.pair.links) {
       link.cut()
-      link.set({ loss: 0 })
+      // Sizes stay as they are: finding them is part of it.
+      link.set({ ...CALM, mtu: undefined })
     }
     for (const { link, way } of this.plan.survivors) {
       if (way === "both") this.pair.links[link]!.restore()
@@ -295,6 +372,26 @@ class Run {
       case "traffic":
         talkers[event.side].bytes = event.bytes
         talkers[event.side].every = event.every
+        break
+      case "rough":
+        pair.links[event.link]!.set(event.options)
+        break
+      case "allMtu":
+        for (const link of pair.links) link.set({ [event.way]: { mtu: event.mtu } })
+        break
+      case "move":
+        this.nats[event.link]?.rebind(event.host)
+        break
+      case "close": {
+        const { paths } = of(event.side)
+        of(event.side).closePath(paths[event.path % paths.length]!.id, 0, pair.simulator.now)
+        break
+      }
+      case "keys":
+        of(event.side).updateKeys(pair.simulator.now)
+        break
+      case "datagrams":
+        for (let i = 0; i < event.count; i++) of(event.side).datagrams.push(new Uint8Array(event.size))
         break
       case "both":
         pair.links[event.link]!.set({ up: event.up })
