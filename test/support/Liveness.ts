@@ -72,7 +72,7 @@ const PROMPT = 3_000
  * The same where two ways work in one direction each, and both ends have to find that out first; and where paths were closed,
  * so that one may have to be opened anew, with a second from one challenge to the next.
  */
-const PROMPT_AT_LAST = 6_000
+const PROMPT_AT_LAST = 8_000
 const IDLE = 30_000
 
 const pick = <A>(random: Prng, values: ReadonlyArray<A>): A => values[random.int(values.length)]!
@@ -167,11 +167,14 @@ export const makePlan = (seed: number): Plan => {
   const nat = random.int(3) === 0
   const oneWay = !nat && second !== first && random.int(2) === 0
   const others = new Prng(seed, "more")
-  // Paths that were closed have the time to be opened anew, for which a way must work in both directions.
+  // A path that was closed has the time to be opened anew, for which a way must work in both directions. One a plan: whoever
+  // closes more while nothing works may have no path ID left to open another one with.
   const rest = Array.from({ length: others.int(8) }, () => ({
     at: others.int(TURMOIL / 2),
     happening: more(others, count)
-  })).filter(({ happening: { what } }) => !oneWay || what !== "close")
+  })).filter(({ happening: { what } }, i, all) => {
+    return what !== "close" || (!oneWay && i === all.findIndex(({ happening: one }) => one.what === "close"))
+  })
   const events = [...failures, ...rest].toSorted((x, y) => x.at - y.at)
   return {
     seed,
