@@ -198,6 +198,23 @@ describe("RFC 9221: datagrams", () => {
     assert.isAbove(got, 200)
   })
 
+  it("endless datagrams do not starve streams: where both wait, every other packet is for streams first", () => {
+    const pair = established({ links: [{ mbps: 2, delay: 100, queue: 20 }] })
+    pair.run(pair.simulator.now + 1000)
+    const size = pair.connection.maxDatagramSize()
+    let on = true
+    const refill = (): void => {
+      if (!on) return
+      while (pair.connection.datagrams.push(numbered(0, size))) continue
+      pair.connection.wake()
+      pair.simulator.at(pair.simulator.now + 5, refill)
+    }
+    refill()
+    // Half of 2 Mbit/s, and some more.
+    exchange(pair, 200_000, 4000, "beside endless datagrams")
+    on = false
+  })
+
   it("5: one that no packet of the path can hold any more is dropped and counted, and does not block the next", () => {
     const pair = established({ links: [{ mbps: 40, delay: 10 }] })
     pair.run(pair.simulator.now + 500)

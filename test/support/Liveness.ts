@@ -23,7 +23,6 @@ export type Happening =
   | { readonly what: "rough"; readonly link: number; readonly options: LinkOptions }
   | { readonly what: "allMtu"; readonly way: "forward" | "backward"; readonly mtu: number }
   | { readonly what: "move"; readonly link: number; readonly host: string }
-  | { readonly what: "close"; readonly side: Side; readonly path: number }
   | { readonly what: "keys"; readonly side: Side }
   | { readonly what: "datagrams"; readonly side: Side; readonly count: number; readonly size: number }
 
@@ -68,11 +67,10 @@ export interface Plan {
 const TURMOIL = 12_000
 const STABLE = 10_000
 const PROMPT = 3_000
-/**
- * The same where two ways work in one direction each, and both ends have to find that out first; and where paths were closed,
- * so that one may have to be opened anew, with a second from one challenge to the next.
- */
-const PROMPT_AT_LAST = 8_000
+/** The same where a path may carry smaller packets than before: that takes three rounds of losses or timeouts to tell. */
+const PROMPT_SHRUNK = 5_000
+/** The same where two ways work in one direction each: both ends have to find that out, one after the other. */
+const PROMPT_ONE_WAY = 8_000
 const IDLE = 30_000
 
 const pick = <A>(random: Prng, values: ReadonlyArray<A>): A => values[random.int(values.length)]!
@@ -123,16 +121,14 @@ const CALM: LinkOptions = {
 const more = (random: Prng, links: number): Happening => {
   const link = random.int(links)
   const side = pick(random, ["client", "server"] as const)
-  switch (random.int(9)) {
+  switch (random.int(8)) {
     case 0:
       return { what: "allMtu", way: pick(random, ["forward", "backward"] as const), mtu: 1200 + random.int(300) }
     case 1:
       return { what: "move", link, host: `198.51.100.${1 + random.int(200)}` }
     case 2:
-      return { what: "close", side, path: link }
-    case 3:
       return { what: "keys", side }
-    case 4:
+    case 3:
       return { what: "datagrams", side, count: pick(random, [1, 30]), size: pick(random, [10, 1100]) }
     default: {
       const rough = pick<LinkOptions>(random, [
@@ -167,14 +163,10 @@ export const makePlan = (seed: number): Plan => {
   const nat = random.int(3) === 0
   const oneWay = !nat && second !== first && random.int(2) === 0
   const others = new Prng(seed, "more")
-  // A path that was closed has the time to be opened anew, for which a way must work in both directions. One a plan: whoever
-  // closes more while nothing works may have no path ID left to open another one with.
   const rest = Array.from({ length: others.int(8) }, () => ({
     at: others.int(TURMOIL / 2),
     happening: more(others, count)
-  })).filter(({ happening: { what } }, i, all) => {
-    return what !== "close" || (!oneWay && i === all.findIndex(({ happening: one }) => one.what === "close"))
-  })
+  }))
   const events = [...failures, ...rest].toSorted((x, y) => x.at - y.at)
   return {
     seed,
@@ -272,8 +264,8 @@ class Run {
     talkers.client.bytes = talkers.server.bytes = 2_000
     talkers.client.every = talkers.server.every = 100
     const stable = pair.simulator.now
-    const closed = plan.events.some(({ happening: { what } }) => what === "close")
-    const prompt = plan.survivors.length > 1 || closed ? PROMPT_AT_LAST : PROMPT
+    const shrunk = plan.events.some(({ happening: { what } }) => what === "mtu" || what === "allMtu")
+    const prompt = plan.survivors.length > 1 ? PROMPT_ONE_WAY : shrunk ? PROMPT_SHRUNK : PROMPT
     // What was in the buffers may be large, and the way that is left slow: progress is what counts.
     const seen = { client: this.received(drains.client), server: this.received(drains.server) }
     const movedAt = { client: stable, server: stable }
@@ -385,11 +377,6 @@ class Run {
       case "move":
         this.nats[event.link]?.rebind(event.host)
         break
-      case "close": {
-        const { paths } = of(event.side)
-        of(event.side).closePath(paths[event.path % paths.length]!.id, 0, pair.simulator.now)
-        break
-      }
       case "keys":
         of(event.side).updateKeys(pair.simulator.now)
         break

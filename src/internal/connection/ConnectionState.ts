@@ -73,6 +73,8 @@ export class ConnectionState {
   token: Uint8Array = NO_TOKEN
   handshakeDonePending = false
   pingPending = false
+  /** The last packet had datagrams where streams had something to say as well: the next one is theirs. */
+  streamsNext = false
   packetsDropped = 0
   packetsReceived = 0
   keyUpdates = 0

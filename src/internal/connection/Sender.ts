@@ -365,12 +365,26 @@ export class Sender {
     if (crypto.hasData) crypto.write(writer, frames)
     if (core.paths.frames.pending) core.paths.frames.write(writer, frames)
     if (core.streams.hasControl()) core.streams.writeControl(writer, frames, this.now)
-    if (core.datagrams.hasOutgoing) this.writeDatagrams(path, false)
-    if (writer.remaining >= MIN_ROOM) core.streams.writeData(writer, frames, path.id)
+    this.writeApplicationData(path)
     if (core.pingPending) {
       core.pingPending = false
       if (!packet.isEliciting && writer.remaining > 0) packet.ping()
     }
+  }
+
+  /** Datagrams before streams, but not for ever: where both wait, every other packet is for streams first. */
+  private writeApplicationData(path: Path): void {
+    const { core } = this
+    const { writer } = packet
+    const { streamsNext } = core
+    core.streamsNext = false
+    if (core.datagrams.hasOutgoing && !streamsNext) {
+      const from = writer.position
+      this.writeDatagrams(path, false)
+      core.streamsNext = writer.position > from && core.streams.hasData(path.id)
+    }
+    if (writer.remaining >= MIN_ROOM) core.streams.writeData(writer, core.frames, path.id)
+    if (streamsNext && core.datagrams.hasOutgoing) this.writeDatagrams(path, false)
   }
 
   private writeDatagrams(path: Path, boundOnly: boolean): void {
