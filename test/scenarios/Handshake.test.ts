@@ -91,4 +91,32 @@ describe("Handshake over bad links", () => {
     exchange(pair, 50_000, 30_000, "1500 ms")
     assert.isBelow(Math.abs(pair.connection.paths[0]!.smoothedRtt - 1510), 60)
   })
+
+  it("RFC 9002 6.2.4: a probe of the handshake is one of 1-RTT data under way, too: a server may have no other keys left", () => {
+    const pair = new Pair({ links: [{ mbps: 40, delay: 10 }] })
+    pair.client.tap = () => true
+    assert.isAbove(
+      pair.until(() => pair.connection.state === "established", 5000),
+      0
+    )
+    const stream = pair.connection.streams.open(true)!
+    stream.write(new Uint8Array(100))
+    stream.finish()
+    pair.connection.wake()
+    // Nothing of what the server says from now on arrives, HANDSHAKE_DONE for one.
+    pair.links[0]!.set({ backward: { up: false } })
+    let short = 0
+    pair.client.tap = (datagram) => {
+      if ((datagram[0]! & 0x80) === 0) short++
+      return true
+    }
+    pair.run(pair.simulator.now + 2500)
+    assert.isFalse(pair.connection.confirmed)
+    assert.isAbove(short, 4)
+    pair.links[0]!.restore()
+    assert.isAbove(
+      pair.until(() => pair.connection.confirmed, pair.simulator.now + 3000),
+      0
+    )
+  })
 })

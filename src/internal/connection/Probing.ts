@@ -63,5 +63,11 @@ export class Probing {
       path.recovery.takeForProbe(space)
       this.handshakeSender.probe(level, PROBES)
     }
+    // A server that has read our Finished has no Handshake keys any more: what it lost says so in 1-RTT packets alone, and so
+    // does what we have under way there (RFC 9002 section 6.2.4).
+    const application = path.recovery.sent(Space.application)
+    if (handshake.oneRtt !== undefined && application !== undefined && application.ackElicitingOutstanding > 0) {
+      this.withData(path)
+    }
   }
 }
