@@ -220,6 +220,14 @@ export class ConnectionState {
     path.validation.start(now, interval, Math.max(own, initial))
   }
 
+  /** Whether another path works as far as we know: it is proven, and acknowledged. */
+  hasAlternative(path: Path): boolean {
+    for (const other of this.paths.all) {
+      if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
+    }
+    return false
+  }
+
   /** Gives up the keys and the packet number space of a level (RFC 9001 section 4.9). */
   discardLevel(level: Level): void {
     this.handshake.discard(level)

@@ -52,7 +52,7 @@ export class FailureDetector {
     }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
     if (path.ptoCount === REPEAT_PTOS) this.repeatAcknowledgement(path)
-    const alternative = this.hasAlternative(path)
+    const alternative = this.core.hasAlternative(path)
     this.probing.others(path, !alternative && path.ptoCount === 1, now)
     if (alternative) {
       this.reinjection.onPathFailed(path)
@@ -68,8 +68,8 @@ export class FailureDetector {
 
   /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */
   onAddressLost(path: Path): void {
-    this.probing.others(path, !this.hasAlternative(path), Infinity)
-    if (this.hasAlternative(path)) this.reinjection.onPathFailed(path)
+    this.probing.others(path, !this.core.hasAlternative(path), Infinity)
+    if (this.core.hasAlternative(path)) this.reinjection.onPathFailed(path)
     this.suspect(path)
   }
 
@@ -87,7 +87,7 @@ export class FailureDetector {
     if (!path.open) return this.repeatAbandon(path, now)
     if (path.ptoCount < BACKED_OFF || now - path.hintedAt < this.core.pto(path)) return
     path.hintedAt = now
-    if (this.hasAlternative(path)) this.probing.alone(path)
+    if (this.core.hasAlternative(path)) this.probing.alone(path)
     else this.probing.withData(path)
   }
 
@@ -97,7 +97,7 @@ export class FailureDetector {
    * last resort beside the rule that nothing does (draft-21 section 3.4).
    */
   private repeatAbandon(path: Path, now: number): void {
-    if (path.abandonReceived || path.abandonAcked || this.hasAlternative(path)) return
+    if (path.abandonReceived || path.abandonAcked || this.core.hasAlternative(path)) return
     // One that is being proven will tell it.
     if (!this.core.paths.hasValidated || now - path.hintedAt < this.core.pto(path)) return
     path.hintedAt = now
@@ -151,13 +151,6 @@ export class FailureDetector {
 
   private isOneOfSeveral(path: Path): boolean {
     for (const other of this.core.paths.all) if (other !== path && other.open && other.validated) return true
-    return false
-  }
-
-  hasAlternative(path: Path): boolean {
-    for (const other of this.core.paths.all) {
-      if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
-    }
     return false
   }
 

@@ -72,7 +72,7 @@ export class LocalMigration {
   onAddressBack(path: Path): void {
     path.addressLost = false
     if (!this.core.open || !path.open || !path.validated) return
-    if (this.failureDetector.hasAlternative(path)) this.probing.alone(path)
+    if (this.core.hasAlternative(path)) this.probing.alone(path)
     else this.probing.withData(path)
   }
 }

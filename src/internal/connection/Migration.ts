@@ -58,12 +58,17 @@ export class Migration {
     if (path.previous !== undefined) {
       // RFC 9000 section 9.3.2
       this.goBack(path)
-    } else if (core.paths.all.some((other) => other !== path && other.open && other.validated)) {
+    } else if (core.hasAlternative(path)) {
       // VAL-5
       this.pathControl.abandon(path, PathError.unstableOrPoor, now)
-    } else if (!path.validated && path.validation.failures < LAST_ATTEMPTS) {
+    } else if (!path.validated && core.paths.hasValidated) {
+      // Nothing works: that is no fault of this path, and each one that is given up takes a path ID with it, which the peer
+      // cannot replace before it is heard again.
+      path.validation.failures = 0
+      path.validation.retry(now)
+    } else if (path.validation.failures < LAST_ATTEMPTS) {
       // There is no other: it may be out of order for a moment.
-      core.validate(path, now)
+      path.validation.retry(now)
     } else if (!path.validated && path.id !== 0) {
       // ABN-8: it was to take over from a path that is gone.
       core.fail(violation(TransportError.noViablePath, "the only path left does not work"))

@@ -53,6 +53,12 @@ export class PathValidation {
     this.deadline = this.giveUpAt = now + this.timeout
   }
 
+  /** Another attempt after one that came to nothing, with as few challenges as may be. */
+  retry(now: number): void {
+    const slowest = this.timeout / VALIDATION_PTOS
+    this.start(now, slowest, slowest)
+  }
+
   stop(): void {
     this.pending = undefined
     this.deadline = this.giveUpAt = Infinity

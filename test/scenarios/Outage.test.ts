@@ -1,0 +1,105 @@
+/** Long outages of everything: what applications do meanwhile must not stand in the way afterwards. */
+import { assert, describe, it } from "@effect/vitest"
+import { PathError } from "../../src/internal/wire/Protocol.ts"
+import type { Pair } from "../support/Machines.ts"
+import { pattern } from "../support/Machines.ts"
+import { connected, eventsOf, openInTheEnd, openPath } from "../support/Multipath.ts"
+import { exchange, Incoming } from "../support/Scenario.ts"
+
+const PROMPT = 3000
+const links = (count: number) => Array.from({ length: count }, () => ({ mbps: 20, delay: 10, queue: 100 }))
+
+/** Twice a second a path is opened from each address that has none, as applications do. Gives what was refused. */
+const reopening = (pair: Pair): Array<string> => {
+  const refused: Array<string> = []
+  const step = (): void => {
+    for (const local of pair.client.addresses) {
+      if (pair.connection.paths.some((path) => path.open && path.local === local)) continue
+      const opened = pair.connection.openPath({ local }, pair.simulator.now)
+      if (typeof opened === "string") refused.push(opened)
+    }
+    pair.connection.wake()
+    pair.simulator.at(pair.simulator.now + 500, step)
+  }
+  step()
+  return refused
+}
+
+describe("issue 7 outage: paths that are opened again and again", () => {
+  for (const count of [2, 3]) {
+    for (const outage of [8_000, 28_000]) {
+      for (let back = 0; back < count; back++) {
+        it(`issue 7 outage: ${count} addresses, ${outage / 1000} s, link ${back} returns: no path ID is spent, and data moves`, () => {
+          const pair = connected({ links: links(count) })
+          pair.run(pair.simulator.now + 500)
+          for (const link of pair.links) link.cut()
+          const up = new Incoming(pair.accepted)
+          const down = new Incoming(pair.connection)
+          for (const side of [pair.connection, pair.accepted]) {
+            side.streams.open(false)!.write(pattern(0, 1000))
+            side.wake()
+          }
+          const refused = reopening(pair)
+          const start = pair.simulator.now
+          pair.run(start + outage)
+          assert.deepStrictEqual(refused, [])
+          assert.strictEqual(eventsOf(pair.client, "abandoned").length, 0)
+          // One for each second that a path asks, and probes of the first.
+          assert.isBelow(pair.connection.stats().packetsSent, 60 + (count * outage) / 1000)
+          pair.links[back]!.restore()
+          const moved = pair.until(
+            () => up.drain?.received === 1000 && down.drain?.received === 1000,
+            start + outage + PROMPT,
+            10
+          )
+          assert.isAtLeast(moved, 0, "nothing moved")
+          for (const link of pair.links) link.restore()
+          pair.run(pair.simulator.now + 5000)
+          assert.strictEqual(pair.accepted.paths.filter((path) => path.state === "active").length, count)
+        })
+      }
+    }
+  }
+
+  it("issue 7 outage: a path that leads nowhere is given up once another works again", () => {
+    const pair = connected({ links: links(3) })
+    pair.run(pair.simulator.now + 500)
+    for (const link of pair.links) link.cut()
+    exchangeInVain(pair)
+    const id = openPath(pair, 1)
+    pair.run(pair.simulator.now + 15_000)
+    assert.strictEqual(pair.connection.path(id)?.state, "validating")
+    pair.links[0]!.restore()
+    pair.run(pair.simulator.now + 6000)
+    assert.deepStrictEqual(eventsOf(pair.client, "abandoned"), [
+      { kind: "abandoned", pathId: id, initiator: "local", code: PathError.unstableOrPoor }
+    ])
+  })
+
+  it("issue 7 outage: path IDs that the application itself used up come back after it", () => {
+    const pair = connected({ links: links(3), settings: { maxPaths: 3 } })
+    pair.run(pair.simulator.now + 500)
+    for (const link of pair.links) link.cut()
+    exchangeInVain(pair)
+    for (const link of [1, 2]) {
+      pair.connection.closePath(openPath(pair, link), 7, pair.simulator.now)
+      pair.run(pair.simulator.now + 5000)
+    }
+    assert.isString(pair.connection.openPath({ local: pair.client.addresses[1]! }, pair.simulator.now))
+    for (const link of pair.links) link.restore()
+    const ids = [openInTheEnd(pair, 1, 15_000), openInTheEnd(pair, 2, 15_000)]
+    assert.isAbove(Math.min(...ids), 2)
+    exchange(pair, 100_000, 5000, "afterwards")
+  })
+})
+
+/** Both sides have something to say, and nobody hears it. */
+const exchangeInVain = (pair: Pair): void => {
+  for (const side of [pair.connection, pair.accepted]) {
+    side.streams.open(false)!.write(pattern(0, 100))
+    side.wake()
+  }
+  const heard = [pair.connection, pair.accepted].map((side) => new Incoming(side))
+  pair.run(pair.simulator.now + 500)
+  for (const { drain } of heard) assert.isUndefined(drain)
+}
