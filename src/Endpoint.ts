@@ -63,7 +63,7 @@ import { HostAddresses } from "./internal/runtime/HostAddresses.ts"
 import { firstOf } from "./internal/runtime/HappyEyeballs.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
 import { NetworkAnswers } from "./internal/runtime/NetworkAnswers.ts"
-import { numericAddress, resolve } from "./internal/runtime/Resolve.ts"
+import { destination, numericAddress, resolve } from "./internal/runtime/Resolve.ts"
 import type { SendError } from "./internal/runtime/Sockets.ts"
 import { valueOf } from "./internal/runtime/Value.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
@@ -100,7 +100,8 @@ export type Options = QuicConfig.Input & {
 
 /**
  * Where to connect, and as what. Either `host` and `port`, or both in `address`: "127.0.0.1:4433", "[::1]:4433",
- * "example.com:4433".
+ * "example.com:4433". The addresses of listeners that stand for all of a host, 0.0.0.0 and [::], are no destination: such a
+ * server on this host is "127.0.0.1" or "[::1]".
  *
  * @category configuration
  * @since 0.1.0
@@ -319,7 +320,7 @@ export const make = Effect.fnUntraced(function* (
         use
       )
     },
-    remoteAddress: (remote, primary) => numeric("remote", remote, primary.port),
+    remoteAddress: (remote, primary) => destination(runtime.book, "remote", remote, primary.port),
     awayFrom: (gone, remote, use) => sockets.using(sockets.elsewhere(remote, gone), use),
     onClosed: (connection) => life.remove(connection),
     onDiscarded: (connection) => {
@@ -399,7 +400,7 @@ export const make = Effect.fnUntraced(function* (
       policies: yield* policiesInContext,
       tls: yield* Tls.makeEngine(random)
     }
-    const found = yield* resolve(runtime.book, to.host, to.port)
+    const found = yield* resolve(runtime.book, to.host, to.port, to.field)
     const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
     if (remotes.length === 0)
       return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", "), local: from?.host }) })
@@ -493,6 +494,7 @@ const readTarget = (options: ConnectOptions) => {
       : splitAddress(given.address)
   const name = unbracketed(host)
   return {
+    field: given.address === undefined ? "host" : "address",
     host: name,
     port: Arguments.port("port", port, 1),
     serverName: Arguments.name("serverName", given.serverName, name),
@@ -521,8 +523,8 @@ export const layer = (options?: Options): Layer.Layer<Endpoint, QuicError, UdpSo
   Layer.effect(Endpoint, make(options))
 
 /**
- * An endpoint with the settings of the environment: `QUIC_IDLE_TIMEOUT="1 minute"`, `QUIC_MULTIPATH_MAX_PATHS=3` and so on
- * (`QuicConfig.fromEnvironment`), `QUIC_LISTEN` and `QUIC_ALPN` (several are parted by commas) among them. What `options`
+ * An endpoint with the settings of the environment: `MPQUIC_IDLE_TIMEOUT="1 minute"`, `MPQUIC_MULTIPATH_MAX_PATHS=3` and so on
+ * (`QuicConfig.fromEnvironment`), `MPQUIC_LISTEN` and `MPQUIC_ALPN` (several are parted by commas) among them. What `options`
  * names goes before. Fails when a value is wrong, with its name and what is allowed.
  *
  * @category layers
@@ -544,7 +546,7 @@ export const layerConfig = (options: Options = {}): Layer.Layer<Endpoint, QuicEr
 
 const list = (name: string): Config.Config<ReadonlyArray<string>> =>
   Config.String(name).pipe(
-    Config.nested("QUIC"),
+    Config.nested("MPQUIC"),
     Config.option,
     Config.map(Option.match({ onNone: () => [], onSome: (text) => text.split(",").map((each) => each.trim()) }))
   )

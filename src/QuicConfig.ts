@@ -8,7 +8,7 @@
  * import { QuicConfig } from "effect-mpquic"
  *
  * const config = QuicConfig.make({ idleTimeout: "1 minute", multipath: { maxPaths: 3 } })
- * // QUIC_IDLE_TIMEOUT="1 minute" QUIC_MULTIPATH_MAX_PATHS=3
+ * // MPQUIC_IDLE_TIMEOUT="1 minute" MPQUIC_MULTIPATH_MAX_PATHS=3
  * const fromEnvironment = QuicConfig.config
  * ```
  *
@@ -356,7 +356,7 @@ const valueAt = (record: unknown, path: ReadonlyArray<string>): unknown =>
   path.reduce<unknown>((value, key) => (Predicate.hasProperty(value, key) ? value[key] : undefined), record)
 
 /** Where settings are in the environment and in other providers: all names begin with it. */
-const PREFIX = "QUIC"
+const PREFIX = "MPQUIC"
 
 interface Variable {
   readonly path: ReadonlyArray<string>
@@ -417,8 +417,8 @@ const configError = (issue: SchemaIssue.Issue): Config.ConfigError =>
   new Config.ConfigError(new Schema.SchemaError(issue))
 
 /**
- * The settings that the environment names, or whatever the ConfigProvider reads: `QUIC_IDLE_TIMEOUT="1 minute"`,
- * `QUIC_MULTIPATH_MAX_PATHS=3`; in a provider of objects under `QUIC`, also by the names of the fields. Fails for a value that
+ * The settings that the environment names, or whatever the ConfigProvider reads: `MPQUIC_IDLE_TIMEOUT="1 minute"`,
+ * `MPQUIC_MULTIPATH_MAX_PATHS=3`; in a provider of objects under `MPQUIC`, also by the names of the fields. Fails for a value that
  * is wrong, with its name and what is allowed. A name with that prefix that is no setting does nothing, and a warning in the
  * log says so. `alsoKnown`: further names, without the prefix, that mean something to the caller.
  *

@@ -194,7 +194,7 @@ describe("QuicConfig", () => {
       const key = "0123456789abcdef0123456789abcdef"
       const config = yield* QuicConfig.make({ resetKey: Redacted.make(key) })
       assert.strictEqual(Redacted.value(config.resetKey!), key)
-      assert.strictEqual(Redacted.value((yield* fromEnvironment({ QUIC_RESET_KEY: key })).resetKey!), key)
+      assert.strictEqual(Redacted.value((yield* fromEnvironment({ MPQUIC_RESET_KEY: key })).resetKey!), key)
       assert.isUndefined((yield* QuicConfig.make()).resetKey)
       assert.notInclude(`${JSON.stringify(config)} ${String(config.resetKey)}`, key)
       for (const wrong of [Redacted.make("short-secret"), "plain-text-secret", 5]) {
@@ -212,10 +212,10 @@ describe("QuicConfig", () => {
     it.effect(`D4: from the environment, with ${kind}`, () =>
       Effect.gen(function* () {
         const env = {
-          QUIC_IDLE_TIMEOUT: "1 minute",
-          QUIC_MULTIPATH_MAX_PATHS: "3",
-          QUIC_ECN: "false",
-          QUIC_LANE: "portable"
+          MPQUIC_IDLE_TIMEOUT: "1 minute",
+          MPQUIC_MULTIPATH_MAX_PATHS: "3",
+          MPQUIC_ECN: "false",
+          MPQUIC_LANE: "portable"
         }
         const config = yield* fromEnvironment(env, provider)
         assert.strictEqual(Duration.toMillis(config.idleTimeout), 60_000)
@@ -229,21 +229,21 @@ describe("QuicConfig", () => {
     it.effect(`D4: a wrong value fails, with its name and range, with ${kind}`, () =>
       Effect.gen(function* () {
         for (const [name, value, allowed] of [
-          ["QUIC_IDLE_TIMEOUT", "bogus", "duration from 0 seconds to 1 day"],
-          ["QUIC_MAX_MTU", "9", "1200 to 65527"],
-          ["QUIC_MAX_MTU", "many", "1200 to 65527"],
-          ["QUIC_ECN", "perhaps", "true"],
-          ["QUIC_LANE", "fast", "auto, portable, native"],
-          ["QUIC_MULTIPATH_MAX_PATHS", "-1", "0 to 256"],
-          ["QUIC_RESET_KEY", "too-short", "at least 32 characters"]
+          ["MPQUIC_IDLE_TIMEOUT", "bogus", "duration from 0 seconds to 1 day"],
+          ["MPQUIC_MAX_MTU", "9", "1200 to 65527"],
+          ["MPQUIC_MAX_MTU", "many", "1200 to 65527"],
+          ["MPQUIC_ECN", "perhaps", "true"],
+          ["MPQUIC_LANE", "fast", "auto, portable, native"],
+          ["MPQUIC_MULTIPATH_MAX_PATHS", "-1", "0 to 256"],
+          ["MPQUIC_RESET_KEY", "too-short", "at least 32 characters"]
         ] as const) {
           const error = yield* Effect.flip(fromEnvironment({ [name]: value }, provider))
-          if (name === "QUIC_RESET_KEY") assert.notInclude(error.message, value)
+          if (name === "MPQUIC_RESET_KEY") assert.notInclude(error.message, value)
           assert.include(error.message, name)
           assert.include(error.message, allowed)
         }
         // Alone each of them is right.
-        const error = yield* Effect.flip(fromEnvironment({ QUIC_MAX_STREAM_WINDOW: "2000" }, provider))
+        const error = yield* Effect.flip(fromEnvironment({ MPQUIC_MAX_STREAM_WINDOW: "2000" }, provider))
         assert.include(error.message, "at least initialStreamWindow")
       })
     )
@@ -260,7 +260,7 @@ describe("QuicConfig", () => {
       const full = ["maxStreamWindow", "maxConnectionWindow", "maxMtu", "maxDatagramFrameSize"]
       for (const [field, value] of numbers) {
         const name = field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
-        const prefix = field === "maxPaths" ? "QUIC_MULTIPATH_" : "QUIC_"
+        const prefix = field === "maxPaths" ? "MPQUIC_MULTIPATH_" : "MPQUIC_"
         const changed = yield* Effect.exit(fromEnvironment({ [prefix + name]: String(Number(value) + 1) }))
         const config = changed._tag === "Success" ? changed.value : undefined
         // One more than the most is refused; anything else arrives.
@@ -270,20 +270,27 @@ describe("QuicConfig", () => {
     })
   )
 
+  it.effect("issue 7: settings have the prefix of MPQUIC_LANE, which is one of them, and no other", () =>
+    Effect.gen(function* () {
+      const config = yield* fromEnvironment({ MPQUIC_LANE: "portable", MPQUIC_MAX_MTU: "1300", QUIC_MAX_MTU: "1400" })
+      assert.deepInclude(config, { lane: "portable", maxMtu: 1300 })
+    })
+  )
+
   it.effect("D4: a name with the prefix that is no setting is reported, others are not", () =>
     Effect.gen(function* () {
       const lines: Array<string> = []
       const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
         lines.push(`${logLevel} ${String(message)}`)
       })
-      const env = { QUIC_IDEL_TIMEOUT: "5 s", QUIC_IDLE_TIMEOUT: "5 seconds", QUIC_LISTEN: ":1", HTTP_IDLE: "1" }
+      const env = { MPQUIC_IDEL_TIMEOUT: "5 s", MPQUIC_IDLE_TIMEOUT: "5 seconds", MPQUIC_LISTEN: ":1", HTTP_IDLE: "1" }
       const input = yield* QuicConfig.fromEnvironment(["LISTEN"]).pipe(
         Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
         Effect.provide(Logger.layer([logger]))
       )
       assert.deepStrictEqual(Object.keys(input), ["idleTimeout"])
       assert.lengthOf(lines, 1)
-      assert.match(lines[0]!, /^Warn No settings, and without effect: QUIC_IDEL_TIMEOUT\. .*QUIC_IDLE_TIMEOUT/)
+      assert.match(lines[0]!, /^Warn No settings, and without effect: MPQUIC_IDEL_TIMEOUT\. .*MPQUIC_IDLE_TIMEOUT/)
     })
   )
 })

@@ -30,8 +30,8 @@
  */
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
 import type { NetAddress } from "effect/net"
-import { toInetAddress } from "../internal/runtime/Addresses.ts"
-import { attempt, bindArguments, copyOf, wholeNumber } from "../internal/runtime/Arguments.ts"
+import { DESTINATION, isNoDestination, toInetAddress } from "../internal/runtime/Addresses.ts"
+import { attempt, badArgument, bindArguments, copyOf, wholeNumber } from "../internal/runtime/Arguments.ts"
 import { AddressBook } from "../internal/wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
 import { QuicError } from "../QuicError.ts"
@@ -105,9 +105,15 @@ const readOptions = (given: Options): Options & { readonly maxClients: number } 
   return {
     ...copy,
     listen: bindArguments(copy.listen, undefined).address,
-    target: bindArguments(copy.target, undefined).address,
+    target: targetOf(copy.target),
     maxClients: wholeNumber("maxClients", copy.maxClients === undefined ? 64 : copy.maxClients, 1, 65_535)
   }
+}
+
+const targetOf = (given: Options["target"]): Options["target"] => {
+  const { address } = bindArguments(given, undefined)
+  if (isNoDestination(address.host)) throw badArgument("target", address.host, DESTINATION)
+  return address
 }
 
 /** One client and its socket towards the target. */

@@ -1,11 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
-import type { Scope } from "effect"
+import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { Dns } from "effect/net"
 import { Endpoint, PathScheduler } from "../../src/index.ts"
 import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
 import * as TestCertificates from "../../src/testing/TestCertificates.ts"
-import { connectTo, drive, makeWorld, reasonOf, scenario, serverHost } from "./support.ts"
+import { connectTo, drive, makeWorld, reasonOf, scenario, serverAddress, serverHost } from "./support.ts"
 import type { World } from "./support.ts"
 
 /** How connecting with these options fails. */
@@ -134,6 +133,50 @@ describe("Endpoint.connect", () => {
     }).pipe(Effect.provide(zone))
   )
 
+  scenario("issue 7: an address of nobody is refused at once, and passed over among those of a name", (world) =>
+    Effect.gen(function* () {
+      const start = yield* now
+      const message = String(yield* Effect.flip(connectTo(world.client, { address: "0.0.0.0:4433" })))
+      assert.match(message, /address is "0\.0\.0\.0"; allowed: .*127\.0\.0\.1/)
+      assert.strictEqual(
+        reasonOf(yield* Effect.exit(connectTo(world.client, { address: "none.test:1" }))),
+        "ResolveFailed"
+      )
+      const connection = yield* connectTo(world.client, { address: "some.test:4433" })
+      assert.isBelow((yield* now) - start, 200)
+      assert.strictEqual(connection.remote.toString(), serverAddress)
+    }).pipe(
+      Effect.provide(
+        Dns.layerStatic({ hosts: { "none.test": ["0.0.0.0", "::"], "some.test": ["0.0.0.0", serverHost] } })
+      )
+    )
+  )
+
+  for (const how of ["scope", "close", "shutdown"] as const) {
+    it.effect(`issue 7: nothing is left of the connections of an endpoint that has ended (${how})`, () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const world = yield* makeWorld({ serverScope: scope })
+        const { client, server } = yield* world.pair()
+        const path = server.path(0)!
+        // One more is in the middle of its handshake.
+        yield* Effect.forkChild(Effect.exit(connectTo(world.client)), { startImmediately: true })
+        yield* Effect.sleep(15)
+        if (how === "close") yield* world.server.close({ code: 7 })
+        if (how === "shutdown") yield* world.server.shutdown({ within: 0 })
+        yield* Scope.close(scope, Exit.void)
+        const { connections, routes } = world.server.stats
+        assert.deepStrictEqual({ connections, routes }, { connections: 0, routes: 0 })
+        assert.lengthOf(world.server.addresses, 0)
+        // Who was told keeps what it knows.
+        assert.strictEqual((yield* server.closed)._tag, "ApplicationClosed")
+        assert.strictEqual((yield* client.closed)._tag, "ApplicationClosed")
+        assert.isAbove(path.stats.packetsSent, 0)
+        assert.strictEqual(path.state, "closed")
+      }).pipe(drive)
+    )
+  }
+
   scenario("takes policies from the caller's context: two connections with two schedulers", (world) =>
     Effect.gen(function* () {
       const used: Array<string> = []
@@ -192,7 +235,7 @@ describe("Endpoint.layer", () => {
           Layer.provide(TestCertificates.layer),
           Layer.provide(
             ConfigProvider.layer(
-              ConfigProvider.fromUnknown({ QUIC: { LISTEN: "10.0.0.1:99", ALPN: "a, b", maxBidiStreams: 7 } })
+              ConfigProvider.fromUnknown({ MPQUIC: { LISTEN: "10.0.0.1:99", ALPN: "a, b", maxBidiStreams: 7 } })
             )
           )
         )
@@ -216,13 +259,13 @@ describe("Endpoint.layer", () => {
           ),
           Effect.exit
         )
-      const env = { QUIC_LISTEN: "10.0.0.1:99", QUIC_ALPN: "a,b", QUIC_MAX_MTU: "1300" }
+      const env = { MPQUIC_LISTEN: "10.0.0.1:99", MPQUIC_ALPN: "a,b", MPQUIC_MAX_MTU: "1300" }
       assert.deepStrictEqual(yield* portWith(env), Exit.succeed(99))
       assert.deepStrictEqual(yield* portWith(env, { listen: "10.0.0.1:98" }), Exit.succeed(98))
-      assert.include(failure(yield* portWith({ ...env, QUIC_IDLE_TIMEOUT: "bogus" })), "QUIC_IDLE_TIMEOUT")
+      assert.include(failure(yield* portWith({ ...env, MPQUIC_IDLE_TIMEOUT: "bogus" })), "MPQUIC_IDLE_TIMEOUT")
       // What code and environment say is judged together: neither alone is wrong.
       assert.include(failure(yield* portWith(env, { initialMtu: 1400 })), "initialMtu, which is 1400")
-      const raised = yield* portWith({ ...env, QUIC_INITIAL_MTU: "1400" }, { maxMtu: 1500 })
+      const raised = yield* portWith({ ...env, MPQUIC_INITIAL_MTU: "1400" }, { maxMtu: 1500 })
       assert.deepStrictEqual(raised, Exit.succeed(99))
     }).pipe(drive)
   )

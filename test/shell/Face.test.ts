@@ -69,6 +69,16 @@ const notBytes: Record<string, unknown> = {
   }
 }
 
+/** Addresses that nobody can be reached at and answer from. */
+const nobody: Record<string, unknown> = {
+  any: "0.0.0.0",
+  any6: "::",
+  mapped: "::ffff:0.0.0.0",
+  multicast: "224.0.0.251",
+  multicast6: "ff02::fb",
+  broadcast: "255.255.255.255"
+}
+
 const notText: Record<string, unknown> = { number: 5, null: null, object: {}, array: [], symbol: Symbol("a"), thrower }
 
 const settings = (field: string) => operation((value) => QuicConfig.make({ [field]: value }))
@@ -142,6 +152,22 @@ const rows: ReadonlyArray<Row> = [
   ["Endpoint.layer listen", "listen", numbers, operation((listen) => Endpoint.make({ listen, alpn: "x" })), ["array"]],
   ["connect port", "port", numbers, connect("port")],
   ["connect host", "host", notText, connect("host")],
+  ["issue 7: connect host of nobody", "host", nobody, connect("host")],
+  [
+    "issue 7: connect address of nobody",
+    "address",
+    nobody,
+    operation((host, { world }) =>
+      world.client.connect({ address: host.includes(":") ? `[${host}]:4433` : `${host}:4433`, alpn: "test" })
+    )
+  ],
+  [
+    "issue 7: openPath remote of nobody",
+    "remote",
+    nobody,
+    operation((remote, { connection }) => connection.openPath({ remote }))
+  ],
+  ["issue 7: UdpRelay target of nobody", "target", nobody, operation((host) => relay({ target: { host, port: 9 } }))],
   ["connect serverName", "serverName", notText, connect("serverName")],
   ["connect alpn", "alpn", notText, connect("alpn")],
   ["connect local", "local", numbers, connect("local")],

@@ -207,5 +207,7 @@ export interface EndpointMachine {
   readonly refuseAll: (refuse?: boolean) => void
   /** Closes every connection with an application code, and refuses new ones. */
   readonly closeAll: (code: number, reason: string, now: number) => void
+  /** Forgets every connection, without waiting for what may still come for it: no socket will bring it. */
+  readonly discardAll: () => void
   readonly stats: () => EndpointStats
 }

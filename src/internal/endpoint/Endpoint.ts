@@ -196,6 +196,12 @@ export class Endpoint implements EndpointMachine {
     for (const connection of this.connections) connection.close(code, reason, now)
   }
 
+  discardAll(): void {
+    for (const connection of this.connections) connection.discard()
+    this.dirty.length = 0
+    this.held.length = 0
+  }
+
   stats(): EndpointStats {
     const { received, refused } = this.counters
     const drops = { ...this.drops }

@@ -80,6 +80,17 @@ export const literalAddress = (book: AddressBook, host: string, port: number): A
   return Result.isSuccess(parsed) ? internFrom(book, parsed.success) : undefined
 }
 
+/**
+ * Whether nobody can be reached there and answer from there: the unspecified address, which systems take for loopback and
+ * answer from another one (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.2), multicast and broadcast.
+ */
+export const isNoDestination = (host: string): boolean => NO_DESTINATION.test(host)
+
+const NO_DESTINATION = /^(?:::|(?:::ffff:)?(?:0\.0\.0\.0|2(?:2[4-9]|3\d)\.[\d.]+|255\.255\.255\.255)|ff[\da-f]{2}:.*)$/
+
+/** What a destination may be. */
+export const DESTINATION = 'an address that somebody can have; this host is "127.0.0.1" or "[::1]"'
+
 export const toInetAddress = (address: Address): NetAddress.InetAddress => {
   const { host, port } = address
   const zone = host.indexOf("%")

@@ -146,10 +146,22 @@ export class EndpointRuntime {
     }
     const last = this.sink.isAnyFull ? Effect.timeoutOption(this.lastRoom, LAST_PACKETS) : Effect.void
     return Effect.flatMap(last, () => {
+      this.discard()
       this.stopped = true
       return Scope.close(this.scope, Exit.void)
     })
   })
+
+  /** No timer will run any more that would forget the connections which have closed. */
+  private discard(): void {
+    if (this.machineOrNone === undefined) return
+    try {
+      this.machineOrNone.discardAll()
+      this.runTasks()
+    } catch (cause) {
+      this.report(cause)
+    }
+  }
 
   private readonly lastRoom: Effect.Effect<void> = Effect.suspend(() =>
     this.sink.isAnyFull ? Effect.flatMap(Effect.sleep(1), () => this.lastRoom) : Effect.void

@@ -9,7 +9,7 @@ import { createSocket } from "node:dgram"
 import type { Socket } from "node:dgram"
 import { QuicError, ResolveFailed } from "../../QuicError.ts"
 import type { Address, AddressBook } from "../wire/Datagram.ts"
-import { addressFromInput, literalAddress } from "./Addresses.ts"
+import { addressFromInput, DESTINATION, isNoDestination, literalAddress } from "./Addresses.ts"
 import type { AddressInput } from "./Addresses.ts"
 import { describe } from "./Arguments.ts"
 import { badConfig } from "./BadConfig.ts"
@@ -32,23 +32,29 @@ const lookupHosts = (host: string): Effect.Effect<ReadonlyArray<string>, QuicErr
         )
   )
 
-/** At least one address, in the order of preference. */
+/** At least one address, in the order of preference. `field` is what the caller named the host with. */
 export const resolve = (
   book: AddressBook,
   host: string,
-  port: number
+  port: number,
+  field = "host"
 ): Effect.Effect<ReadonlyArray<Address>, QuicError> =>
   Effect.suspend(() => {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) {
       return badConfig("port", String(port), "a whole number from 1 to 65535")
     }
     const literal = literalAddress(book, host, port)
-    if (literal !== undefined) return Effect.succeed([literal])
+    if (literal !== undefined)
+      return isNoDestination(literal.host)
+        ? badConfig(field, JSON.stringify(host), DESTINATION)
+        : Effect.succeed([literal])
     return Effect.flatMap(lookupHosts(host), (hosts) => {
       const addresses: Array<Address> = []
       for (const each of hosts) {
         const address = addressFromInput(book, each, port)
-        if (Result.isSuccess(address) && !addresses.includes(address.success)) addresses.push(address.success)
+        // Filters of names answer with 0.0.0.0.
+        if (Result.isFailure(address) || isNoDestination(address.success.host)) continue
+        if (!addresses.includes(address.success)) addresses.push(address.success)
       }
       return addresses.length === 0
         ? Effect.fail(new QuicError({ reason: new ResolveFailed({ host }) }))
@@ -72,6 +78,19 @@ export const numericAddress = (
         'an address such as "127.0.0.1:4433" or "[::1]:4433"'
       )
 }
+
+/** The same, of somebody else. */
+export const destination = (
+  book: AddressBook,
+  field: string,
+  input: AddressInput,
+  port: number
+): Effect.Effect<Address, QuicError> =>
+  Effect.flatMap(numericAddress(book, field, input, port), (address) =>
+    isNoDestination(address.host)
+      ? badConfig(field, JSON.stringify(address.host), DESTINATION)
+      : Effect.succeed(address)
+  )
 
 const ignore = (): void => {}
 
