@@ -211,7 +211,10 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
    * `path.validated` to wait until the peer answered there. Until then no data goes over it. Fails with `PathUnavailable`.
    */
   readonly openPath: (options?: OpenPathOptions) => Effect.Effect<Path.Path, QuicError>
-  /** What happens to the paths from now on. Ends with the connection. Who falls behind by more than 256 loses the oldest. */
+  /**
+   * What happens to the paths after the Stream began to run, and nothing of before; `paths` tells how things are then. Ends
+   * with the connection. Who falls behind by more than 256 loses the oldest.
+   */
   readonly events: Stream.Stream<Path.Event>
   /** Counters now. */
   readonly stats: Stats
@@ -304,7 +307,7 @@ export class ConnectionImpl extends Value implements Connection {
   private readonly ready = Deferred.makeUnsafe<void, QuicError>()
   private readonly end = Deferred.makeUnsafe<CloseInfo>()
   private readonly confirmed = new WaitList(() => this.machine.confirmed || this.machine.closeInfo !== undefined)
-  private readonly broadcast = new Broadcast<Path.Event>()
+  private readonly broadcast = new Broadcast<Path.Event>(() => this.machine.pathEvents)
   /** Made with the first path that somebody asks for. */
   private known: Map<number, Path.PathImpl> | undefined = undefined
   private readonly ownStreams: ConnectionStreams
@@ -346,10 +349,10 @@ export class ConnectionImpl extends Value implements Connection {
         }),
       onConfirmed: () => this.runtime.defer(() => this.confirmed.wake()),
       onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
-      onPath: (event) =>
+      onPath: (event, number) =>
         this.runtime.defer(() => {
           log.path(event)
-          this.onPath(event)
+          this.onPath(event, number)
         }),
       onClosed: (info) =>
         this.runtime.defer(() => {
@@ -624,7 +627,7 @@ export class ConnectionImpl extends Value implements Connection {
     return path
   }
 
-  private onPath(event: PathEvent): void {
+  private onPath(event: PathEvent, number: number): void {
     const view = this.machine.path(event.pathId)
     const path = view === undefined ? this.known?.get(event.pathId) : this.pathOf(view)
     path?.onEvent(event)
@@ -632,7 +635,7 @@ export class ConnectionImpl extends Value implements Connection {
       this.known?.delete(event.pathId)
       this.host.onPathClosed?.()
     }
-    this.broadcast.publish(Path.toEvent(event))
+    this.broadcast.publish(Path.toEvent(event), number)
   }
 
   private onClosed(info: CloseInfo): void {

@@ -132,7 +132,10 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
    * with `PathFailed` for the last path that works: close the connection instead. `code` is APPLICATION_ABANDON_PATH (0x3e) if not given.
    */
   readonly close: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
-  /** What happens to this path from now on; ends with the path. Who falls behind by more than 256 loses the oldest. */
+  /**
+   * What happens to this path after the Stream began to run, and nothing of before: once `validated` is done, no `Validated`
+   * comes for it. Ends with the path. Who falls behind by more than 256 loses the oldest.
+   */
   readonly changes: Stream.Stream<Event>
 }
 
@@ -280,7 +283,7 @@ export class PathImpl extends Value implements Path {
     )
 
   readonly changes: Stream.Stream<Event> = Stream.suspend(() =>
-    this.last === undefined
+    this.last === undefined && this.view.state !== "closed"
       ? this.events
           .stream((event) => event.pathId === this.view.id)
           .pipe(Stream.takeUntil((event) => event._tag === "Closed"))

@@ -1,5 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import type { Path } from "../../src/index.ts"
 import { connectTo, reasonOf, scenario } from "./support.ts"
 
 describe("the scope of a connection", () => {
@@ -345,6 +346,59 @@ scenario("X5: events of other paths push none out of the changes of a path", (wo
     yield* Effect.sleep("20 seconds")
     assert.isFalse(client.isClosed)
     assert.isDefined(changes.pollUnsafe())
-    assert.deepStrictEqual(seen, ["Validated", "Probed", "Abandoned", "Closed"])
+    assert.deepStrictEqual(seen, ["Probed", "Abandoned", "Closed"])
   })
 )
+
+describe("issue 7: subscribers of path events", () => {
+  const tagsInto = (seen: Array<string>, events: Stream.Stream<Path.Event>) =>
+    Effect.forkScoped(
+      Stream.runForEach(events, (event) => Effect.sync(() => seen.push(`${event._tag} ${event.pathId}`))),
+      { startImmediately: true }
+    )
+
+  scenario("issue 7: who subscribes when a path is validated hears only what happens after that", (world) =>
+    Effect.gen(function* () {
+      const { client } = yield* world.pair()
+      const early: Array<string> = []
+      yield* tagsInto(early, client.events)
+      const path = yield* client.openPath({ local: "10.0.1.1" })
+      const [opened, changes, events]: ReadonlyArray<Array<string>> = [[], [], []]
+      yield* tagsInto(opened, path.changes)
+      yield* path.validated
+      yield* tagsInto(changes, path.changes)
+      yield* tagsInto(events, client.events)
+      yield* path.probe
+      yield* Effect.sleep("100 millis")
+      yield* path.close()
+      const closing: Array<string> = []
+      yield* tagsInto(closing, path.changes)
+      yield* Effect.sleep("5 seconds")
+      const rest = ["Probed 1", "Abandoned 1", "Closed 1"]
+      assert.deepStrictEqual(early, ["Opened 1", "Validated 1", ...rest])
+      assert.deepStrictEqual(opened, ["Validated 1", ...rest])
+      assert.deepStrictEqual(changes, rest)
+      assert.deepStrictEqual(events, rest)
+      assert.deepStrictEqual(closing, ["Closed 1"])
+    })
+  )
+
+  scenario("issue 7: who is woken by an event and subscribes does not hear what happened together with it", (world) =>
+    Effect.gen(function* () {
+      const { client } = yield* world.pair()
+      yield* Effect.sleep("1 second")
+      world.network.link("10.0.1.1", "10.9.0.1").cut()
+      const early: Array<string> = []
+      yield* tagsInto(early, client.events)
+      // Both are given up at the same moment.
+      const first = yield* client.openPath({ local: "10.0.1.1:8" })
+      yield* client.openPath({ local: "10.0.1.1:9" })
+      assert.strictEqual(reasonOf(yield* Effect.exit(first.validated)), "PathFailed")
+      const late: Array<string> = []
+      yield* tagsInto(late, client.events)
+      yield* Effect.sleep("10 seconds")
+      assert.includeMembers(early, ["Abandoned 1", "Abandoned 2", "Closed 1", "Closed 2"])
+      assert.sameMembers(late, ["Closed 1", "Closed 2"])
+    })
+  )
+})

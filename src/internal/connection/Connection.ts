@@ -269,6 +269,10 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     return this.pathControl.open(options.local, options.remote, options.status ?? "available", now)
   }
 
+  get pathEvents(): number {
+    return this.core.pathEvents
+  }
+
   pathRefusal(remote: Address): OpenPathRefusal | undefined {
     return this.pathControl.refusal(remote)
   }

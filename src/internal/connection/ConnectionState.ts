@@ -84,6 +84,8 @@ export class ConnectionState {
   /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */
   idleSince = 0
   private readonly events: Array<PathEvent> = []
+  /** Events that the application has been told of. */
+  private told = 0
 
   constructor(options: ConnectionStateOptions) {
     const { role, settings } = options
@@ -164,11 +166,16 @@ export class ConnectionState {
     this.events.push(event)
   }
 
+  /** Path events so far, told or not. */
+  get pathEvents(): number {
+    return this.told + this.events.length
+  }
+
   /** Tells the application what happened, when the machine is consistent again. */
   flushEvents(): void {
     while (this.events.length > 0) {
       const events = this.events.splice(0)
-      for (const event of events) this.listener?.onPath(event)
+      for (const event of events) this.listener?.onPath(event, ++this.told)
     }
     const { untold } = this.mistakes
     for (const message of untold.length > 0 ? untold.splice(0) : untold) this.listener?.onMistake?.(message)

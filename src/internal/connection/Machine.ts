@@ -70,7 +70,8 @@ export interface ConnectionListener {
   /** TLS is done: streams may be used (servers: also the accept point). */
   readonly onEstablished: () => void
   readonly onConfirmed: () => void
-  readonly onPath: (event: PathEvent) => void
+  /** `number`: the how manieth path event it is, from 1. */
+  readonly onPath: (event: PathEvent, number: number) => void
   /** A part that a user gave is wrong, in a sentence: each kind of mistake once. */
   readonly onMistake?: ((message: string) => void) | undefined
   /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
@@ -97,6 +98,8 @@ export interface ConnectionMachine {
   /** Paths that exist (not yet discarded), lowest ID first. Views are live. */
   readonly paths: ReadonlyArray<PathView>
   readonly path: (id: number) => PathView | undefined
+  /** Path events that have happened so far, told or not yet. */
+  readonly pathEvents: number
   readonly openPath: (
     options: {
       readonly local: Address
