@@ -32,11 +32,24 @@ describe("path MTU discovery", () => {
   it("A6: many losses at once are one round, and an acknowledged large packet ends the suspicion", () => {
     const discovery = discovered()
     for (let i = 0; i < 50; i++) assert.isFalse(discovery.onPacketLost(i, 1400, 50))
+    discovery.onPacketAcked(51, 1400)
+    for (let i = 52; i < 56; i++) assert.isFalse(discovery.onPacketLost(i, 1400, 60))
     assert.isFalse(discovery.onPacketLost(60, 1400, 70))
     discovery.onPacketAcked(71, 1400)
     assert.isFalse(discovery.onPacketLost(80, 1400, 90))
     assert.isFalse(discovery.onPacketLost(91, 1400, 100))
     assert.strictEqual(discovery.current, LARGE)
+  })
+
+  it("issue 7 outage: two rounds are enough where a window of large packets was lost and none came through", () => {
+    for (const timeout of [false, true]) {
+      const discovery = discovered()
+      if (timeout) assert.isFalse(discovery.onTimeout(true))
+      for (let i = 0; i < 5; i++) assert.isFalse(discovery.onPacketLost(i, 1400, 10))
+      assert.strictEqual(discovery.onPacketLost(5, 1400, 10), timeout)
+      if (!timeout) assert.isTrue(discovery.onPacketLost(10, 1400, 20))
+      assert.strictEqual(discovery.current, BASE)
+    }
   })
 
   it("A6: random loss up to 15 % leaves the size alone", () => {

@@ -49,6 +49,16 @@ describe("PathRecovery probe timeout (RFC 9002 section 6.2)", () => {
     assert.strictEqual(bench.path.timeout(), due + 10)
   })
 
+  it("issue 7 outage: what leaves meanwhile puts the next of several timeouts off by one without backoff at most", () => {
+    const bench = new Bench({ maxPtoInterval: 2000 })
+    bench.send(0)
+    bench.path.ptoCount = 5
+    const first = bench.path.timeout()
+    assert.strictEqual(bench.path.onTimeout(first), RecoveryTimeout.probe)
+    for (let now = first; now < first + 2000; now += 100) bench.send(now)
+    assert.isAtMost(bench.path.timeout(), first + 325 + 2000)
+  })
+
   it("A12: the interval is bounded, yet the first timeout always backs off", () => {
     const intervals = (maxPtoInterval: number): Array<number> => {
       const bench = new Bench({ maxPtoInterval })

@@ -67,10 +67,6 @@ export interface Plan {
 const TURMOIL = 12_000
 const STABLE = 10_000
 const PROMPT = 3_000
-/** The same where a path may carry smaller packets than before: that takes three rounds of losses or timeouts to tell. */
-const PROMPT_SHRUNK = 5_000
-/** The same where two ways work in one direction each: both ends have to find that out, one after the other. */
-const PROMPT_ONE_WAY = 8_000
 const IDLE = 30_000
 
 const pick = <A>(random: Prng, values: ReadonlyArray<A>): A => values[random.int(values.length)]!
@@ -264,8 +260,6 @@ class Run {
     talkers.client.bytes = talkers.server.bytes = 2_000
     talkers.client.every = talkers.server.every = 100
     const stable = pair.simulator.now
-    const shrunk = plan.events.some(({ happening: { what } }) => what === "mtu" || what === "allMtu")
-    const prompt = plan.survivors.length > 1 ? PROMPT_ONE_WAY : shrunk ? PROMPT_SHRUNK : PROMPT
     // What was in the buffers may be large, and the way that is left slow: progress is what counts.
     const seen = { client: this.received(drains.client), server: this.received(drains.server) }
     const movedAt = { client: stable, server: stable }
@@ -279,8 +273,8 @@ class Run {
         if (received > seen[side]) {
           seen[side] = received
           movedAt[side] = pair.simulator.now
-        } else if (pair.simulator.now - movedAt[side] > prompt) {
-          return `nothing reached the ${side} for ${prompt} ms, ${movedAt[side] - stable} ms after a way was there`
+        } else if (pair.simulator.now - movedAt[side] > PROMPT) {
+          return `nothing reached the ${side} for ${PROMPT} ms, ${movedAt[side] - stable} ms after a way was there`
         }
       }
     }

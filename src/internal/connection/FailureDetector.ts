@@ -52,6 +52,7 @@ export class FailureDetector {
     }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
     if (path.ptoCount === REPEAT_PTOS) this.repeatAcknowledgement(path)
+    if (path.ptoCount === 1) this.repeatCarried(path)
     const alternative = this.core.hasAlternative(path)
     this.probing.others(path, !alternative && path.ptoCount === 1, now)
     if (alternative) {
@@ -110,6 +111,8 @@ export class FailureDetector {
       path.state = "active"
       this.core.emitPath({ kind: "recovered", pathId: path.id })
     }
+    // Those that it carried itself before its silence was noticed are lost.
+    this.repeatAcknowledgement(path)
     for (const other of this.core.paths.all) {
       if (other === path || !other.open || (other.ptoCount === 0 && !other.addressLost)) continue
       this.repeatAcknowledgement(other)
@@ -121,6 +124,13 @@ export class FailureDetector {
   /** What arrived on a path that went silent may be acknowledged in vain so far: other paths tell it again (ACK-4). */
   private repeatAcknowledgement(path: Path): void {
     if (this.core.paths.all.length > 1) path.recovery.received(Space.application).immediate()
+  }
+
+  /** The acknowledgements of paths that are silent may have left on this one, and are lost with it. */
+  private repeatCarried(path: Path): void {
+    for (const other of this.core.paths.all) {
+      if (other !== path && other.open && other.ptoCount > 0) this.repeatAcknowledgement(other)
+    }
   }
 
   private suspect(path: Path): void {

@@ -101,6 +101,8 @@ export class Migration {
     const deliberate = sequence !== path.peerSequence
     const { validated } = path
     path.moveTo(local, remote)
+    // The 3x limit may silence it: what is under way then is others' to send.
+    path.recovery.oneOfSeveral = core.hasAlternative(path)
     path.peerSequence = sequence
     path.onUnvalidatedBytes(bytes)
     if (deliberate) core.paths.holdRemoteId(path)

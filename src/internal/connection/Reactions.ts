@@ -60,8 +60,10 @@ export class Reactions implements FrameEvents, ReceiverEvents {
   }
 
   onPathValidated(path: Path, now: number): void {
-    if (path.validated) this.failureDetector.onAnswered(path, now)
+    const { validated } = path
+    if (validated) this.failureDetector.onAnswered(path, now)
     this.migration.onValidated(path, now)
+    if (!validated && path.validated) this.failureDetector.onProven(path)
   }
 
   onPathProven(path: Path): void {

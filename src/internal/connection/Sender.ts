@@ -295,7 +295,8 @@ export class Sender {
   private sendProbe(path: Path): void {
     if (!packet.open(path, Math.min(path.mtu, path.discovery.base))) return
     this.acknowledger.write(path)
-    if (path.probeWithData) this.writeData(path)
+    // Another path may have come to work since the probe was asked for: what left here now would have to wait.
+    if (path.probeWithData && (path.ptoCount === 0 || !this.core.hasAlternative(path))) this.writeData(path)
     if (!packet.isEliciting) packet.ping()
     packet.commit(true, true)
   }

@@ -7,6 +7,9 @@
 const MAX_LOSSES = 3
 /** Rounds in which large packets alone were lost, after which the path no longer carries them (RFC 8899 section 4.3). */
 const BLACK_HOLE_ROUNDS = 3
+/** The same where so many of them were lost and none came through: no random loss does that. */
+const CLEAR_ROUNDS = 2
+const CLEAR_LOSSES = 6
 /** Search ends when the answer is known this exactly, bytes. */
 const PRECISION = 16
 
@@ -24,6 +27,8 @@ export class MtuDiscovery {
   private inFlight = false
   private searching: boolean
   private blackHoleRounds = 0
+  /** Packets above the base size that were lost since one was acknowledged. */
+  private largeLost = 0
   /** Newest packet above the base size that was acknowledged, and the first one that belongs to the next round of losses. */
   private largeAcked = -1
   private roundFrom = 0
@@ -41,7 +46,7 @@ export class MtuDiscovery {
   restart(): void {
     this.current = this.base
     this.upper = this.largest
-    this.probing = this.losses = this.blackHoleRounds = 0
+    this.probing = this.losses = this.blackHoleRounds = this.largeLost = 0
     this.inFlight = false
     this.searching = this.enabled && this.upper > this.base
   }
@@ -89,7 +94,7 @@ export class MtuDiscovery {
   onPacketAcked(packetNumber: number, bytes: number): void {
     if (bytes <= this.base || packetNumber <= this.largeAcked) return
     this.largeAcked = packetNumber
-    this.blackHoleRounds = 0
+    this.blackHoleRounds = this.largeLost = 0
   }
 
   /**
@@ -99,23 +104,31 @@ export class MtuDiscovery {
    */
   onPacketLost(packetNumber: number, bytes: number, next: number): boolean {
     if (bytes <= this.base || bytes > this.current) return false
-    if (packetNumber < this.largeAcked || packetNumber < this.roundFrom) return false
-    this.roundFrom = next
-    return this.blackHoleRound()
+    if (packetNumber < this.largeAcked) return false
+    this.largeLost++
+    if (packetNumber >= this.roundFrom) {
+      this.roundFrom = next
+      this.blackHoleRounds++
+    }
+    return this.isBlackHole() && this.fall()
   }
 
   /** A probe timeout. `large`: more than a packet of the base size is outstanding. `true`: the size has fallen. */
   onTimeout(large: boolean): boolean {
-    return large && this.current > this.base && this.blackHoleRound()
+    if (!large || this.current <= this.base) return false
+    this.blackHoleRounds++
+    return this.isBlackHole() && this.fall()
   }
 
-  private blackHoleRound(): boolean {
-    this.blackHoleRounds++
-    if (this.blackHoleRounds < BLACK_HOLE_ROUNDS) return false
+  private isBlackHole(): boolean {
+    return this.blackHoleRounds >= (this.largeLost >= CLEAR_LOSSES ? CLEAR_ROUNDS : BLACK_HOLE_ROUNDS)
+  }
+
+  private fall(): boolean {
     // The path may only have been down: the size that it carried is searched for again, from above.
     this.upper = this.current
     this.current = this.base
-    this.blackHoleRounds = this.losses = this.probing = 0
+    this.blackHoleRounds = this.largeLost = this.losses = this.probing = 0
     this.inFlight = false
     this.searching = this.enabled && this.upper > this.current
     return true

@@ -38,16 +38,17 @@ export class ProbeTimeout {
   deadline(spaces: ReadonlyArray<SentPackets | undefined>): number {
     const state = this.state
     let deadline = Infinity
-    if (state.amplificationBlocked) return deadline
+    // Others may still send again what is under way here.
+    if (state.amplificationBlocked && !state.oneOfSeveral) return deadline
     for (let space = 0; space < spaces.length; space++) {
       const sp = spaces[space]
       if (sp === undefined || sp.ackElicitingOutstanding === 0) continue
       const application = space === Space.application
       // The peer may not be able to read 1-RTT packets yet.
       if (application && !state.handshakeConfirmed) continue
-      const interval = this.backedOff(state.rtt.ptoBase(application ? state.maxAckDelay : 0))
+      const base = state.rtt.ptoBase(application ? state.maxAckDelay : 0)
       // What goes on being sent puts the timeout off only so far: on a dead path it would do so until the window is full.
-      const at = Math.min(sp.lastAckElicitingTime, sp.waitingSince + interval) + interval
+      const at = Math.min(sp.lastAckElicitingTime, sp.waitingSince + base) + this.backedOff(base)
       if (at < deadline) {
         deadline = at
         this.space = space
