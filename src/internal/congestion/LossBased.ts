@@ -35,7 +35,8 @@ export class LossBased implements Controller {
   private readonly path: PathInfo
   private readonly growth: Growth
   private readonly hystart: HyStart | undefined
-  private window = 0
+  /** Once it is no longer fresh. A double from the start, like the others: the object keeps its shape. */
+  private window = Number.NaN
   /** Whether nothing but the start has set the window. */
   private fresh = true
   /** Packets sent until then belong to the congestion event that was answered last. */
@@ -44,7 +45,7 @@ export class LossBased implements Controller {
   private limitedSince = Number.NaN
   /** What the last event changed. */
   private canUndo = false
-  private priorWindow = 0
+  private priorWindow = Number.NaN
   private priorThreshold = Infinity
   private priorRecoveryStart = -Infinity
 

@@ -100,7 +100,8 @@ export class PacketBuilder {
     const remote = answer?.remote ?? path.remote
     this.elsewhere =
       answer !== undefined && !(sameAddress(remote, path.remote) && sameAddress(answer.local, path.local))
-    const maxSize = Math.min(size, this.elsewhere ? answer!.limit : path.amplificationBudget())
+    const limit = this.elsewhere ? answer!.limit : path.amplificationBudget()
+    const maxSize = limit < size ? limit : size
     if (maxSize < id.bytes.length + MIN_PACKET) return false
     const local = answer?.local ?? path.local
     if (this.isBlocked(path, local)) return false
