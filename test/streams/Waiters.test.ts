@@ -63,6 +63,23 @@ describe("waiters", () => {
     assert.isAbove(stream.writableBytes, 1000)
   })
 
+  it("C3: above 4 MB the buffer grows with what the paths hold, not with their queues", () => {
+    const windows = { initialStreamWindow: 100e6, initialConnectionWindow: 100e6 }
+    const chunk = new Uint8Array(65_536)
+    /** Bytes that a writer who never stops gets under way when nothing is acknowledged. */
+    const underWay = (propagation: number): number => {
+      const { client } = pair({ ...windows, streamSendBuffer: 32e6 })
+      client.table.propagation = propagation
+      const stream = client.table.open(false)!
+      for (;;) {
+        while (stream.writableBytes > 0) stream.write(chunk)
+        if (client.packet(0, 0, 16_000) === undefined) return stream.send!.buffer.unsentOffset
+      }
+    }
+    assert.isBelow(underWay(0.1), 4_194_304 + chunk.length)
+    assert.isAbove(underWay(0.9), 32e6)
+  })
+
   it("C3: the buffer grows with what is under way, up to the setting, and a writer goes on when bytes leave", () => {
     const windows = { initialStreamWindow: 100e6, initialConnectionWindow: 100e6 }
     const { client } = pair({ ...windows, streamSendBuffer: 8e6 })

@@ -73,11 +73,15 @@ export class Sender {
     if (keys.needsUpdate && keys.initiateUpdate(now, core.largestPto())) core.keyUpdates++
     packet.begin(core, now, sink)
     this.acknowledger.begin(now)
+    let propagation = 0
     for (const path of core.paths.all) {
       path.now = now
+      const { rtt } = path.recovery
+      if (rtt.hasSample && rtt.min > propagation * rtt.smoothed) propagation = rtt.min / rtt.smoothed
       if (path.open && !path.blocked) this.sendPathFrames(path)
       else if (path.farewellPending) this.sendFarewell(path)
     }
+    core.streams.propagation = propagation
     collectUsable(core.paths.all, this.usable)
     this.sendBound()
     this.sendData()

@@ -6,6 +6,13 @@ import type { WakeList } from "./WakeList.ts"
 
 /** Bytes that a stream may hold however little of it is under way: what slow start takes before it has grown. */
 const FIRST_BUFFER = 1_048_576
+/**
+ * Bytes up to which a buffer follows what is under way whatever holds it up. Beyond, it must not feed a queue: a window that
+ * losses have not found yet fills the socket of the peer, or a router, and nothing gets there sooner.
+ */
+const PLENTY = 4_194_304
+/** How many times what the paths themselves hold may be buffered then. */
+const OF_PATHS = 4
 /** All streams together may hold this many times what one may. */
 const TOTAL_SEND_BUFFERS = 2
 /** A writer goes on when this part of the buffer is free: not for each packet that is acknowledged. */
@@ -17,12 +24,15 @@ const ROOM = 1 / 4
  * The buffer of a stream grows with what is under way: bytes that were sent, up to the first that is not acknowledged. As
  * many again may wait behind them, so that paths whose windows grow, or of which one holds up the others, never run out of
  * data; a stream whose peer takes little holds little. That is Linux's way with TCP, too. Writers go on while most of that is
- * still there.
+ * still there. Above 4 MB only that part of what is under way counts that would be so without queues: the bandwidth-delay
+ * product.
  *
  * All streams together have a bound, beyond which only an empty stream may write. Who waits for nothing but the others
  * stands in a queue of its own and goes on when its turn comes.
  */
 export class Backpressure {
+  /** The part of the RTT that is no queue, on the path where it is largest: 0 to 1. */
+  propagation = 1
   /** Bytes of one stream above which `write` waits, however much is under way. */
   private readonly limit: number
   /** Bytes of all streams above which `write` waits. */
@@ -98,7 +108,11 @@ export class Backpressure {
     const { ackedOffset, unsentOffset } = send.buffer
     const underWay = unsentOffset - ackedOffset
     const size = underWay + (underWay > FIRST_BUFFER ? underWay : FIRST_BUFFER)
-    return size < this.limit ? size : this.limit
+    const wanted = size < this.limit ? size : this.limit
+    if (wanted <= PLENTY) return wanted
+    const ofPaths = OF_PATHS * underWay * this.propagation
+    const most = ofPaths > PLENTY ? ofPaths : PLENTY
+    return wanted < most ? wanted : most
   }
 
   /** All streams together hold too much. An empty one always gets its turn. */

@@ -386,6 +386,11 @@ export class StreamTable implements StreamHost {
 
   // Waiters
 
+  /** The part of the RTT that is no queue, on the path where it is largest: 0 to 1. */
+  set propagation(share: number) {
+    this.backpressure.propagation = share
+  }
+
   /** Calls every waiter whose time has come, once. At the end of a burst. Waiters may use streams as they like. */
   flushWakes(): void {
     this.backpressure.flush()
