@@ -102,6 +102,24 @@ describe("ABN: one path of several", () => {
     })
   }
 
+  for (const side of ["client", "server"] as const) {
+    it(`issue 7 outage, ABN-3: the ${side} closes the only path that works: the last packet there says so, even at rest`, () => {
+      const pair = withPaths()
+      const [closer, peer] =
+        side === "client" ? ([pair.connection, pair.server] as const) : ([pair.accepted, pair.client] as const)
+      pair.links[1]!.cut()
+      for (const connection of [pair.connection, pair.accepted]) connection.probePath(1, pair.simulator.now)
+      exchange(pair, 2_000_000, 10_000, "over the other")
+      pair.run(pair.simulator.now + 3000)
+      assert.isAbove(closer.path(1)!.ptoCount, 0)
+      const before = closer.path(0)!.packetsSent
+      closePath(pair, closer, 0)
+      pair.run(pair.simulator.now + 200)
+      assert.strictEqual(eventsOf(peer, "abandoned", 0).length, 1, "the peer was not told")
+      assert.strictEqual(closer.path(0)!.packetsSent, before + 1)
+    })
+  }
+
   it("ABN-2, ABN-5: nothing is sent on it any more, and what still comes is taken without a reset", () => {
     const pair = withPaths()
     const down = send(pair.accepted, pair.connection, 2_000_000)

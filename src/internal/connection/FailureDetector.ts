@@ -94,8 +94,8 @@ export class FailureDetector {
 
   /**
    * The peer still uses a path that we gave up: it was not told, and while no other path works nothing else can tell it. It
-   * would go on for ever, unanswered. So, at most once for each probe timeout, PATH_ABANDON leaves on that path itself, as the
-   * last resort beside the rule that nothing does (draft-21 section 3.4).
+   * would go on for ever, unanswered. So, at most once for each probe timeout, PATH_ABANDON leaves on that path again, although
+   * nothing should after the first (draft-21 section 3.4): only a peer that has not got it sends there, so the ID is good.
    */
   private repeatAbandon(path: Path, now: number): void {
     if (path.abandonReceived || path.abandonAcked || this.core.hasAlternative(path)) return

@@ -78,7 +78,11 @@ export class PathControl {
   }
 
   abandon(path: Path, code: number, now: number): void {
-    this.core.paths.abandon(path, code, now, Math.max(3 * this.core.largestPto(), MIN_PATIENCE))
+    const { core } = this
+    core.paths.abandon(path, code, now, Math.max(3 * core.largestPto(), MIN_PATIENCE))
+    // Draft-21 section 3.4: the frame may be the last thing that leaves on the path itself. Where no other works, it is; one
+    // that is being proven will tell it.
+    if (path.validated && core.paths.hasValidated && !core.hasAlternative(path)) path.farewellPending = true
   }
 
   private begin(path: Path, now: number): void {
