@@ -65,6 +65,7 @@ import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
 import { NetworkAnswers } from "./internal/runtime/NetworkAnswers.ts"
 import { destination, numericAddress, resolve } from "./internal/runtime/Resolve.ts"
 import type { SendError } from "./internal/runtime/Sockets.ts"
+import { servedHere } from "./internal/runtime/ServedHere.ts"
 import { valueOf } from "./internal/runtime/Value.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
@@ -196,6 +197,9 @@ export interface Service extends Pipeable.Pipeable, Inspectable.Inspectable {
    * Ends gracefully: accepts no more, hands out no more streams of clients, and lets handlers and streams finish for
    * `within` (default: `shutdownTimeout`). Then closes what is left, with code 0 where that drops nothing and with 1
    * (`codes.connectionAbort`) where it does. The end of `serve`'s Layer does the same for its connections.
+   *
+   * A handler may call it, and end the scope of its own Layer: then it waits for all others, and the connection of that
+   * handler is closed when the handler is done.
    *
    * @since 0.2.0
    */
@@ -357,7 +361,7 @@ export const make = Effect.fnUntraced(function* (
       }
     })
   )
-  yield* Effect.addFinalizer(() => life.shutdown(config.shutdownTimeout, false))
+  yield* Scope.addFinalizer(yield* Effect.scope, life.shutdown(config.shutdownTimeout, false))
 
   const followers: Array<WildcardFollower> = []
   for (const [index, input] of listenAt.entries()) {
@@ -616,11 +620,12 @@ export const serve = <A, E, R>(
       const handlers = new Handlers(Duration.toMillis(Duration.fromInputUnsafe(shutdownTimeout)), now, fork)
       let accepting: Fiber.Fiber<unknown> | undefined
       begin(handlers)
-      yield* Effect.addFinalizer(() => {
+      const finish = Effect.suspend(() => {
         end(handlers)
         const accepted = accepting === undefined ? Effect.void : Fiber.interrupt(accepting)
         return Effect.andThen(accepted, handlers.finish(shutdownTimeout))
       })
+      yield* Scope.addFinalizer(yield* Effect.scope, finish)
       accepting = fork(
         Stream.runForEach(endpoint.connections, (connection) =>
           Effect.sync(() => {
@@ -684,7 +689,7 @@ const handled = <A, E, R>(
   connection: ConnectionImpl,
   log: EndpointLog | undefined
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
-  Effect.onExit(Effect.scoped(handler), (exit) => {
+  Effect.onExit(servedHere(connection.machine, Effect.scoped(handler)), (exit) => {
     if (Exit.isSuccess(exit)) return connection.release(exit)
     const { cause } = exit
     if (Cause.hasInterruptsOnly(cause)) return connection.release(exit)

@@ -14,6 +14,7 @@ import { deliver, isUnderWay, undeliveredOf } from "./Delivery.ts"
 import type { Undelivered } from "./Delivery.ts"
 import { line } from "./EndpointLog.ts"
 import type { EndpointLog } from "./EndpointLog.ts"
+import { servedHere } from "./ServedHere.ts"
 import { serveStreams } from "./ServeStreams.ts"
 import { WaitList } from "./WaitList.ts"
 
@@ -114,7 +115,7 @@ export class ConnectionStreams {
     handler: (stream: QuicStreamImpl) => Effect.Effect<A, E, R>,
     limit: number
   ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> {
-    return Effect.contextWith((context: Context.Context<never>) => {
+    const serving = Effect.contextWith((context: Context.Context<never>) => {
       const run = Effect.runForkWith(context)
       return serveStreams(
         {
@@ -132,6 +133,7 @@ export class ConnectionStreams {
         limit
       )
     })
+    return servedHere(this.machine, serving)
   }
 
   /** Hands out no more streams of the peer, so that what serves them comes to its end. */

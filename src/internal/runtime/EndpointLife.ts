@@ -7,12 +7,12 @@ import type { ConnectionMachine } from "../connection/Machine.ts"
 import type { AcceptQueue } from "./AcceptQueue.ts"
 import type { EndpointRuntime } from "./EndpointRuntime.ts"
 import type { Drainable, Handlers } from "./Handlers.ts"
+import { ServedHere } from "./ServedHere.ts"
 
 /** ms between two looks at connections that nobody serves, for their last stream to be done. */
 const LOOK_AGAIN = 20
 
 export interface LiveConnection extends Drainable {
-  readonly machine: ConnectionMachine
   /** Closes as the end of a scope does. */
   readonly release: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
   /** Closes at once. Without a code: that of a clean end, unless something is dropped. */
@@ -93,23 +93,26 @@ export class EndpointLife<C extends LiveConnection> {
     this.runtime.wake()
   }
 
-  /** With `streams`, open streams of connections that nobody serves are waited for as well. */
+  /**
+   * With `streams`, the sockets stay: open streams of connections that nobody serves are waited for as well, and the connection
+   * whose handler calls it is closed by that handler when it is done. In either case nobody waits for himself.
+   */
   shutdown(within: Duration.Input, streams: boolean): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return Effect.flatMap(ServedHere, (here) => {
       this.acceptNoMore()
       for (const connection of this.live) {
         if (connection.machine.state === "handshaking") connection.closeNow()
         else connection.drain()
       }
       return Effect.andThen(
-        Effect.timeoutOption(Effect.interruptible(this.finished(streams)), within),
+        Effect.timeoutOption(Effect.interruptible(this.finished(streams, here)), within),
         Effect.suspend(() => {
           // Handlers close their connections when they are interrupted.
           const interrupted = Effect.forEach(this.servers, (handlers) => handlers.finish(Duration.zero))
           return Effect.andThen(
             interrupted,
             Effect.sync(() => {
-              for (const connection of this.live) connection.closeNow()
+              for (const connection of this.live) if (!streams || !here.has(connection.machine)) connection.closeNow()
             })
           )
         })
@@ -123,11 +126,11 @@ export class EndpointLife<C extends LiveConnection> {
     this.accepted.end()
   }
 
-  private finished(streams: boolean): Effect.Effect<void> {
+  private finished(streams: boolean, here: ReadonlySet<ConnectionMachine>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const served = new Set<Drainable>()
       for (const handlers of this.servers) for (const connection of handlers.connections) served.add(connection)
-      const own = Array.from(this.live).filter((connection) => !served.has(connection))
+      const own = Array.from(this.live).filter((connection) => !served.has(connection) && !here.has(connection.machine))
       return Effect.all(
         [
           Effect.forEach(this.servers, (handlers) => handlers.idle, { concurrency: "unbounded" }),

@@ -3,11 +3,14 @@
  */
 import { Effect, Fiber } from "effect"
 import type { Duration } from "effect"
+import type { ConnectionMachine } from "../connection/Machine.ts"
+import { ServedHere } from "./ServedHere.ts"
 import { line } from "./EndpointLog.ts"
 
 /** What a handler serves: when it hands out no more, a handler that serves comes to its end. */
 export interface Drainable {
   readonly id: string
+  readonly machine: ConnectionMachine
   readonly isClosed: boolean
   readonly drain: () => void
 }
@@ -55,23 +58,28 @@ export class Handlers {
     this.run(this.sweep)
   }
 
-  /** Waits until there are none. */
-  readonly idle: Effect.Effect<void> = Effect.suspend(() =>
-    this.running.size === 0
-      ? Effect.void
-      : Effect.flatMap(Fiber.awaitAll(Array.from(this.running.values())), () => this.idle)
-  )
+  /** Waits until there are none, but for the one that waits. */
+  readonly idle: Effect.Effect<void> = Effect.flatMap(ServedHere, (here) => {
+    const others = this.fibers(here)
+    return others.length === 0 ? Effect.void : Effect.flatMap(Fiber.awaitAll(others), () => this.idle)
+  })
 
-  /** Lets them finish what they have begun, and interrupts those that are not done in time. */
+  /** Lets them finish what they have begun, and interrupts those that are not done in time; not the one that asks for it. */
   finish(within: Duration.Input): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return Effect.flatMap(ServedHere, (here) => {
       if (this.running.size === 0) return Effect.void
       for (const connection of this.running.keys()) connection.drain()
       return Effect.andThen(
         Effect.timeoutOption(Effect.interruptible(this.idle), within),
-        Effect.suspend(() => Fiber.interruptAll(Array.from(this.running.values())))
+        Effect.suspend(() => Fiber.interruptAll(this.fibers(here)))
       )
     })
+  }
+
+  private fibers(except: ReadonlySet<ConnectionMachine>): ReadonlyArray<Fiber.Fiber<unknown>> {
+    const fibers: Array<Fiber.Fiber<unknown>> = []
+    for (const [{ machine }, fiber] of this.running) if (!except.has(machine)) fibers.push(fiber)
+    return fibers
   }
 
   /** One timer for all of them: their times are over in the order in which they came. */
