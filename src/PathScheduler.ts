@@ -8,10 +8,17 @@
  * @module
  * @since 0.1.0
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { backup } from "./internal/paths/schedulers/Backup.ts"
+import { blest } from "./internal/paths/schedulers/Blest.ts"
+import { deliveryRate } from "./internal/paths/schedulers/DeliveryRate.ts"
+import { ecf } from "./internal/paths/schedulers/Ecf.ts"
 import { lowLatency } from "./internal/paths/schedulers/LowLatency.ts"
-import { roundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
+import { minRtt } from "./internal/paths/schedulers/MinRtt.ts"
+import { roundRobin, weightedRoundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
 import type { Factory } from "./internal/paths/Scheduler.ts"
+import { policyLayer } from "./internal/runtime/PolicyConfig.ts"
+import type { QuicError } from "./QuicError.ts"
 
 export type {
   PacketKind,
@@ -74,6 +81,15 @@ export const layer = <E = never, R = never>(
   Effect.isEffect(factory) ? Layer.effect(PathScheduler, factory) : Layer.succeed(PathScheduler, factory)
 
 /**
+ * Weighted by measured delivery rate: each packet takes the path on which it arrives first. Bulk transfers fill every path, and
+ * at their end nobody waits for what a slow path still carries. Use it where paths differ much.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerDeliveryRate: Layer.Layer<never> = layer(deliveryRate)
+
+/**
  * Paths take turns, packet by packet; one whose window is full is passed over. Use it where paths are alike.
  *
  * @category layers
@@ -81,10 +97,151 @@ export const layer = <E = never, R = never>(
  */
 export const layerRoundRobin: Layer.Layer<never> = layer(roundRobin)
 
+const weight = "Expected a number from 0.01 to 100"
+
 /**
- * The lowest smoothed RTT that can send. The default.
+ * Settings of `layerWeightedRoundRobin`.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export class WeightedRoundRobinConfig extends Schema.Class<WeightedRoundRobinConfig>(
+  "effect-mpquic/WeightedRoundRobinConfig"
+)({
+  /** Packets of a path's turns relative to the others', 0.01 to 100, by the local address of the path; of others it is 1. */
+  weights: Schema.Record(
+    Schema.String,
+    Schema.Number.annotate({ message: weight }).check(
+      Schema.isBetween({ minimum: 0.01, maximum: 100 }, { message: weight })
+    )
+  ).annotate({ message: "Expected an object of numbers by local address" })
+}) {}
+
+/**
+ * Round robin by quota: each turn of a path has as many packets as its weight says. A path whose window is full is passed over, so
+ * nothing is left unused: weights hold where all paths have room.
+ *
+ * **Example** (Three packets by cable for each one by radio)
+ *
+ * ```ts
+ * import { PathScheduler } from "effect-mpquic"
+ *
+ * const layer = PathScheduler.layerWeightedRoundRobin({ weights: { "192.168.1.10": 3 } })
+ * ```
+ *
+ * Fails with `BadConfig`, which names the address, if a weight is out of range.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerWeightedRoundRobin = (
+  config: ConstructorParameters<typeof WeightedRoundRobinConfig>[0]
+): Layer.Layer<never, QuicError> =>
+  policyLayer(WeightedRoundRobinConfig, config, ({ weights }) =>
+    layer(weightedRoundRobin(new Map(Object.entries(weights))))
+  )
+
+/**
+ * The lowest smoothed RTT that can send, the next one while its window is full. One packet in 16 asks a path whose RTT is not known
+ * yet. The default.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerLowLatency: Layer.Layer<never> = layer(lowLatency)
+
+const bias = "Expected a number from 0 to 1"
+
+/**
+ * Settings of `layerMinRtt`.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export class MinRttConfig extends Schema.Class<MinRttConfig>("effect-mpquic/MinRttConfig")({
+  /** 0 to 1: what a low RTT counts; the rest is for having sent few packets. */
+  bias: Schema.Number.annotate({ message: bias }).check(Schema.isBetween({ minimum: 0, maximum: 1 }, { message: bias }))
+}) {}
+
+/**
+ * Between lowest RTT (bias 1) and equal shares (bias 0): the path with the highest
+ * `bias * lowest RTT / RTT + (1 - bias) * (1 - packets / most packets)`. Fails with `BadConfig` if the bias is not between 0 and 1.
+ *
+ * **Example** (70 % RTT, 30 % load)
+ *
+ * ```ts
+ * import { PathScheduler } from "effect-mpquic"
+ *
+ * const layer = PathScheduler.layerMinRtt({ bias: 0.7 })
+ * ```
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerMinRtt = (config: ConstructorParameters<typeof MinRttConfig>[0]): Layer.Layer<never, QuicError> =>
+  policyLayer(MinRttConfig, config, (checked) => layer(minRtt(checked.bias)))
+
+/**
+ * BLEST (Ferlin et al., IFIP Networking 2016): the lowest RTT, and a slower path only where what it carries will not fill the
+ * peer's receive window meanwhile. Use it towards peers with small windows.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerBlest: Layer.Layer<never> = layer(blest)
+
+/**
+ * ECF, earliest completion first (Lim et al., CoNEXT 2017): the lowest RTT, and a slower path only where the fastest could not
+ * finish what waits before the slower one's round trip is over. Use it for objects and streamed media over two paths.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerEcf: Layer.Layer<never> = layer(ecf)
+
+const pathId = "Expected a path ID: a whole number from 0 to 2^32 - 1"
+const returnAfter = "Expected a duration from 0 to 1 hour"
+
+/**
+ * Settings of `layerBackup`.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export class BackupConfig extends Schema.Class<BackupConfig>("effect-mpquic/BackupConfig")({
+  /** ID of the path that carries everything while it works. Default: the lowest there is. */
+  primary: Schema.optional(
+    Schema.Number.annotate({ message: pathId }).check(
+      Schema.isInt({ message: pathId }),
+      Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }, { message: pathId })
+    )
+  ),
+  /** How long a primary that is back is watched before it carries everything again. Default 1 s. */
+  returnAfter: Schema.Duration.annotate({ message: returnAfter })
+    .check(
+      Schema.makeFilter(
+        (candidate: Duration.Duration) =>
+          Duration.between(candidate, { minimum: Duration.zero, maximum: Duration.hours(1) }),
+        { message: returnAfter }
+      )
+    )
+    .pipe(Schema.withConstructorDefault(Effect.succeed(Duration.seconds(1))))
+}) {}
+
+/**
+ * Primary and standby: one path carries everything; when it fails or is closed the next is promoted at once, and when it is back
+ * and has stayed so, it takes over again. A full window is no failure: standby paths carry nothing then. Fails with `BadConfig` if
+ * `primary` is no path ID, or `returnAfter` no duration up to an hour.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerBackup = (
+  config: { readonly primary?: number | undefined; readonly returnAfter?: Duration.Input | undefined } = {}
+): Layer.Layer<never, QuicError> =>
+  policyLayer(
+    BackupConfig,
+    config,
+    (checked) => layer(backup(checked.primary, Duration.toMillis(checked.returnAfter))),
+    ["returnAfter"]
+  )

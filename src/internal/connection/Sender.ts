@@ -51,11 +51,13 @@ export class Sender {
   pacingDeadline = Infinity
   /** When the scheduler began to give no path although one could send and nothing was under way. */
   private refusedSince = Infinity
+  /** Since when it has given no path although one could send, whatever is under way. */
+  private heldSince = Infinity
 
   constructor(core: ConnectionState) {
     this.core = core
     this.acknowledger = new Acknowledger(core, packet)
-    this.context = { paths: this.usable, kind: "data", queuedBytes: 0, now: 0 }
+    this.context = { paths: this.usable, kind: "data", queuedBytes: 0, moreToCome: false, sendWindow: 0, now: 0 }
   }
 
   /** Packets arrived: the next ack-eliciting packet counts as activity again (RFC 9000 section 10.1). */
@@ -117,11 +119,13 @@ export class Sender {
     while (packet.ready) {
       const kind = this.waiting()
       if (kind === undefined) {
-        this.refusedSince = Infinity
+        this.refusedSince = this.heldSince = Infinity
         break
       }
       context.kind = kind
       context.queuedBytes = core.streams.queuedBytes
+      context.moreToCome = core.streams.hasWaitingWriter(usable[0]?.id ?? 0)
+      context.sendWindow = core.streams.sendWindow
       const selected = this.choose()
       if (selected === undefined) {
         for (const path of usable) this.awaitPacing(path)
@@ -164,7 +168,7 @@ export class Sender {
   private choose(): Path | undefined {
     const selected = this.core.scheduler.select(this.context) as Path | undefined
     if (selected !== undefined && this.usable.includes(selected) && selected.canSend) {
-      this.refusedSince = Infinity
+      this.refusedSince = this.heldSince = Infinity
       return selected
     }
     return this.withoutChoice(selected)
@@ -183,6 +187,8 @@ export class Sender {
     }
     const idle = core.paths.all.every(isIdle)
     if (selected === undefined) {
+      if (free === undefined) this.heldSince = Infinity
+      else if (this.heldSince === Infinity) this.heldSince = now
       if (!idle || free === undefined) this.refusedSince = Infinity
       else if (this.refusedSince === Infinity) this.refusedSince = now
       if (this.refusedFor(now) >= PATIENCE)
@@ -246,7 +252,7 @@ export class Sender {
     if (next < Infinity) path.recovery.onPacingLimited(this.now, this.context.queuedBytes)
     // Never now: what time does not change must not make the timer run in circles, and a scheduler that says no to a path
     // that can send is asked less and less often.
-    const again = path.canSend ? Math.min(MAX_PATIENCE, Math.max(1, this.refusedFor(this.now) / 4)) : MIN_WAIT
+    const again = path.canSend ? Math.min(MAX_PATIENCE, Math.max(1, (this.now - this.heldSince) / 4)) : MIN_WAIT
     this.pacingDeadline = Math.min(this.pacingDeadline, Math.max(next, this.now + again))
   }
 

@@ -157,6 +157,9 @@ export class Path implements PathView {
   get bytesInFlight(): number {
     return this.recovery.bytesInFlight
   }
+  get deliveryRate(): number {
+    return this.recovery.delivery.rate
+  }
   /** To an address that is not proven, what every way carries: who knows what lies behind it. */
   get mtu(): number {
     return this.validated || this.previous === undefined ? this.discovery.current : this.discovery.base

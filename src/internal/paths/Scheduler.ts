@@ -61,6 +61,12 @@ export interface PathView {
   readonly congestionWindow: number
   /** Bytes that were sent, and are neither acknowledged nor lost. */
   readonly bytesInFlight: number
+  /**
+   * Bytes acknowledged per ms: the highest of the last round trips; 0 until there was one.
+   *
+   * @since 0.2.0
+   */
+  readonly deliveryRate: number
   /** Window, pacing, amplification limit and the path's socket allow a packet now. */
   readonly canSend: boolean
   /** When pacing allows the next packet, in ms; `now` or earlier when it does already. */
@@ -93,6 +99,18 @@ export interface SelectContext {
   readonly kind: PacketKind
   /** Stream bytes that wait to be sent. */
   readonly queuedBytes: number
+  /**
+   * A writer waits for room in the buffer: more will come than waits now.
+   *
+   * @since 0.2.0
+   */
+  readonly moreToCome: boolean
+  /**
+   * Stream bytes, new ones, that the peer takes beyond what was sent (MAX_DATA, RFC 9000 section 4.1).
+   *
+   * @since 0.2.0
+   */
+  readonly sendWindow: number
   /** The time in ms, as in `PathView.nextSendTime`. */
   readonly now: number
 }

@@ -2,6 +2,7 @@ import type { ConnectionControllers, Controller, PathInfo } from "../congestion/
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
 import { CongestionEvents } from "./CongestionEvents.ts"
+import { DeliveryRate } from "./DeliveryRate.ts"
 import { EcnValidation } from "./EcnValidation.ts"
 import { LateAcknowledgements } from "./LateAcknowledgements.ts"
 import { Pacer } from "./Pacer.ts"
@@ -80,6 +81,7 @@ export class PathRecovery implements ProbeState {
   readonly controller: Controller
   readonly pacer: Pacer
   readonly ecn: EcnValidation
+  readonly delivery = new DeliveryRate()
   /** Probe timeouts in a row without an acknowledgement. */
   ptoCount = 0
   /** ms: when the first of the probe timeouts in a row expired. */
@@ -306,7 +308,11 @@ export class PathRecovery implements ProbeState {
     }
     this.detectLost(sp, space, now)
     // The window was in use if it was full at any time since the newest of these packets left.
-    if (inFlightBytes > 0) this.controller.onAcked(now, inFlightBytes, newestSent, this.windowFullTime < newestSent)
+    if (inFlightBytes > 0) {
+      const appLimited = this.windowFullTime < newestSent
+      this.controller.onAcked(now, inFlightBytes, newestSent, appLimited)
+      this.delivery.onAcked(now, inFlightBytes, this.rtt.smoothed, appLimited)
+    }
     if (sp.ackElicitingOutstanding === 0) sp.lost?.releaseFrames()
     // A client that the server may not have validated yet keeps backing off (RFC 9002 section 6.2.1).
     // What left before the path went silent tells of the time before, if acknowledgements may come on other paths.
@@ -454,6 +460,7 @@ export class PathRecovery implements ProbeState {
     this.ecn.restart()
     this.congestion.reset(now)
     this.pacer.reset()
+    this.delivery.reset()
   }
 
   /**

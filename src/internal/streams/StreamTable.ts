@@ -92,6 +92,16 @@ export class StreamTable implements StreamHost {
     return this.sender.queuedBytes
   }
 
+  /** Whether who writes the stream that is next on the path waits for room. */
+  hasWaitingWriter(pathId: number): boolean {
+    return this.sender.lanes.fresh(pathId, false)?.writeWaiter !== undefined
+  }
+
+  /** Bytes that MAX_DATA of the peer allows beyond what was sent. */
+  get sendWindow(): number {
+    return this.sender.limit - this.sender.sent
+  }
+
   /** Bytes of all streams that are written and not acknowledged. */
   get bufferedBytes(): number {
     return this.sender.bufferedBytes

@@ -1,0 +1,74 @@
+/**
+ * Weighted by measured delivery rate: each packet takes the path on which it arrives first, by what is under way there and how
+ * fast that drains. Where much waits, all paths are full, each at its own rate. Where all that waits would arrive sooner on
+ * the faster paths, slower ones get nothing more, so that nobody waits for the last of what they carry: the rule of ECF (Lim,
+ * Nahum, Towsley, Gibbens, "ECF: An MPTCP Path Scheduler to Manage Heterogeneous Paths", CoNEXT 2017) for any number of paths,
+ * with rates in place of windows, which say little where queues are long.
+ */
+import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
+
+/**
+ * While a writer waits for room, the end is not in sight, and a slower path may have so many of its shortest round trips under
+ * way: enough for a window that doubles while measurements come a round later, and not a queue of seconds.
+ */
+const ROUNDS = 4
+
+/** Bytes per ms, never 0. Before anything was measured, what the window would give. */
+const rateOf = (path: PathView): number => {
+  const expected = path.congestionWindow / path.smoothedRtt
+  const { deliveryRate } = path
+  return deliveryRate > 0 && deliveryRate < expected ? deliveryRate : expected
+}
+
+/** ms: the round trip without queues. */
+const baseOf = (path: PathView): number => (path.hasRtt ? path.minRtt : path.smoothedRtt)
+
+/** ms until a packet that leaves now arrives: half of the base round trip, longer behind what fills a queue. */
+const arrivalOn = (path: PathView): number => {
+  const base = baseOf(path)
+  const drained = (path.bytesInFlight + path.mtu) / rateOf(path)
+  return (drained > base ? drained : base) - base / 2
+}
+
+export const deliveryRate = (): Scheduler => {
+  const scheduler = {
+    name: "deliveryRate",
+    /** Nothing is faster, so what is sent meanwhile changes nothing. */
+    steady: true,
+    select: (context: SelectContext): PathView | undefined => {
+      const { paths } = context
+      scheduler.steady = true
+      let chosen: PathView | undefined
+      let arrival = Infinity
+      for (let i = 0; i < paths.length; i++) {
+        const path = paths[i]!
+        if (!path.canSend) continue
+        const at = arrivalOn(path)
+        if (at < arrival) {
+          arrival = at
+          chosen = path
+        }
+      }
+      if (chosen === undefined || paths.length === 1) return chosen
+      // What the faster paths, which are full, would do together.
+      let rate = 0
+      let first = Infinity
+      for (let i = 0; i < paths.length; i++) {
+        const path = paths[i]!
+        // Neither an acknowledgement nor time will let it send.
+        if (path.bytesInFlight === 0 && path.nextSendTime === Infinity) continue
+        const at = arrivalOn(path)
+        if (at >= arrival) continue
+        rate += rateOf(path)
+        if (at < first) first = at
+      }
+      if (rate === 0) return chosen
+      scheduler.steady = false
+      // A lost byte is what the reader waits for: it is the whole queue.
+      const bulk = context.kind === "data"
+      if (first + (bulk ? context.queuedBytes / rate : 0) >= arrival) return chosen
+      return bulk && context.moreToCome && arrival <= ROUNDS * baseOf(chosen) ? chosen : undefined
+    }
+  }
+  return scheduler
+}
