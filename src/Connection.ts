@@ -306,13 +306,14 @@ export class ConnectionImpl extends Value implements Connection {
   private readonly runtime: EndpointRuntime
   private readonly ready = Deferred.makeUnsafe<void, QuicError>()
   private readonly end = Deferred.makeUnsafe<CloseInfo>()
-  private readonly confirmed = new WaitList(() => this.machine.confirmed || this.machine.closeInfo !== undefined)
+  // Of each of these, most connections have nobody who waits.
+  private confirmed: WaitList | undefined = undefined
+  private datagramReaders: WaitList | undefined = undefined
+  private datagramWriters: WaitList | undefined = undefined
   private readonly broadcast = new Broadcast<Path.Event>(() => this.machine.pathEvents)
   /** Made with the first path that somebody asks for. */
   private known: Map<number, Path.PathImpl> | undefined = undefined
   private readonly ownStreams: ConnectionStreams
-  private readonly datagramReaders: WaitList
-  private readonly datagramWriters: WaitList
   private lastPrimary: PathView
 
   constructor(host: ConnectionHost, machine: ConnectionMachine) {
@@ -322,19 +323,6 @@ export class ConnectionImpl extends Value implements Connection {
     this.machine = machine
     this.ownStreams = new ConnectionStreams(machine, host, this.end)
     this.lastPrimary = machine.paths[0]!
-    const { datagrams } = machine
-    this.datagramReaders = new WaitList(
-      () => datagrams.isReadSettled || this.ownStreams.draining,
-      (wake) => {
-        datagrams.readWaiter = wake
-      }
-    )
-    this.datagramWriters = new WaitList(
-      () => datagrams.isWriteSettled,
-      (wake) => {
-        datagrams.writeWaiter = wake
-      }
-    )
     const log = new ConnectionLog(host.log, machine)
     let established = false
     host.handshakes.began(machine.role)
@@ -347,7 +335,7 @@ export class ConnectionImpl extends Value implements Connection {
           Deferred.doneUnsafe(this.ready, Effect.void)
           host.onEstablished?.(this)
         }),
-      onConfirmed: () => this.runtime.defer(() => this.confirmed.wake()),
+      onConfirmed: () => this.runtime.defer(() => this.confirmed?.wake()),
       onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
       onPath: (event, number) =>
         this.runtime.defer(() => {
@@ -491,7 +479,7 @@ export class ConnectionImpl extends Value implements Connection {
           return Effect.fail(new QuicError({ reason: new DatagramTooLarge({ size: bytes.length, limit }) }))
         const gone = pathId === undefined ? undefined : pathGone(this.machine, pathId)
         if (gone !== undefined) return Effect.fail(gone)
-        if (!this.machine.datagrams.push(bytes, pathId)) return Effect.flatMap(this.datagramWriters.wait, () => attempt)
+        if (!this.machine.datagrams.push(bytes, pathId)) return Effect.flatMap(this.writeWaiters.wait, () => attempt)
         this.machine.wake()
         return Effect.void
       })
@@ -503,7 +491,7 @@ export class ConnectionImpl extends Value implements Connection {
     const pull: Pull.Pull<readonly [Uint8Array], QuicError> = Effect.suspend(() => {
       const datagram = this.machine.datagrams.read()
       return datagram === undefined
-        ? this.ownStreams.waitForMore(this.datagramReaders, pull)
+        ? this.ownStreams.waitForMore(this.readWaiters, pull)
         : Effect.succeed([datagram] as const)
     })
     return Stream.fromPull(Effect.succeed(pull))
@@ -580,7 +568,7 @@ export class ConnectionImpl extends Value implements Connection {
   drain(): void {
     if (this.ownStreams.draining || this.isClosed) return
     this.ownStreams.drain()
-    this.datagramReaders.wake()
+    this.datagramReaders?.wake()
   }
 
   /** What the ends of scopes say. */
@@ -641,18 +629,42 @@ export class ConnectionImpl extends Value implements Connection {
   private onClosed(info: CloseInfo): void {
     if (this.known !== undefined) for (const path of this.known.values()) path.onConnectionClosed()
     this.broadcast.end()
-    this.confirmed.wake()
+    this.confirmed?.wake()
     // Errors are expensive, and most connections that end were established.
     if (!Deferred.isDoneUnsafe(this.ready)) Deferred.doneUnsafe(this.ready, Effect.fail(closeError(info)))
     Deferred.doneUnsafe(this.end, Effect.succeed(info))
     this.host.onClosed?.(this)
   }
 
+  private get confirmWaiters(): WaitList {
+    return (this.confirmed ??= new WaitList(() => this.machine.confirmed || this.machine.closeInfo !== undefined))
+  }
+
+  private get readWaiters(): WaitList {
+    const { datagrams } = this.machine
+    return (this.datagramReaders ??= new WaitList(
+      () => datagrams.isReadSettled || this.ownStreams.draining,
+      (wake) => {
+        datagrams.readWaiter = wake
+      }
+    ))
+  }
+
+  private get writeWaiters(): WaitList {
+    const { datagrams } = this.machine
+    return (this.datagramWriters ??= new WaitList(
+      () => datagrams.isWriteSettled,
+      (wake) => {
+        datagrams.writeWaiter = wake
+      }
+    ))
+  }
+
   private waitConfirmed(): Effect.Effect<void, QuicError> {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
-      return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmed.wait, () => this.waitConfirmed())
+      return this.machine.confirmed ? Effect.void : Effect.flatMap(this.confirmWaiters.wait, () => this.waitConfirmed())
     })
   }
 

@@ -41,7 +41,8 @@ export class ConnectionStreams {
   private readonly scopes: StreamScopes
   /** Done when the connection has ended. */
   private readonly end: Deferred.Deferred<CloseInfo>
-  private readonly waits: Record<StreamKind, { readonly open: WaitList; readonly accept: WaitList }>
+  /** Made by the first who waits. */
+  private readonly waits: { [Key in `${StreamKind} ${"open" | "accept"}`]?: WaitList } = {}
   /** Streams that may still have something to deliver. */
   private sending: Array<QuicStreamImpl> = []
   private sweepAt = FIRST_SWEEP
@@ -51,18 +52,21 @@ export class ConnectionStreams {
     this.scopes = scopes
     this.end = end
     this.codes = scopes.codes
-    const { streams } = machine
-    const waits = (bidirectional: boolean) => ({
-      open: new WaitList(
-        () => streams.isOpenable(bidirectional),
-        (wake) => streams.setOpenWaiter(bidirectional, wake)
-      ),
-      accept: new WaitList(
-        () => streams.isAcceptable(bidirectional) || this.draining,
-        (wake) => streams.setAcceptWaiter(bidirectional, wake)
-      )
-    })
-    this.waits = { bidi: waits(true), uni: waits(false) }
+  }
+
+  private waiters(kind: StreamKind, how: "open" | "accept"): WaitList {
+    const { streams } = this.machine
+    const bidirectional = kind === "bidi"
+    return (this.waits[`${kind} ${how}`] ??=
+      how === "open"
+        ? new WaitList(
+            () => streams.isOpenable(bidirectional),
+            (wake) => streams.setOpenWaiter(bidirectional, wake)
+          )
+        : new WaitList(
+            () => streams.isAcceptable(bidirectional) || this.draining,
+            (wake) => streams.setAcceptWaiter(bidirectional, wake)
+          ))
   }
 
   /** Opens or accepts, and gives the stream to the scope. Interruptible while it waits, and then there is no stream. */
@@ -85,7 +89,7 @@ export class ConnectionStreams {
         machine.wake()
         if (!wait) return Effect.fail(new QuicError({ reason: new StreamLimit({}) }))
         const wake =
-          how === "accept" && this.draining ? Effect.asVoid(Deferred.await(this.end)) : this.waits[kind][how].wait
+          how === "accept" && this.draining ? Effect.asVoid(Deferred.await(this.end)) : this.waiters(kind, how).wait
         return Effect.flatMap(restore(wake), () => attempt)
       })
       return attempt
@@ -97,7 +101,9 @@ export class ConnectionStreams {
     const pull: Pull.Pull<readonly [QuicStreamImpl, ...Array<QuicStreamImpl>], QuicError> = Effect.suspend(() => {
       // One by one: what is taken and then not handled, because its handler fails, would be lost.
       const stream = this.take(kind)
-      return stream === undefined ? this.waitForMore(this.waits[kind].accept, pull) : Effect.succeed([stream] as const)
+      return stream === undefined
+        ? this.waitForMore(this.waiters(kind, "accept"), pull)
+        : Effect.succeed([stream] as const)
     })
     return Stream.fromPull(Effect.succeed(pull))
   }
@@ -123,7 +129,7 @@ export class ConnectionStreams {
           ended: () => this.draining || this.machine.closeInfo !== undefined,
           over: () => this.machine.closeInfo !== undefined,
           grace: this.scopes.grace,
-          arrivals: this.waits[kind].accept,
+          arrivals: this.waiters(kind, "accept"),
           settle: (stream, exit) => {
             if (Exit.isFailure(exit)) run(this.handlerFailed(stream, exit.cause))
             this.release(stream, exit)
@@ -139,8 +145,8 @@ export class ConnectionStreams {
   /** Hands out no more streams of the peer, so that what serves them comes to its end. */
   drain(): void {
     this.draining = true
-    this.waits.bidi.accept.wake()
-    this.waits.uni.accept.wake()
+    this.waits["bidi accept"]?.wake()
+    this.waits["uni accept"]?.wake()
     this.refuse()
   }
 
