@@ -8,16 +8,18 @@
 import { Layer } from "effect"
 import { RandomBytes } from "../internal/runtime/Random.ts"
 import type { RandomSource } from "../internal/runtime/Random.ts"
+import { seedOf } from "./internal/FaceOptions.ts"
 
 export { RandomBytes, type RandomSource }
 
 /**
- * A source of bytes from a 32-bit seed (sfc32).
+ * A source of bytes from a seed (sfc32), a whole number of which 32 bits count. Throws a `QuicError` (`BadConfig`) for anything else.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (seed: number): RandomSource => {
+export const make = (given: number): RandomSource => {
+  const seed = seedOf(given ?? null)
   let a = 0x9e3779b9
   let b = 0x243f6a88
   let c = 0xb7e15162 ^ seed
@@ -41,7 +43,7 @@ export const make = (seed: number): RandomSource => {
 }
 
 /**
- * Replaces the randomness of every endpoint built under it; the seed is a number of 32 bits.
+ * Replaces the randomness of every endpoint built under it. A wrong seed is a defect, as in `make`.
  *
  * @category layers
  * @since 0.1.0

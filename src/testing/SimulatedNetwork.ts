@@ -60,14 +60,22 @@ import type { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { addressInUse, addressUnavailable, socketClosed } from "../internal/runtime/UdpErrors.ts"
 import { toInetAddress } from "../internal/runtime/Addresses.ts"
-import { checkedBind } from "../internal/runtime/Arguments.ts"
+import { at, attempt, badArgument, checkedBind, copyOf, effectOf, flag, text } from "../internal/runtime/Arguments.ts"
 import { UdpInbox } from "../internal/runtime/UdpInbox.ts"
 import { transmitAll } from "../internal/runtime/UdpTransmit.ts"
 import type { Address, Transmit } from "../internal/wire/Datagram.ts"
-import type { QuicError } from "../QuicError.ts"
+import { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BindOptions, BoundSocket, Stats as SocketStats } from "../UdpSocket.ts"
-import { toDuplexOptions, toLinkOptions, toMs, toNatOptions } from "./internal/FaceOptions.ts"
+import {
+  finiteMs,
+  hostsOf,
+  ipOf,
+  seedOf,
+  toDuplexOptions,
+  toLinkOptions,
+  toNatOptions
+} from "./internal/FaceOptions.ts"
 import type { DuplexOptions, LinkOptions, NatOptions } from "./internal/FaceOptions.ts"
 import type { BurstLoss, LinkStats } from "./internal/Link.ts"
 import * as SeededRandom from "./SeededRandom.ts"
@@ -140,7 +148,8 @@ export interface NetworkNat {
 }
 
 /**
- * What can be done with a network: the service `SimulatedNetwork`.
+ * What can be done with a network: the service `SimulatedNetwork`. What is wrong with options, of its links and translators
+ * too, is thrown at once: a `QuicError` (`BadConfig`) that names the field and what is allowed.
  *
  * @category models
  * @since 0.2.0
@@ -152,7 +161,7 @@ export interface Service {
   readonly host: (name: string, addresses: ReadonlyArray<string>) => Host
   /**
    * Joins two groups of hosts by one link that all their traffic shares: addresses, or prefixes that end in `*`. The more
-   * specific link wins, then the later one. Throws a `RangeError` for options out of range.
+   * specific link wins, then the later one.
    */
   readonly link: (a: Hosts, b: Hosts, options?: DuplexOptions) => NetworkLink
   /** A link that carries nothing until `route` names it. */
@@ -178,17 +187,20 @@ export class SimulatedNetwork extends Context.Service<SimulatedNetwork, Service>
 ) {}
 
 /**
- * Makes a network. It lives as long as its scope.
+ * Makes a network. It lives as long as its scope. Wrong options are a defect: a `QuicError` (`BadConfig`) that names the field
+ * and what is allowed.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (options: Options = {}) {
   const trace: Array<string> = []
+  const given = copyOf<Options>("options", options)
+  const traced = flag("trace", given.trace, false)
   const simulator = new Simulator({
-    seed: options.seed,
-    link: options.link === undefined ? undefined : toLinkOptions(options.link),
-    onTrace: options.trace === true ? (line) => trace.push(line) : undefined
+    seed: seedOf(given.seed),
+    link: given.link === undefined ? undefined : toLinkOptions(given.link, "link.", "link"),
+    onTrace: traced ? (line) => trace.push(line) : undefined
   })
   const driver = yield* makeDriver(simulator)
   const scope = yield* Effect.scope
@@ -197,14 +209,16 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   )
   const links = new WeakMap<NetworkLink, SimLink>()
   const wrap = (link: SimLink): NetworkLink => {
-    const change = (changed: DuplexOptions): void => driver.act(() => link.set(toDuplexOptions(changed)))
+    const change = (changed: DuplexOptions): void => {
+      const checked = toDuplexOptions(changed)
+      driver.act(() => link.set(checked))
+    }
     const networkLink: NetworkLink = {
       set: change,
       cut: () => change({ up: false }),
       restore: () => change({ up: true }),
       outage: (duration) => {
-        const ms = toMs(duration)
-        if (!(ms >= 0)) throw new RangeError(`outage: ${String(duration)} is not a duration of 0 or more`)
+        const ms = finiteMs("duration", duration)
         driver.act(() => {
           link.cut()
           simulator.at(simulator.now + ms, () => link.restore())
@@ -219,27 +233,37 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   }
   return SimulatedNetwork.of({
     seed: simulator.seed,
-    host: (name, addresses) => ({
-      name,
-      addresses,
-      udpSocket: Layer.succeed(UdpSocket, {
-        bind: makeBind(driver, addresses),
-        hosts: addresses,
-        lane: "simulated"
+    host: (name, hosts) => {
+      if (!Array.isArray(hosts)) throw badArgument("addresses", hosts, "IP addresses in an array")
+      const addresses = hosts.map((address, index) => ipOf(`addresses[${index}]`, address))
+      return {
+        name: text("name", name),
+        addresses,
+        udpSocket: Layer.succeed(UdpSocket, {
+          bind: makeBind(driver, addresses),
+          hosts: addresses,
+          lane: "simulated"
+        })
+      }
+    },
+    link: (a, b, duplex) => wrap(simulator.link(hostsOf("a", a), hostsOf("b", b), toDuplexOptions(duplex))),
+    makeLink: (duplex) => wrap(simulator.makeLink(toDuplexOptions(duplex))),
+    route: (a, b, through) => {
+      if (!Array.isArray(through)) throw badArgument("links", through, "links of this network in an array")
+      const chain = through.map((each: NetworkLink, index) => {
+        const link = links.get(each)
+        if (link === undefined) throw badArgument(`links[${index}]`, each, "a link of this network")
+        return link
       })
-    }),
-    link: (a, b, duplex) => wrap(simulator.link(a, b, duplex === undefined ? undefined : toDuplexOptions(duplex))),
-    makeLink: (duplex) => wrap(simulator.makeLink(duplex === undefined ? undefined : toDuplexOptions(duplex))),
-    route: (a, b, through) =>
-      simulator.route(
-        a,
-        b,
-        through.map((link) => links.get(link)!)
-      ),
+      simulator.route(hostsOf("a", a), hostsOf("b", b), chain)
+    },
     nat: (natOptions) => {
       const nat = simulator.nat(toNatOptions(natOptions))
       return {
-        rebind: (outside) => driver.act(() => nat.rebind(outside)),
+        rebind: (outside) => {
+          const address = outside === undefined ? undefined : ipOf("outside", outside)
+          driver.act(() => nat.rebind(address))
+        },
         get mappings() {
           return nat.mappings.map(([inside, outside]) => [toInetAddress(inside), toInetAddress(outside)] as const)
         }
@@ -253,7 +277,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
 })
 
 /**
- * A network as a Layer.
+ * A network as a Layer. Wrong options are a defect, as in `make`.
  *
  * @category layers
  * @since 0.1.0
@@ -291,12 +315,16 @@ export interface RunOptions extends Options {
  * @since 0.2.0
  */
 export const layerWorld = (options?: Options): Layer.Layer<SimulatedNetwork> =>
-  Layer.mergeAll(layer(options), TestCertificates.layer, SeededRandom.layer(options?.seed ?? 1))
+  Layer.mergeAll(
+    layer(options),
+    TestCertificates.layer,
+    Layer.sync(SeededRandom.RandomBytes, () => SeededRandom.make(at(options, "seed") ?? 1))
+  )
 
 /**
  * Runs a whole test in a world of its own (`layerWorld`) under a `TestClock` of its own, and lets time pass until the test and
  * its scope are done: nobody has to adjust the clock. Nothing takes real time, and one seed decides everything. A test that is
- * not done after `limit` dies and says so.
+ * not done after `limit` dies and says so; so does one whose options are wrong, with the `QuicError` (`BadConfig`).
  *
  * @category running
  * @since 0.2.0
@@ -305,10 +333,14 @@ export const run = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: RunOptions = {}
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope | SimulatedNetwork>> => {
-  const { limit = "10 minutes", ...world } = options
-  return Effect.scoped(effect).pipe(
-    Effect.provide(layerWorld(world)),
-    (test) => passTime(test, toMs(limit)),
+  const given = attempt("options", () => {
+    const { limit = "10 minutes", ...world } = copyOf<RunOptions>("options", options)
+    return { limit: finiteMs("limit", limit, 0), world }
+  })
+  if (given instanceof QuicError) return Effect.die(given)
+  return Effect.scoped(effectOf("effect", effect)).pipe(
+    Effect.provide(layerWorld(given.world)),
+    (test) => passTime(test, given.limit),
     Effect.provide(TestClock.layer())
   ) as Effect.Effect<A, E, Exclude<R, Scope.Scope | SimulatedNetwork>>
 }
@@ -322,8 +354,6 @@ const CLOSING = 60_000
 const passTime = <A, E, R>(effect: Effect.Effect<A, E, R>, limit: number): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      if (!(limit > 0))
-        return yield* Effect.die(new RangeError("the limit of SimulatedNetwork.run is no duration above 0"))
       // No child: the end of a parent waits for its children, and their scopes may wait for time, which passes here alone.
       const fiber = yield* Effect.forkDetach(restore(effect), { startImmediately: true })
       const done = yield* Effect.onExit(restore(passUntilDone(fiber, limit)), () =>

@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import { Context, Effect, Layer } from "effect"
+import { badArgument, copyOf, name, text, wholeNumber } from "../internal/runtime/Arguments.ts"
 import { ed25519FromSeed, issueCertificate } from "../internal/tls/certificates/IssueCertificate.ts"
 import type { Issued } from "../internal/tls/certificates/IssueCertificate.ts"
 import { writePem } from "../internal/tls/certificates/Pem.ts"
@@ -42,7 +43,7 @@ const issuer = (): Issued => {
 
 /**
  * A certificate from the test authority. `seed` (0 to 255) stands for key and serial number: the same seed and names give the
- * same bytes.
+ * same bytes. Throws a `QuicError` (`BadConfig`) for a wrong option.
  *
  * @category constructors
  * @since 0.1.0
@@ -52,14 +53,18 @@ export const issue = (options: {
   readonly subject: string
   readonly names: ReadonlyArray<string>
 }): Tls.Identity => {
+  const given = copyOf("options", options)
+  const seed = wholeNumber("seed", given.seed, 0, 255)
+  const subject = text("subject", given.subject)
+  if (!Array.isArray(given.names)) throw badArgument("names", given.names, "host names and IP addresses in an array")
   const { certificate, privateKey } = issueCertificate({
-    key: ed25519FromSeed(bytes(32, options.seed)),
-    subject: options.subject,
-    names: options.names,
+    key: ed25519FromSeed(bytes(32, seed)),
+    subject,
+    names: given.names.map((each, index) => name(`names[${index}]`, each)),
     issuer: issuer(),
     notBefore,
     notAfter,
-    random: (length) => bytes(length, options.seed)
+    random: (length) => bytes(length, seed)
   })
   return { certificates: [certificate], privateKey }
 }

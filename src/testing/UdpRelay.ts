@@ -37,7 +37,7 @@ import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
 import { QuicError } from "../QuicError.ts"
 import { UdpSocket } from "../UdpSocket.ts"
 import type { BoundSocket } from "../UdpSocket.ts"
-import { toDuplexOptions } from "./internal/FaceOptions.ts"
+import { ipOf, seedOf, toDuplexOptions } from "./internal/FaceOptions.ts"
 import type { DuplexOptions, LinkOptions } from "./internal/FaceOptions.ts"
 import { Trains } from "./internal/Trains.ts"
 import type { BurstLoss } from "./internal/Link.ts"
@@ -87,7 +87,7 @@ export interface UdpRelay {
   readonly cut: () => void
   /** Ends it. */
   readonly restore: () => void
-  /** Changes link options; what is not named stays. Throws a `RangeError` for options out of range. */
+  /** Changes link options; what is not named stays. Throws a `QuicError` (`BadConfig`) for a wrong one. */
   readonly set: (options: DuplexOptions) => void
   /** Counters now. */
   readonly stats: Stats
@@ -100,13 +100,16 @@ export interface UdpRelay {
   readonly rebind: Effect.Effect<void, QuicError>
 }
 
-const readOptions = (given: Options): Options & { readonly maxClients: number } => {
-  const copy = copyOf("options", given) as Options
+const readOptions = (given: Options) => {
+  const { from, listen, maxClients, seed, target, ...link } = copyOf("options", given) as Options
+  const front = bindArguments(listen, undefined).address
   return {
-    ...copy,
-    listen: bindArguments(copy.listen, undefined).address,
-    target: targetOf(copy.target),
-    maxClients: wholeNumber("maxClients", copy.maxClients === undefined ? 64 : copy.maxClients, 1, 65_535)
+    listen: front,
+    from: from === undefined ? front.host : ipOf("from", from),
+    seed: seedOf(seed),
+    link: toDuplexOptions(link),
+    target: targetOf(target),
+    maxClients: wholeNumber("maxClients", maxClients === undefined ? 64 : maxClients, 1, 65_535)
   }
 }
 
@@ -133,7 +136,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
   Effect.gen(function* () {
     const given = attempt("options", () => readOptions(options))
     if (given instanceof QuicError) return yield* given
-    const { listen, target: targetInput, from = listen.host, maxClients, seed, ...link } = given
+    const { from, link, listen, maxClients, seed, target: targetInput } = given
     const service = yield* UdpSocket
     const clock = yield* Clock.Clock
     const scope = yield* Effect.scope
@@ -145,7 +148,7 @@ export const make = (options: Options): Effect.Effect<UdpRelay, QuicError, UdpSo
 
     const trains = new Trains()
     const core = makeRelayCore<Session>(
-      { ...toDuplexOptions(link), seed },
+      { ...link, seed },
       {
         send: (direction, session, bytes, ecn) => {
           if (direction === "forward") trains.add(session.socket, target, bytes, ecn)

@@ -329,12 +329,12 @@ describe("SimulatorCore", () => {
 
   it("names the option, its value and the range when it refuses one", () => {
     const sim = new Simulator()
-    assert.throws(() => sim.link("a", "b", { loss: 1.5 }), "Link option loss: 1.5 is not between 0 and 1")
-    assert.throws(() => sim.link("a", "b", { backward: { delay: -1 } }), "Link option delay: -1")
-    assert.throws(() => sim.link("a", "b", { mbps: 0 }), "Link option mbps: 0 is not above 0")
+    assert.throws(() => sim.link("a", "b", { loss: 1.5 }), "loss is 1.5; allowed: a number from 0 to 1")
+    assert.throws(() => sim.link("a", "b", { backward: { delay: -1 } }), "delay is -1")
+    assert.throws(() => sim.link("a", "b", { mbps: 0 }), "mbps is 0; allowed: a number above 0")
     assert.throws(
       () => sim.link("a", "b", { burstLoss: { enter: 2, leave: 1 } }),
-      "Link option burstLoss.enter: 2 is not between 0 and 1"
+      "burstLoss.enter is 2; allowed: a number from 0 to 1"
     )
   })
 })

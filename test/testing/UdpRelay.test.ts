@@ -212,6 +212,6 @@ describe("makeRelayCore", () => {
   }
 
   it("refuses options out of range", () => {
-    assert.throws(() => makeRelayCore({ loss: 2 }, { send: () => {} }), "loss: 2")
+    assert.throws(() => makeRelayCore({ loss: 2 }, { send: () => {} }), "loss is 2")
   })
 })

@@ -3,6 +3,7 @@
  * accidents of real networks. Passive: the owner hands in the time and asks when to come back, so the same model serves
  * simulated networks and the real relay. Given the same calls and seed, it does the same thing.
  */
+import { badArgument, copyOf, flag } from "../../internal/runtime/Arguments.ts"
 import type { Prng } from "./Prng.ts"
 import { PacketRing } from "./Packets.ts"
 import type { LinkPacket, PacketPool } from "./Packets.ts"
@@ -169,7 +170,7 @@ export class Link<C> {
     return this.up
   }
 
-  /** Changes options from `now` on. Throws a `RangeError` that names the option when a value is out of range. */
+  /** Changes options from `now` on. Throws a `QuicError` that names the option when a value is out of range. */
   set(options: LinkOptions, now: number): void {
     checkLinkOptions(options)
     this.depart(now)
@@ -311,24 +312,35 @@ export class Link<C> {
 }
 
 const probabilities = ["loss", "reorder", "corrupt", "duplicate"] as const
-const amounts = ["delay", "jitter", "scatter", "queue", "queueBytes", "reorderDelay", "ecnMark", "mtu"] as const
+const times = ["delay", "jitter", "scatter", "reorderDelay"] as const
+const amounts = ["queue", "queueBytes", "ecnMark", "mtu"] as const
 
-/** Throws a `RangeError` with the option, its value and the range. */
-export const checkLinkOptions = (options: LinkOptions): void => {
-  for (const name of probabilities) checkRange(name, options[name], 1)
-  for (const name of amounts) checkRange(name, options[name], Infinity)
-  if (options.mbps !== undefined && !(typeof options.mbps === "number" && options.mbps > 0)) {
-    throw new RangeError(`Link option mbps: ${options.mbps} is not above 0`)
+/** Throws a `QuicError` (`BadConfig`) with the option, its value and the range. `parent` goes before the names. */
+export const checkLinkOptions = (options: LinkOptions, parent = ""): void => {
+  for (const name of probabilities) checkProbability(parent + name, options[name])
+  for (const name of times) {
+    if (!isAmount(options[name]) || options[name] === Infinity)
+      throw badArgument(parent + name, options[name], 'a duration of 0 or more that ends, such as "10 millis"')
   }
-  if (options.burstLoss !== undefined && options.burstLoss !== false) {
-    checkRange("burstLoss.enter", options.burstLoss.enter, 1)
-    checkRange("burstLoss.leave", options.burstLoss.leave, 1)
-    checkRange("burstLoss.loss", options.burstLoss.loss, 1)
+  for (const name of amounts) {
+    if (!isAmount(options[name])) throw badArgument(parent + name, options[name], "a number of 0 or more")
   }
+  if (!isAmount(options.mbps) || options.mbps === 0)
+    throw badArgument(`${parent}mbps`, options.mbps, "a number above 0")
+  flag(`${parent}up`, options.up, true)
+  const { burstLoss } = options
+  if (burstLoss === undefined || burstLoss === false) return
+  if (typeof burstLoss !== "object" || burstLoss === null || Array.isArray(burstLoss))
+    throw badArgument(`${parent}burstLoss`, burstLoss, "false, or an object with enter and leave")
+  const { enter, leave, loss } = copyOf<BurstLoss>(`${parent}burstLoss`, burstLoss, `${parent}burstLoss.`)
+  checkProbability(`${parent}burstLoss.enter`, enter ?? null)
+  checkProbability(`${parent}burstLoss.leave`, leave ?? null)
+  checkProbability(`${parent}burstLoss.loss`, loss)
 }
 
-const checkRange = (name: string, value: number | undefined, high: number): void => {
-  if (value !== undefined && !(typeof value === "number" && value >= 0 && value <= high)) {
-    throw new RangeError(`Link option ${name}: ${value} is not between 0 and ${high}`)
-  }
+const isAmount = (value: unknown): boolean => value === undefined || (typeof value === "number" && value >= 0)
+
+const checkProbability = (name: string, value: unknown): void => {
+  if (value !== undefined && !(typeof value === "number" && value >= 0 && value <= 1))
+    throw badArgument(name, value, "a number from 0 to 1")
 }

@@ -76,7 +76,7 @@ export interface RelayCore<S extends RelaySession> {
   readonly stats: () => RelayStats
 }
 
-/** Makes the two links of a relay. Throws a `RangeError` for options out of range. */
+/** Makes the two links of a relay. Throws a `QuicError` for options out of range. */
 export const makeRelayCore = <S extends RelaySession>(
   options: DuplexOptions & { readonly seed?: number | undefined },
   outlet: RelayOutlet<S>

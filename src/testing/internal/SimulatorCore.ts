@@ -217,7 +217,7 @@ export class Simulator implements LinkEvents<Flow> {
 
   /**
    * Joins two groups of hosts by one link, which all their traffic shares. The more specific link wins, then the later
-   * one. Throws a `RangeError` for options out of range.
+   * one. Throws a `QuicError` for options out of range.
    */
   link(a: Hosts, b: Hosts, options: DuplexOptions = {}): SimLink {
     const link = this.makeLink(options)
