@@ -52,6 +52,21 @@ describe("path MTU discovery", () => {
     }
   })
 
+  it("issue 7 outage: smaller packets that come through do not end the suspicion of larger ones", () => {
+    const discovery = discovered()
+    for (let round = 0; round < 3; round++) {
+      const from = 10 * round
+      discovery.onPacketAcked(from + 1, 1300)
+      assert.strictEqual(discovery.onPacketLost(from, 1400, from + 10), round === 2)
+    }
+    assert.strictEqual(discovery.current, BASE)
+    const other = discovered()
+    for (let round = 0; round < 5; round++) {
+      other.onPacketAcked(10 * round + 1, 1400)
+      assert.isFalse(other.onPacketLost(10 * round, 1300, 10 * round + 10))
+    }
+  })
+
   it("A6: random loss up to 15 % leaves the size alone", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = new Prng(seed, "loss")

@@ -97,7 +97,7 @@ describe("issue 7 outage: paths that are opened again and again", () => {
 
   // Each took longer for a reason of its own: data that left on a path just found dead, acknowledgements that were lost with
   // the path that carried them, a black hole of large packets.
-  for (const seed of [233, 299, 881, 1305, 2558, 3278, 6021, 6282, 6634, 7627]) {
+  for (const seed of [233, 299, 881, 1305, 2558, 3278, 6021, 6282, 6634, 7627, 14540, 14735, 19650]) {
     it(`issue 7 outage: what once took more than 3 s, seed ${seed}`, () => {
       assert.isUndefined(failureOf(seed))
     })

@@ -354,7 +354,8 @@ export class Sender {
   private sendSizeProbe(path: Path): void {
     const size = path.discovery.nextProbe()
     if (size === 0 || !this.core.confirmed || !path.validated || path.ptoCount > 0) return
-    if (!path.recovery.canSend(size, this.now) || !packet.open(path, size)) return
+    // With a window of two packets, one for the probe would leave no room for data until it is lost.
+    if (!path.recovery.canSend(size + path.mtu, this.now) || !packet.open(path, size)) return
     writePing(packet.writer)
     this.core.frames.add(SentFrameKind.mtuProbe).value = size
     packet.pad()

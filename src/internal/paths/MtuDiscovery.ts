@@ -29,8 +29,11 @@ export class MtuDiscovery {
   private blackHoleRounds = 0
   /** Packets above the base size that were lost since one was acknowledged. */
   private largeLost = 0
-  /** Newest packet above the base size that was acknowledged, and the first one that belongs to the next round of losses. */
+  /** The smallest of them, in bytes: a smaller packet that comes through says nothing about it. */
+  private smallestLost = Infinity
+  /** Newest packet above the base size that was acknowledged, its size, and the first one of the next round of losses. */
   private largeAcked = -1
+  private ackedSize = 0
   private roundFrom = 0
 
   constructor(initial: number, max: number, enabled: boolean) {
@@ -47,6 +50,7 @@ export class MtuDiscovery {
     this.current = this.base
     this.upper = this.largest
     this.probing = this.losses = this.blackHoleRounds = this.largeLost = 0
+    this.smallestLost = Infinity
     this.inFlight = false
     this.searching = this.enabled && this.upper > this.base
   }
@@ -90,11 +94,14 @@ export class MtuDiscovery {
     this.next()
   }
 
-  /** A packet that is not a probe was acknowledged. A large one shows that the path still carries its like. */
+  /** A packet that is not a probe was acknowledged. A large one shows that the path still carries such and smaller ones. */
   onPacketAcked(packetNumber: number, bytes: number): void {
     if (bytes <= this.base || packetNumber <= this.largeAcked) return
     this.largeAcked = packetNumber
+    this.ackedSize = bytes
+    if (this.largeLost > 0 && bytes < this.smallestLost) return
     this.blackHoleRounds = this.largeLost = 0
+    this.smallestLost = Infinity
   }
 
   /**
@@ -104,8 +111,9 @@ export class MtuDiscovery {
    */
   onPacketLost(packetNumber: number, bytes: number, next: number): boolean {
     if (bytes <= this.base || bytes > this.current) return false
-    if (packetNumber < this.largeAcked) return false
+    if (packetNumber < this.largeAcked && bytes <= this.ackedSize) return false
     this.largeLost++
+    this.smallestLost = Math.min(this.smallestLost, bytes)
     if (packetNumber >= this.roundFrom) {
       this.roundFrom = next
       this.blackHoleRounds++
@@ -129,6 +137,7 @@ export class MtuDiscovery {
     this.upper = this.current
     this.current = this.base
     this.blackHoleRounds = this.largeLost = this.losses = this.probing = 0
+    this.smallestLost = Infinity
     this.inFlight = false
     this.searching = this.enabled && this.upper > this.current
     return true
