@@ -10,7 +10,8 @@ const MIN_ROUND = 10
 export class DeliveryRate {
   /** Bytes per ms; 0 until the first round is over. */
   rate = 0
-  private readonly rounds = new Float64Array(ROUNDS)
+  /** Made by the first round: most connections are quiet. */
+  private rounds: Float64Array | undefined = undefined
   private next = 0
   private bytes = 0
   private start = -Infinity
@@ -39,12 +40,12 @@ export class DeliveryRate {
   reset(): void {
     this.rate = this.next = this.bytes = 0
     this.start = this.last = -Infinity
-    this.rounds.fill(0)
+    this.rounds = undefined
   }
 
   private add(sample: number, appLimited: boolean): void {
     if (appLimited && sample < this.rate) return
-    const { rounds } = this
+    const rounds = (this.rounds ??= new Float64Array(ROUNDS))
     rounds[this.next] = sample
     this.next = (this.next + 1) % ROUNDS
     let highest = 0
