@@ -93,10 +93,11 @@ export class Delivery implements RecoveryEvents {
 
   /**
    * Acknowledgements are not repeated as they were (RFC 9000 section 13.3). But the newest one of a path that has gone silent,
-   * which another one carried, would be followed by no other: the peer sent its data elsewhere.
+   * which another one carried, would be followed by no other: the peer sent its data elsewhere. If that one is silent as well, the
+   * answer that ends its silence has them told again.
    */
   private acknowledgementLost(carrier: PathRecovery, frame: SentFrame): void {
-    if (frame.space !== Space.application || frame.pathId === carrier.pathId) return
+    if (frame.space !== Space.application || frame.pathId === carrier.pathId || carrier.ptoCount > 0) return
     const path = this.core.paths.get(frame.pathId)
     if (path === undefined || path.ptoCount === 0) return
     const received = path.recovery.received(Space.application)
