@@ -80,6 +80,20 @@ describe("waiters", () => {
     assert.isAbove(underWay(0.9), 32e6)
   })
 
+  it("what may be written is whole bytes, so that writing as much as there is room for ends", () => {
+    const windows = { initialStreamWindow: 100e6, initialConnectionWindow: 100e6 }
+    const { client } = pair({ ...windows, streamSendBuffer: 32e6 })
+    client.table.propagation = 0.4001
+    const stream = client.table.open(false)!
+    do {
+      while (stream.writableBytes > 0) {
+        assert.isTrue(Number.isInteger(stream.writableBytes), `${stream.writableBytes}`)
+        stream.write(new Uint8Array(Math.min(stream.writableBytes, 65_536)))
+      }
+    } while (client.packet(0, 0, 16_000) !== undefined)
+    assert.isAbove(stream.send!.buffer.unsentOffset, 8e6)
+  })
+
   it("C3: the buffer grows with what is under way, up to the setting, and a writer goes on when bytes leave", () => {
     const windows = { initialStreamWindow: 100e6, initialConnectionWindow: 100e6 }
     const { client } = pair({ ...windows, streamSendBuffer: 8e6 })

@@ -110,7 +110,8 @@ export class Backpressure {
     const size = underWay + (underWay > FIRST_BUFFER ? underWay : FIRST_BUFFER)
     const wanted = size < this.limit ? size : this.limit
     if (wanted <= PLENTY) return wanted
-    const ofPaths = OF_PATHS * underWay * this.propagation
+    // Whole bytes: a writer that is told of a part of one would try again for ever.
+    const ofPaths = Math.floor(OF_PATHS * underWay * this.propagation)
     const most = ofPaths > PLENTY ? ofPaths : PLENTY
     return wanted < most ? wanted : most
   }
