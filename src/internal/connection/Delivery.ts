@@ -76,10 +76,8 @@ export class Delivery implements RecoveryEvents {
       case SentFrameKind.mtuProbe:
         core.paths.get(recovery.pathId)?.discovery.onProbeLost(frame.value)
         break
+      // Acknowledgements, PINGs, datagrams and path probes are not repeated as they were (RFC 9000 section 13.3).
       case SentFrameKind.ack:
-        this.acknowledgementLost(recovery, frame)
-        break
-      // PINGs, datagrams and path probes are not repeated as they were (RFC 9000 section 13.3).
       case SentFrameKind.ping:
       case SentFrameKind.datagram:
       case SentFrameKind.pathChallenge:
@@ -89,19 +87,6 @@ export class Delivery implements RecoveryEvents {
       default:
         core.paths.frames.onLost(frame)
     }
-  }
-
-  /**
-   * Acknowledgements are not repeated as they were (RFC 9000 section 13.3). But the newest one of a path that has gone silent,
-   * which another one carried, would be followed by no other: the peer sent its data elsewhere. If that one is silent as well, the
-   * answer that ends its silence has them told again.
-   */
-  private acknowledgementLost(carrier: PathRecovery, frame: SentFrame): void {
-    if (frame.space !== Space.application || frame.pathId === carrier.pathId || carrier.ptoCount > 0) return
-    const path = this.core.paths.get(frame.pathId)
-    if (path === undefined || path.ptoCount === 0) return
-    const received = path.recovery.received(Space.application)
-    if (received.largest === frame.value) received.immediate()
   }
 
   packetAcked(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
