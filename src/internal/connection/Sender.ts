@@ -4,7 +4,7 @@
  */
 import type { Path } from "../paths/Path.ts"
 import type { PathAnswer } from "../paths/PathAnswers.ts"
-import type { PacketKind, SelectContext } from "../paths/Scheduler.ts"
+import type { PacketKind } from "../paths/Scheduler.ts"
 import { collectUsable, PathClass, pathClass } from "../paths/usable.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
 import type { TransmitSink } from "../wire/Datagram.ts"
@@ -23,6 +23,7 @@ import { Acknowledger } from "./Acknowledger.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
 import { schedulerName } from "./Policies.ts"
+import { SendContext } from "./SendContext.ts"
 
 // Shared by all connections: a flush runs to its end before the next connection has its turn.
 const packet = new PacketBuilder()
@@ -44,8 +45,8 @@ const largestDatagram = (path: Path): number =>
 export class Sender {
   private readonly core: ConnectionState
   private readonly acknowledger: Acknowledger
-  private readonly context: { -readonly [K in keyof SelectContext]: SelectContext[K] } & { paths: Array<Path> }
-  private readonly usable: Array<Path> = []
+  private readonly context: SendContext
+  private readonly usable: Array<Path>
   private now = 0
   /** When pacing lets the next packet go although there is something to send; Infinity if that is not what we wait for. */
   pacingDeadline = Infinity
@@ -57,7 +58,8 @@ export class Sender {
   constructor(core: ConnectionState) {
     this.core = core
     this.acknowledger = new Acknowledger(core, packet)
-    this.context = { paths: this.usable, kind: "data", queuedBytes: 0, moreToCome: false, sendWindow: 0, now: 0 }
+    this.context = new SendContext(core)
+    this.usable = this.context.paths
   }
 
   /** Packets arrived: the next ack-eliciting packet counts as activity again (RFC 9000 section 10.1). */
@@ -124,8 +126,6 @@ export class Sender {
       }
       context.kind = kind
       context.queuedBytes = core.streams.queuedBytes
-      context.moreToCome = core.streams.hasWaitingWriter(usable[0]?.id ?? 0)
-      context.sendWindow = core.streams.sendWindow
       const selected = this.choose()
       if (selected === undefined) {
         for (const path of usable) this.awaitPacing(path)
