@@ -4,7 +4,7 @@
  * fill the peer's window before the fastest path can use it: otherwise the fast path would stand still.
  */
 import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
-import { fastest, fastestOfAll } from "./LowLatency.ts"
+import { besideFastest } from "./LowLatency.ts"
 
 /** The correction factor: more after the window was full all the same, less while it was not. */
 const STEP = 0.01
@@ -23,22 +23,13 @@ export const blest = (): Scheduler => {
     blocked = false
     movedAt = context.now
   }
-  const scheduler = {
-    name: "blest",
-    steady: false,
-    select: (context: SelectContext): PathView | undefined => {
-      const slow = fastest(context)
-      const fast = fastestOfAll(context)
-      scheduler.steady = slow === fast
-      if (slow === undefined || fast === undefined || slow === fast) return slow
-      adjust(context, fast, slow)
-      // Bytes that the fast path sends, its window growing by a packet per round trip, until a packet on the slow one arrives.
-      const rounds = slow.smoothedRtt / fast.smoothedRtt
-      const onFast = (fast.congestionWindow + (fast.mtu * (rounds - 1)) / 2) * rounds
-      let window = context.sendWindow
-      for (let i = 0; i < context.paths.length; i++) window += context.paths[i]!.bytesInFlight
-      return lambda * onFast > window - slow.bytesInFlight - slow.mtu ? undefined : slow
-    }
-  }
-  return scheduler
+  return besideFastest("blest", (context, slow, fast) => {
+    adjust(context, fast, slow)
+    // Bytes that the fast path sends, its window growing by a packet per round trip, until a packet on the slow one arrives.
+    const rounds = slow.smoothedRtt / fast.smoothedRtt
+    const onFast = (fast.congestionWindow + (fast.mtu * (rounds - 1)) / 2) * rounds
+    let window = context.sendWindow
+    for (let i = 0; i < context.paths.length; i++) window += context.paths[i]!.bytesInFlight
+    return lambda * onFast <= window - slow.bytesInFlight - slow.mtu
+  })
 }

@@ -3,34 +3,25 @@
  * 2017, algorithm 1. While the fastest path is full, a slower one is used only if the fastest could not deliver all that
  * waits before the slower one's round trip is over.
  */
-import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
-import { fastest, fastestOfAll } from "./LowLatency.ts"
+import type { Scheduler } from "../Scheduler.ts"
+import { besideFastest } from "./LowLatency.ts"
 
 /** Hysteresis of the paper: who waits goes on waiting while it is a quarter worse. */
 const BETA = 0.25
 
 export const ecf = (): Scheduler => {
   let waiting = 0
-  const scheduler = {
-    name: "ecf",
-    steady: false,
-    select: (context: SelectContext): PathView | undefined => {
-      const slow = fastest(context)
-      const fast = fastestOfAll(context)
-      scheduler.steady = slow === fast
-      if (slow === undefined || fast === undefined || slow === fast) return slow
-      const queued = context.kind === "data" ? context.queuedBytes : 0
-      const margin = fast.rttVariance > slow.rttVariance ? fast.rttVariance : slow.rttVariance
-      const onFast = (1 + queued / fast.congestionWindow) * fast.smoothedRtt
-      if (onFast >= (1 + waiting * BETA) * (slow.smoothedRtt + margin)) {
-        waiting = 0
-        return slow
-      }
-      const onSlow = (queued / slow.congestionWindow) * slow.smoothedRtt
-      if (queued > 0 && onSlow < 2 * fast.smoothedRtt + margin) return slow
-      waiting = 1
-      return undefined
+  return besideFastest("ecf", (context, slow, fast) => {
+    const queued = context.kind === "data" ? context.queuedBytes : 0
+    const margin = fast.rttVariance > slow.rttVariance ? fast.rttVariance : slow.rttVariance
+    const onFast = (1 + queued / fast.congestionWindow) * fast.smoothedRtt
+    if (onFast >= (1 + waiting * BETA) * (slow.smoothedRtt + margin)) {
+      waiting = 0
+      return true
     }
-  }
-  return scheduler
+    const onSlow = (queued / slow.congestionWindow) * slow.smoothedRtt
+    if (queued > 0 && onSlow < 2 * fast.smoothedRtt + margin) return true
+    waiting = 1
+    return false
+  })
 }

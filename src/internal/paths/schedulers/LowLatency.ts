@@ -23,7 +23,7 @@ export const fastest = (context: SelectContext): PathView | undefined => {
 }
 
 /** The same, full or not: leaves out what neither an acknowledgement nor time will let send. */
-export const fastestOfAll = (context: SelectContext): PathView | undefined => {
+const fastestOfAll = (context: SelectContext): PathView | undefined => {
   const paths = context.paths
   let chosen: PathView | undefined
   for (let i = 0; i < paths.length; i++) {
@@ -32,6 +32,28 @@ export const fastestOfAll = (context: SelectContext): PathView | undefined => {
     if (chosen === undefined || path.smoothedRtt < chosen.smoothedRtt) chosen = path
   }
   return chosen
+}
+
+/**
+ * The lowest RTT, and while the fastest path is full, the fastest of the others if it `mayCarry` the packet. Otherwise the packet
+ * waits.
+ */
+export const besideFastest = (
+  name: string,
+  mayCarry: (context: SelectContext, slow: PathView, fast: PathView) => boolean
+): Scheduler => {
+  const scheduler = {
+    name,
+    steady: false,
+    select: (context: SelectContext): PathView | undefined => {
+      const slow = fastest(context)
+      const fast = fastestOfAll(context)
+      scheduler.steady = slow === fast
+      if (slow === undefined || fast === undefined || slow === fast) return slow
+      return mayCarry(context, slow, fast) ? slow : undefined
+    }
+  }
+  return scheduler
 }
 
 /** The path without a sample that has sent least, as far as it may be asked. */
