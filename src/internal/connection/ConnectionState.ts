@@ -84,7 +84,8 @@ export class ConnectionState {
   /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */
   idleSince = 0
   private readonly events: Array<PathEvent> = []
-  /** Events that the application has been told of. */
+  /** Path events so far, and those of them that the application has been told of. */
+  pathEvents = 0
   private told = 0
 
   constructor(options: ConnectionStateOptions) {
@@ -163,12 +164,8 @@ export class ConnectionState {
       this.streams.onPathClosed(event.pathId)
       this.datagrams.onPathClosed(event.pathId)
     }
+    this.pathEvents++
     this.events.push(event)
-  }
-
-  /** Path events so far, told or not. */
-  get pathEvents(): number {
-    return this.told + this.events.length
   }
 
   /** Tells the application what happened, when the machine is consistent again. */

@@ -69,8 +69,9 @@ export class FailureDetector {
 
   /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */
   onAddressLost(path: Path): void {
-    this.probing.others(path, !this.core.hasAlternative(path), Infinity)
-    if (this.core.hasAlternative(path)) this.reinjection.onPathFailed(path)
+    const alternative = this.core.hasAlternative(path)
+    this.probing.others(path, !alternative, Infinity)
+    if (alternative) this.reinjection.onPathFailed(path)
     this.suspect(path)
   }
 

@@ -26,7 +26,7 @@ export class Broadcast<A> {
     this.happened = happened
   }
 
-  /** `number`: the how manieth event it is, from 1. Who has subscribed after it happened knows already how things are. */
+  /** `number`: events are numbered from 1. Who has subscribed after it happened knows already how things are. */
   publish(event: A, number: number): void {
     if (this.queues === undefined) return
     for (const [queue, { after, wants }] of this.queues)

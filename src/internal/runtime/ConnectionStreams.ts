@@ -54,21 +54,6 @@ export class ConnectionStreams {
     this.codes = scopes.codes
   }
 
-  private waiters(kind: StreamKind, how: "open" | "accept"): WaitList {
-    const { streams } = this.machine
-    const bidirectional = kind === "bidi"
-    return (this.waits[`${kind} ${how}`] ??=
-      how === "open"
-        ? new WaitList(
-            () => streams.isOpenable(bidirectional),
-            (wake) => streams.setOpenWaiter(bidirectional, wake)
-          )
-        : new WaitList(
-            () => streams.isAcceptable(bidirectional) || this.draining,
-            (wake) => streams.setAcceptWaiter(bidirectional, wake)
-          ))
-  }
-
   /** Opens or accepts, and gives the stream to the scope. Interruptible while it waits, and then there is no stream. */
   scoped(kind: StreamKind, how: "open" | "accept", wait = true): Effect.Effect<QuicStreamImpl, QuicError, Scope.Scope> {
     const { machine } = this
@@ -158,6 +143,21 @@ export class ConnectionStreams {
   /** Waits until all that was written is delivered, as long as anything moves. */
   delivered(now: () => number): Effect.Effect<void> {
     return deliver(this.machine, () => this.sending, this.scopes.linger, now)
+  }
+
+  private waiters(kind: StreamKind, how: "open" | "accept"): WaitList {
+    const { streams } = this.machine
+    const bidirectional = kind === "bidi"
+    return (this.waits[`${kind} ${how}`] ??=
+      how === "open"
+        ? new WaitList(
+            () => streams.isOpenable(bidirectional),
+            (wake) => streams.setOpenWaiter(bidirectional, wake)
+          )
+        : new WaitList(
+            () => streams.isAcceptable(bidirectional) || this.draining,
+            (wake) => streams.setAcceptWaiter(bidirectional, wake)
+          ))
   }
 
   /** The next stream of the peer. */
