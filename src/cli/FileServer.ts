@@ -26,8 +26,8 @@ export interface Options {
   readonly shutdownTimeout?: Duration.Input | undefined
   /** Runs beside each connection, and is interrupted at its end. */
   readonly onConnection?: ((connection: Connection) => Effect.Effect<void>) | undefined
-  /** Called after each answer. `ms` is the time it took to hand it to the connection. */
-  readonly onAnswer?: ((answer: Answer, connection: Connection) => Effect.Effect<void>) | undefined
+  /** Called after each answer, on this stream. */
+  readonly onAnswer?: ((answer: Answer, streamId: number, connection: Connection) => Effect.Effect<void>) | undefined
 }
 
 const serveConnection = (options: Options) =>
@@ -35,7 +35,10 @@ const serveConnection = (options: Options) =>
     if (options.onConnection !== undefined) yield* Effect.forkScoped(options.onConnection(connection))
     yield* connection.serve(
       (stream) =>
-        Effect.flatMap(answer(stream, options.root), (done) => options.onAnswer?.(done, connection) ?? Effect.void),
+        Effect.flatMap(
+          answer(stream, options.root),
+          (done) => options.onAnswer?.(done, stream.id, connection) ?? Effect.void
+        ),
       { concurrency: CONCURRENCY }
     )
   })

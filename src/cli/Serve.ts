@@ -1,10 +1,10 @@
 /**
  * `mpquic serve`: gives out the files of a directory.
  */
-import { Context, Effect, FileSystem, Layer, Option, References } from "effect"
+import { Context, Effect, Fiber, FileSystem, Layer, Option, References } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import type { Connection } from "../Connection.ts"
 import * as Endpoint from "../Endpoint.ts"
-import { addressText } from "../internal/runtime/Addresses.ts"
 import type { QuicError } from "../QuicError.ts"
 import * as Tls from "../Tls.ts"
 import { exitCodeHelp, fail, fromError, printFailure } from "./Failure.ts"
@@ -12,10 +12,9 @@ import type { CliFailure } from "./Failure.ts"
 import { readable } from "./Files.ts"
 import * as FileServer from "./FileServer.ts"
 import { ALPN, ResetCode } from "./Http09.ts"
-import type { Answer } from "./Http09.ts"
 import { congestion, DEFAULT_PORT, idleTimeout, layerPolicies, numberFlag, parseAddress, scheduler } from "./Options.ts"
-import { print } from "./Progress.ts"
-import { formatBytes } from "./Result.ts"
+import { asJson, forPeople } from "./ServeEvents.ts"
+import type { ServeEvents } from "./ServeEvents.ts"
 
 const flags = {
   dir: Argument.String("dir").pipe(Argument.withDescription("The directory whose files are given out")),
@@ -52,7 +51,11 @@ const flags = {
   ),
   idleTimeout,
   scheduler,
-  congestion
+  congestion,
+  json: Flag.Boolean("json").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Print a line of JSON for each event, and nothing else")
+  )
 }
 
 type Input = Command.Command.Config.Infer<typeof flags>
@@ -77,54 +80,67 @@ const layerIdentity = (
     : Effect.succeed(layerSelfSigned)
 }
 
-const statusText = (status: number): string => {
-  if (status === ResetCode.notFound) return "not found"
-  return status === 200 ? "sent" : `refused (${status})`
-}
-
-const onAnswer: NonNullable<FileServer.Options["onAnswer"]> = (answer: Answer, connection) =>
-  print(
-    `${addressText(connection.remote)}  ${answer.path === "" ? "(no request)" : answer.path}  ${statusText(answer.status)}  ${formatBytes(answer.bytes)}  ${connection.paths.length} ${connection.paths.length === 1 ? "path" : "paths"}`
-  )
-
 const run = Effect.fnUntraced(
-  function* (input: Input) {
+  function* (input: Input, events: ServeEvents) {
     const files = yield* FileSystem.FileSystem
     const root = yield* files.realPath(input.dir)
     const info = yield* files.stat(root)
     if (info.type !== "Directory") return yield* fail("usage", `${input.dir} is not a directory`)
     const identity = yield* layerIdentity(input)
     const listen = input.listen.length === 0 ? [`0.0.0.0:${DEFAULT_PORT}`] : input.listen
-    const context = yield* Layer.build(
-      FileServer.layer({
+    // They outlive the server, to tell how each connection ended.
+    const watching = new Set<Fiber.Fiber<void>>()
+    const watch = Effect.fnUntraced(function* (connection: Connection) {
+      yield* events.accepted(connection)
+      const end = Effect.flatMap(connection.closed, (reason) => events.closed(connection, reason))
+      const fiber = yield* Effect.forkDetach(end, { startImmediately: true })
+      watching.add(fiber)
+      fiber.addObserver(() => watching.delete(fiber))
+    })
+    let endpoint: Endpoint.Endpoint["Service"] | undefined
+    const serving = Effect.gen(function* () {
+      const context = yield* Layer.build(
+        FileServer.layer({
+          root,
+          listen,
+          onConnection: watch,
+          onAnswer: events.answered,
+          shutdownTimeout: input.grace * 1000,
+          idleTimeout: input.idleTimeout * 1000
+        }).pipe(Layer.provideMerge(identity), Layer.provide(layerPolicies(input)))
+      )
+      endpoint = Context.get(context, Endpoint.Endpoint)
+      const selfSigned = Context.getOption(context, Tls.SelfSigned)
+      yield* events.ready({
         root,
-        listen,
-        onAnswer,
-        shutdownTimeout: input.grace * 1000,
-        idleTimeout: input.idleTimeout * 1000
-      }).pipe(Layer.provideMerge(identity), Layer.provide(layerPolicies(input)))
+        listening: FileServer.addressesOf(endpoint),
+        pin: Option.isSome(selfSigned) ? selfSigned.value.fingerprint : undefined
+      })
+      return yield* Effect.never
+    })
+    return yield* Effect.onExit(Effect.scoped(serving), () =>
+      Effect.suspend(() =>
+        endpoint === undefined
+          ? Effect.void
+          : Effect.andThen(Fiber.awaitAll(Array.from(watching)), events.stopped(endpoint.stats))
+      )
     )
-    const selfSigned = Context.getOption(context, Tls.SelfSigned)
-    yield* print(`serving ${root}`)
-    for (const address of FileServer.addressesOf(Context.get(context, Endpoint.Endpoint)))
-      yield* print(`listening on ${address}`)
-    if (Option.isSome(selfSigned)) {
-      yield* print("the certificate is self-signed and new; clients trust it with")
-      yield* print(`--pin ${selfSigned.value.fingerprint}`)
-    }
-    return yield* Effect.never
   },
-  Effect.scoped,
   (effect, input) => Effect.mapError(effect, fromError(input.dir)),
-  Effect.tapError((failure: CliFailure) => printFailure(failure.message))
+  (effect, _input, events) =>
+    Effect.tapError(effect, (failure: CliFailure) =>
+      Effect.andThen(printFailure(failure.message), events.failed(failure.message))
+    )
 )
 
-export const serve = Command.make("serve", flags, run).pipe(
+export const serve = Command.make("serve", flags, (input) => run(input, input.json ? asJson : forPeople)).pipe(
   Command.withShortDescription("Give out the files of a directory"),
   Command.withDescription(
     `Give out the files of a directory over HTTP/0.9 on QUIC (ALPN ${ALPN}), over as many paths as clients open. Runs until it is interrupted (or gets a SIGTERM): then it takes no more requests, and ends when those that it has are answered.
 
 A request that cannot be answered ends with a reset of its stream: code ${ResetCode.notFound} not found, ${ResetCode.badRequest} bad request, ${ResetCode.failed} the file could not be read.
+
+With --json each event is a line: "ready" (root, listening, pin), "accepted" (connection, local, remote, multipath), "stream" for each request that was answered (connection, stream, path, status: 200 or the code of the reset, bytes, paths), "closed" (connection, reason, code, initiator, message), and at the end "stopped" with the counters of the endpoint, or "failed" (error).
 
 ${exitCodeHelp}`
   ),

@@ -182,7 +182,7 @@ describe("runs", () => {
           assert.match(errors, says)
           assert.isBelow(errors.split("\n").length, 8, errors)
           if (!json) assert.strictEqual(output, "")
-          else if (args[0] !== "serve") assert.isFalse(JSON.parse(output).ok)
+          else assert.isFalse(JSON.parse(output).ok)
         }
       }).pipe(Effect.provide(NodeServices.layer))
     )

@@ -167,6 +167,58 @@ describe("a transfer that does not end well", () => {
     assert.strictEqual((await own.finished).code, 130)
   })
 
+  it("issue 7: --json of a server is a line for each event, its counters the last", async () => {
+    const own = start("serve", root, "--listen", "127.0.0.1:0", "--json")
+    const [first] = await own.saw(/^\{"event":"ready".*\n/)
+    const { listening, pin: hash } = JSON.parse(first)
+    const urls = [`${listening[0]}/small.txt`, `${listening[0]}/nope`]
+    assert.strictEqual((await run("get", ...urls, "--out", out("json"), "--pin", hash)).code, 3)
+    await own.saw(/"event":"closed"/)
+    own.kill("SIGTERM")
+    const { code, stdout } = await own.finished
+    assert.strictEqual(code, 130)
+    const lines = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    assert.deepStrictEqual(
+      lines.map(({ event }) => event),
+      ["ready", "accepted", "stream", "stream", "closed", "stopped"]
+    )
+    assert.strictEqual(new Set(lines.slice(1, 5).map(({ connection }) => connection)).size, 1)
+    assert.sameDeepMembers(
+      lines.slice(2, 4).map(({ bytes, path, status, stream }) => [stream, path, status, bytes]),
+      [
+        [0, "/small.txt", 200, 5],
+        [4, "/nope", lines.find(({ path }) => path === "/nope").status, 0]
+      ]
+    )
+    assert.deepInclude(lines[4], { reason: "ApplicationClosed", code: 0, initiator: "peer" })
+    assert.deepInclude(lines[5].stats, { connections: 0, handshakesCompleted: 1 })
+    const failed = await run("serve", "/no/such", "--json")
+    assert.strictEqual(failed.code, 6)
+    assert.deepInclude(failed.json(), { event: "failed", ok: false })
+  })
+
+  it("issue 7: --json of a server tells of connections that it ends itself, too", async () => {
+    const own = start("serve", root, "--listen", "127.0.0.1:0", "--json", "--grace", "0.1")
+    const [first] = await own.saw(/^\{"event":"ready".*\n/)
+    const { listening, pin: hash } = JSON.parse(first)
+    const get = start("get", `${listening[0]}/endless.bin`, "--out", out("cut"), "--pin", hash)
+    await own.saw(/"event":"accepted"/)
+    own.kill("SIGTERM")
+    const events = (await own.finished).stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    assert.deepStrictEqual(
+      events.map(({ event }) => event).filter((event) => event !== "stream"),
+      ["ready", "accepted", "closed", "stopped"]
+    )
+    assert.deepInclude(events.at(-2), { initiator: "local", code: 1 })
+    assert.strictEqual((await get.finished).code, 1)
+  })
+
   it("says that nobody answers", async () => {
     const done = await run("get", "127.0.0.1:9/x", "--out", out("nobody"), "--timeout", "0.2")
     assert.strictEqual(done.code, 4)
