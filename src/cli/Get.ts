@@ -51,7 +51,10 @@ const flags = {
   local: Flag.String("local").pipe(
     Flag.filter(
       (text) => parseAddress(text, 0) !== undefined,
-      () => "an IP address of this host, with a port or without: 192.0.2.1, 192.0.2.1:5000, [2001:db8::1]:5000"
+      (text) =>
+        text.includes("%")
+          ? "an IP address of this host, with the name of an interface that is up: fe80::1%eth0, [fe80::1%eth0]:5000"
+          : "an IP address of this host, with a port or without: 192.0.2.1, 192.0.2.1:5000, [2001:db8::1]:5000"
     ),
     Flag.withMetavar("ADDRESS"),
     Flag.withDescription(

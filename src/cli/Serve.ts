@@ -27,7 +27,10 @@ const flags = {
           address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
         )
       },
-      () => "an IP address of this host and a port from 0 to 65535: 192.0.2.1:4433, [::]:4433; 0 lets the system choose"
+      (text) =>
+        text.includes("%")
+          ? "an IP address and a port, with the name of an interface that is up: [fe80::1%eth0]:4433"
+          : "an IP address of this host and a port from 0 to 65535: 192.0.2.1:4433, [::]:4433; 0 lets the system choose"
     ),
     Flag.withMetavar("ADDRESS"),
     Flag.withDescription(

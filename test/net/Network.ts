@@ -132,6 +132,20 @@ export class Network {
       this.ip(side, `link set ${device} up`)
       this.shape(side, device)
     }
+    this.awaitCarrier("client", c)
+    this.awaitCarrier("server", s)
+  }
+
+  /** Hosts name only interfaces that run, and the kernel takes up to a second to say that both ends of a new link do. */
+  private awaitCarrier(side: Side, device: string): void {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const shown = execFileSync("ip", ["-n", this.namespace(side), "-o", "link", "show", "dev", device], {
+        encoding: "utf8"
+      })
+      if (/\bstate UP\b/.test(shown)) return
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+    throw new Error(`${device} does not come up`)
   }
 
   removeLink(link: number): void {
