@@ -7,6 +7,7 @@ import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
 import { Path } from "../paths/Path.ts"
 import { PathValidation } from "../paths/PathValidation.ts"
+import type { RemoteAddresses } from "../paths/RemoteAddresses.ts"
 import type { RemoteConnectionIds, ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
 import { PathRecovery } from "../recovery/PathRecovery.ts"
 import type { DatagramQueue } from "../streams/DatagramQueue.ts"
@@ -183,6 +184,9 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   }
   get paths(): ReadonlyArray<Path> {
     return this.core.paths.all
+  }
+  get remoteAddresses(): RemoteAddresses {
+    return this.core.remoteAddresses
   }
   path(id: number): Path | undefined {
     return this.core.paths.get(id)

@@ -9,6 +9,7 @@ import type { PathEvent } from "../paths/PathEvent.ts"
 import type { ConnectionIdSource } from "../paths/LocalConnectionIds.ts"
 import { PathTable } from "../paths/PathTable.ts"
 import type { PathTableContext } from "../paths/PathTable.ts"
+import { RemoteAddresses } from "../paths/RemoteAddresses.ts"
 import type { ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { SentFrameList, SentFramePool } from "../recovery/SentFrames.ts"
@@ -58,6 +59,8 @@ export class ConnectionState {
   readonly datagrams: DatagramQueue
   readonly paths: PathTable
   readonly handshake: Handshake
+  /** What the peer advertised. */
+  readonly remoteAddresses = new RemoteAddresses()
   listener: ConnectionListener | undefined = undefined
   state: ConnectionPhase = "handshaking"
   /** RFC 9001 section 4.1.2. */
@@ -173,6 +176,10 @@ export class ConnectionState {
     while (this.events.length > 0) {
       const events = this.events.splice(0)
       for (const event of events) this.listener?.onPath(event, ++this.told)
+    }
+    if (this.remoteAddresses.changed || this.paths.roomChanged) {
+      this.remoteAddresses.changed = this.paths.roomChanged = false
+      this.listener?.onPathRoom?.()
     }
     const { untold } = this.mistakes
     for (const message of untold.length > 0 ? untold.splice(0) : untold) this.listener?.onMistake?.(message)

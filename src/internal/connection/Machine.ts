@@ -6,6 +6,7 @@
 import type { PathStatus, PathView } from "../paths/Scheduler.ts"
 import type { PacketProtection } from "../crypto/Protection.ts"
 import type { OpenPathRefusal, PathEvent, PathStats } from "../paths/PathEvent.ts"
+import type { RemoteAddresses } from "../paths/RemoteAddresses.ts"
 import type { DatagramQueue } from "../streams/DatagramQueue.ts"
 import type { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsEngine, TlsFailure } from "../tls/TlsSession.ts"
@@ -72,6 +73,8 @@ export interface ConnectionListener {
   readonly onConfirmed: () => void
   /** `number`: the how manieth path event it is, from 1. */
   readonly onPath: (event: PathEvent, number: number) => void
+  /** What decides about further paths has changed: the peer's limit, its connection IDs, or `remoteAddresses`. */
+  readonly onPathRoom?: (() => void) | undefined
   /** A part that a user gave is wrong, in a sentence: each kind of mistake once. */
   readonly onMistake?: ((message: string) => void) | undefined
   /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
@@ -98,6 +101,8 @@ export interface ConnectionMachine {
   /** Paths that exist (not yet discarded), lowest ID first. Views are live. */
   readonly paths: ReadonlyArray<PathView>
   readonly path: (id: number) => PathView | undefined
+  /** Where the peer says that it can be reached too. */
+  readonly remoteAddresses: RemoteAddresses
   /** Path events that have happened so far, told or not yet. */
   readonly pathEvents: number
   readonly openPath: (

@@ -56,6 +56,8 @@ export class PathTable {
   /** Highest path ID that this side allows, and that the peer allows. */
   localMax: number
   remoteMax = 0
+  /** More paths may be possible than when the listener was last told. */
+  roomChanged = false
   private readonly context: PathTableContext
   private peerIdLimit = 2
   /** When the connection ends because its only open path was abandoned by the peer and no other came (ABN-8). */
@@ -266,6 +268,7 @@ export class PathTable {
   onMaxPathId(limit: number): void {
     if (limit <= this.remoteMax) return
     this.remoteMax = limit
+    this.roomChanged = true
     this.frames.unblocked()
     this.issueConnectionIds()
   }
@@ -308,6 +311,7 @@ export class PathTable {
     if (ids === undefined) {
       ids = this.newRemoteIds(id)
       this.unusedRemote.set(id, ids)
+      this.roomChanged = true
     }
     const problem = ids.add(sequence, retirePriorTo, bytes, token)
     if (ids.pendingRetire.length > 0) this.frames.idsRetired()
