@@ -382,15 +382,13 @@ export const make = Effect.fnUntraced(function* (
         )
       )
   }
-  // Simulated hosts stay as they are.
-  if (udp.lane !== "simulated")
-    runtime.fork(
-      hostAddresses.watch((change) => {
-        sockets.forgetRoutes()
-        const follow = Effect.forEach(followers, (follower) => follower.follow(change), { discard: true })
-        return Effect.andThen(followPaths(life.connections, change), follow)
-      })
-    )
+  runtime.fork(
+    hostAddresses.watch((change) => {
+      sockets.forgetRoutes()
+      const follow = Effect.forEach(followers, (follower) => follower.follow(change), { discard: true })
+      return Effect.andThen(followPaths(life.connections, change), follow)
+    })
+  )
 
   const connectTo = Effect.fnUntraced(function* (target: ConnectOptions) {
     const to = Arguments.attempt("options", () => readTarget(target))

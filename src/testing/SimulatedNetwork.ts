@@ -109,8 +109,16 @@ export interface Options {
 export interface Host {
   /** For the reader. */
   readonly name: string
-  /** Its IP addresses. */
+  /** Its IP addresses now. */
   readonly addresses: ReadonlyArray<string>
+  /**
+   * Gives it these addresses in place of those it has, as when interfaces come and go. Sockets on an address that has gone
+   * cannot send and receive nothing, until it is back. What is no IP address, or another host's, is thrown: a `QuicError`
+   * (`BadConfig`).
+   *
+   * @since 0.2.0
+   */
+  readonly setAddresses: (addresses: ReadonlyArray<string>) => void
   /** The sockets of this host: provide it to an endpoint, and the endpoint lives here. */
   readonly udpSocket: Layer.Layer<UdpSocket>
 }
@@ -208,6 +216,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     Exit.isFailure(exit) ? Effect.logWarning(`The simulated network had seed ${simulator.seed}`) : Effect.void
   )
   const links = new WeakMap<NetworkLink, SimLink>()
+  const owners = new Map<string, Host>()
   const wrap = (link: SimLink): NetworkLink => {
     const change = (changed: DuplexOptions): void => {
       const checked = toDuplexOptions(changed)
@@ -233,19 +242,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   }
   return SimulatedNetwork.of({
     seed: simulator.seed,
-    host: (name, hosts) => {
-      if (!Array.isArray(hosts)) throw badArgument("addresses", hosts, "IP addresses in an array")
-      const addresses = hosts.map((address, index) => ipOf(`addresses[${index}]`, address))
-      return {
-        name: text("name", name),
-        addresses,
-        udpSocket: Layer.succeed(UdpSocket, {
-          bind: makeBind(driver, addresses),
-          hosts: addresses,
-          lane: "simulated"
-        })
-      }
-    },
+    host: (name, hosts) => makeHost(driver, owners, name, hosts),
     link: (a, b, duplex) => wrap(simulator.link(hostsOf("a", a), hostsOf("b", b), toDuplexOptions(duplex))),
     makeLink: (duplex) => wrap(simulator.makeLink(toDuplexOptions(duplex))),
     route: (a, b, through) => {
@@ -429,15 +426,58 @@ const makeDriver = Effect.fnUntraced(function* (simulator: Simulator) {
   return { simulator, act } satisfies Driver
 })
 
+const addressesOf = (value: unknown): ReadonlyArray<string> => {
+  if (!Array.isArray(value)) throw badArgument("addresses", value, "IP addresses in an array")
+  return Array.from(new Set(value.map((address, index) => ipOf(`addresses[${index}]`, address))))
+}
+
+/** `owners`: whose an address is or was; it stays that host's. */
+const makeHost = (driver: Driver, owners: Map<string, Host>, name: string, hosts: ReadonlyArray<string>): Host => {
+  const { simulator } = driver
+  let addresses = addressesOf(hosts)
+  const host: Host = {
+    name: text("name", name),
+    get addresses() {
+      return addresses
+    },
+    setAddresses: (given) => {
+      const next = addressesOf(given)
+      for (const [index, address] of next.entries()) {
+        const owner = owners.get(address) ?? host
+        if (owner !== host)
+          throw badArgument(`addresses[${index}]`, address, `an address that is not of the host ${owner.name}`)
+      }
+      driver.act(() => {
+        for (const address of addresses) simulator.setPresent(address, next.includes(address))
+        for (const address of next) {
+          owners.set(address, host)
+          simulator.setPresent(address, true)
+        }
+      })
+      addresses = next
+    },
+    udpSocket: Layer.succeed(UdpSocket, {
+      bind: makeBind(driver, () => addresses),
+      get hosts() {
+        return addresses
+      },
+      lane: "simulated"
+    })
+  }
+  for (const address of addresses) owners.set(address, host)
+  return host
+}
+
 const wildcards = new Set(["0.0.0.0", "::"])
 const firstEphemeral = 49_152
 const portRange = 65_536 - firstEphemeral
 
-const makeBind = (driver: Driver, hosts: ReadonlyArray<string>): UdpSocket["Service"]["bind"] => {
+const makeBind = (driver: Driver, addresses: () => ReadonlyArray<string>): UdpSocket["Service"]["bind"] => {
   const { simulator } = driver
   let ephemeral = 0
   return checkedBind((address, options) =>
     Effect.suspend((): Effect.Effect<BoundSocket, QuicError, Scope.Scope> => {
+      const hosts = addresses()
       const wildcard = wildcards.has(address.host)
       const bound = wildcard
         ? hosts.filter((host) => host.includes(":") === address.host.includes(":"))
@@ -483,7 +523,7 @@ class SimulatedSocket implements BoundSocket, DatagramReceiver {
   private readonly sendNow: () => void
   private sent = 0
   private sentBytes = 0
-  private refused = 0
+  private readonly refused: Record<string, number> = {}
   private closed = false
 
   constructor(
@@ -517,8 +557,7 @@ class SimulatedSocket implements BoundSocket, DatagramReceiver {
   send = (transmit: Transmit): boolean => {
     const { bytes, local, remote, segmentSize, ecn } = transmit
     if (this.closed) {
-      this.refused++
-      this.onSendError?.({ code: "ERR_SOCKET_DGRAM_NOT_RUNNING", remote })
+      this.refuse("ERR_SOCKET_DGRAM_NOT_RUNNING", remote)
       return true
     }
     const { addresses } = this.driver.simulator
@@ -527,6 +566,10 @@ class SimulatedSocket implements BoundSocket, DatagramReceiver {
       local.port === this.source.port && this.sources.has(local.host)
         ? addresses.intern(local.host, local.port)
         : this.source
+    if (!this.driver.simulator.isPresent(outgoing.local.host)) {
+      this.refuse("EADDRNOTAVAIL", remote)
+      return true
+    }
     outgoing.remote = addresses.intern(remote.host, remote.port)
     outgoing.ecn = ecn
     outgoing.segmentSize = segmentSize
@@ -548,8 +591,13 @@ class SimulatedSocket implements BoundSocket, DatagramReceiver {
       datagramsSent: this.sent,
       bytesSent: this.sentBytes,
       datagramsDropped: this.inbox.dropped,
-      sendErrors: this.refused === 0 ? {} : { ERR_SOCKET_DGRAM_NOT_RUNNING: this.refused }
+      sendErrors: { ...this.refused }
     }
+  }
+
+  private refuse(code: string, remote: Address): void {
+    this.refused[code] = (this.refused[code] ?? 0) + 1
+    this.onSendError?.({ code, remote })
   }
 
   /** For logs: not the memory of the socket. */

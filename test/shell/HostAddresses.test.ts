@@ -7,7 +7,7 @@ import { HostAddresses } from "../../src/internal/runtime/HostAddresses.ts"
 import type { HostChange } from "../../src/internal/runtime/HostAddresses.ts"
 import { addressUnavailable } from "../../src/internal/runtime/UdpErrors.ts"
 import type { Path } from "../../src/index.ts"
-import { scenario } from "./support.ts"
+import { reasonOf, scenario } from "./support.ts"
 
 const told = ({ changed, missing, returned }: HostChange) => [changed, Array.from(missing), Array.from(returned)]
 
@@ -166,6 +166,47 @@ describe("path.migrate", () => {
       const path = client.path(0)!
       yield* client.close()
       assert.strictEqual(yield* why(path.migrate()), "PathFailed")
+    })
+  )
+})
+
+describe("a simulated host whose addresses change", () => {
+  scenario("its only path moves away from an address that is gone, and what is sent there is lost", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      yield* Effect.sleep("1 second")
+      const before = world.network.unreachable
+      world.host.setAddresses(["10.0.1.1"])
+      const stream = yield* client.openStream()
+      yield* stream.end(new Uint8Array(100_000))
+      assert.strictEqual((yield* (yield* server.acceptStream).bytes).length, 100_000)
+      assert.include(JSON.stringify(client.local), "10.0.1.1")
+      assert.isAtLeast(world.network.unreachable, before)
+      assert.deepStrictEqual(world.host.addresses, ["10.0.1.1"])
+    })
+  )
+
+  scenario("a socket works again when its address is back, and nothing can be bound meanwhile", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* world.pair()
+      yield* Effect.sleep("1 second")
+      world.host.setAddresses([])
+      yield* Effect.sleep("2 seconds")
+      const exit = yield* Effect.exit(client.openPath({ local: "10.0.1.1" }))
+      assert.strictEqual(reasonOf(exit), "AddressUnavailable")
+      world.host.setAddresses(["10.0.0.1"])
+      const stream = yield* client.openStream()
+      yield* stream.end("back")
+      assert.strictEqual(yield* (yield* server.acceptStream).text, "back")
+      assert.include(JSON.stringify(client.local), "10.0.0.1")
+    })
+  )
+
+  scenario("refuses what is no address, or another host's", (world) =>
+    Effect.sync(() => {
+      assert.throws(() => world.host.setAddresses(["nonsense"]), /addresses\[0\]/)
+      assert.throws(() => world.host.setAddresses(["10.0.0.1", "10.9.0.1"]), /addresses\[1\].*of the host server/)
+      assert.deepStrictEqual(world.host.addresses, ["10.0.0.1", "10.0.1.1"])
     })
   )
 })

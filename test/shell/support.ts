@@ -40,6 +40,8 @@ export const serverAddress = `${serverHost}:4433`
 
 export interface World {
   readonly network: SimulatedNetwork.SimulatedNetwork["Service"]
+  /** The client's host. */
+  readonly host: SimulatedNetwork.Host
   readonly client: Endpoint.Endpoint["Service"]
   readonly server: Endpoint.Endpoint["Service"]
   /** Another endpoint of the client's host. */
@@ -107,7 +109,7 @@ export const makeWorld = (options?: {
     const another = Effect.suspend(() =>
       Endpoint.make().pipe(Effect.provide(clientHost.udpSocket), Effect.provide(SeededRandom.layer(++seed)))
     )
-    return { network, client, server, pair, another } satisfies World
+    return { network, host: clientHost, client, server, pair, another } satisfies World
   })
 
 export const connectTo = (client: Endpoint.Endpoint["Service"], options?: Partial<Endpoint.ConnectOptions>) =>

@@ -166,6 +166,8 @@ export class Simulator implements LinkEvents<Flow> {
   private readonly heap = new EventHeap()
   private readonly pool = new PacketPool<Flow>()
   private readonly bound = new Map<string, Bound>()
+  /** Addresses that their host does not have at the moment: what is bound to them is not reached. */
+  private readonly absent = new Set<string>()
   private readonly dirty: Array<Bound> = []
   private readonly routes: Array<Route> = []
   private readonly implicit = new Map<string, SimLink>()
@@ -259,6 +261,16 @@ export class Simulator implements LinkEvents<Flow> {
     return !this.bound.has(address.key)
   }
 
+  /** A host has lost an address, or has it (again). Sockets that are bound to it stay, and work when it is back. */
+  setPresent(host: string, present: boolean): void {
+    if (present) this.absent.delete(host)
+    else this.absent.add(host)
+  }
+
+  isPresent(host: string): boolean {
+    return !this.absent.has(host)
+  }
+
   /** Receives what is sent to an address, one datagram a call. The address must be free. */
   listen(address: Address, receiver: DatagramReceiver): Attachment {
     if (!this.isFree(address)) throw new Error(`${address} is in use in the simulator`)
@@ -334,7 +346,7 @@ export class Simulator implements LinkEvents<Flow> {
       flow.hops[hop]!.offer(packet, time)
       return
     }
-    const bound = this.bound.get(flow.destination.key)
+    const bound = this.absent.has(flow.destination.host) ? undefined : this.bound.get(flow.destination.key)
     if (bound === undefined || (flow.incoming !== undefined && flow.incomingNat!.expired(flow.incoming))) {
       this.dropped++
       this.drop(packet, "unreachable", time)
