@@ -1,0 +1,36 @@
+/** What can be named on the command line. */
+import { cubic } from "../../src/internal/congestion/Cubic.ts"
+import { newReno } from "../../src/internal/congestion/NewReno.ts"
+import { backup } from "../../src/internal/paths/schedulers/Backup.ts"
+import { blest } from "../../src/internal/paths/schedulers/Blest.ts"
+import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
+import { ecf } from "../../src/internal/paths/schedulers/Ecf.ts"
+import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
+import { minRtt } from "../../src/internal/paths/schedulers/MinRtt.ts"
+import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
+import { PathScheduler } from "../../src/PathScheduler.ts"
+import type { Parts } from "./transfer.ts"
+
+/** With the settings of the guide. */
+export const schedulers: Readonly<Record<string, Parts["scheduler"]>> = {
+  deliveryRate,
+  lowLatency,
+  roundRobin,
+  minRtt: minRtt(0.7),
+  blest,
+  ecf,
+  backup: backup(undefined, 1000)
+}
+
+export const controllers: Readonly<Record<string, Parts["congestion"]>> = { cubic, newReno }
+
+/** What a connection has without any Layer. */
+export const defaultScheduler = PathScheduler.defaultValue()().name
+
+/**
+ * Controllers that share state between paths. On a connection of one path they are NewReno; what they are held against is the
+ * uncoupled controller of the paper.
+ */
+const coupled: ReadonlySet<string> = new Set(["lia", "olia", "balia"])
+
+export const controllerOfOnePath = (congestion: string): string => (coupled.has(congestion) ? "cubic" : congestion)
