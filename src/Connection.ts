@@ -17,7 +17,7 @@ import type {
   PathEvent
 } from "./internal/connection/Machine.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
-import { toInetAddress } from "./internal/runtime/Addresses.ts"
+import { hostOf, toInetAddress } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
 import { attemptPolicy, closeError, closeReason } from "./internal/runtime/CloseError.ts"
@@ -33,7 +33,7 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import type { CloseCodes } from "./QuicConfig.ts"
-import { DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
+import { AddressUnreachable, DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
 import type { Input, QuicStream, QuicStreamImpl, ReceiveStream, SendStream } from "./QuicStream.ts"
 
@@ -315,6 +315,11 @@ export class ConnectionImpl extends Value implements Connection {
   private known: Map<number, Path.PathImpl> | undefined = undefined
   private readonly ownStreams: ConnectionStreams
   private lastPrimary: PathView
+  /** What is done once it is established, and whenever further paths may have become possible. */
+  onEstablished: (() => void) | undefined = undefined
+  onPathRoom: (() => void) | undefined = undefined
+  /** Whether a path whose address this host has lost moves by itself, or somebody else sees to it. */
+  movesLostPaths = true
 
   constructor(host: ConnectionHost, machine: ConnectionMachine) {
     super()
@@ -334,8 +339,10 @@ export class ConnectionImpl extends Value implements Connection {
           log.established()
           Deferred.doneUnsafe(this.ready, Effect.void)
           host.onEstablished?.(this)
+          this.onEstablished?.()
         }),
       onConfirmed: () => this.runtime.defer(() => this.confirmed?.wake()),
+      onPathRoom: () => this.runtime.defer(() => this.onPathRoom?.()),
       onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
       onPath: (event, number) =>
         this.runtime.defer(() => {
@@ -660,7 +667,8 @@ export class ConnectionImpl extends Value implements Connection {
     ))
   }
 
-  private waitConfirmed(): Effect.Effect<void, QuicError> {
+  /** Waits until paths may be opened. */
+  waitConfirmed(): Effect.Effect<void, QuicError> {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
@@ -745,13 +753,33 @@ export class ConnectionImpl extends Value implements Connection {
   readonly moveAway = (pathId: number): Effect.Effect<void, QuicError> =>
     Effect.suspend(() => {
       const path = this.machine.path(pathId)
-      if (path === undefined || path.state === "closing") return Effect.void
+      if (!this.movesLostPaths || path === undefined || path.state === "closing") return Effect.void
       return this.host.awayFrom(path.local, path.remote, (address) => {
         const taken = this.machine.paths.some(
           (other) => other.id !== pathId && other.state === "active" && other.local.host === address.host
         )
         return taken ? Effect.void : this.tryMigrate(pathId, address, true, CONNECTION_ID_ROUNDS)
       })
+    })
+
+  /** The same, to where the routes lead if that is one of `to`, else to the first of them that can be had. */
+  readonly moveTo = (pathId: number, to: ReadonlyArray<AddressInput>): Effect.Effect<void, QuicError> =>
+    Effect.suspend(() => {
+      const path = this.machine.path(pathId)
+      if (path === undefined || path.state === "closing")
+        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: "closed" }) }))
+      const hosts = new Set(to.map((each) => hostOf(each)))
+      const move = (address: Address) => this.tryMigrate(pathId, address, true, CONNECTION_ID_ROUNDS)
+      const elsewhere = new QuicError({
+        reason: new AddressUnreachable({ address: String(path.remote), local: path.local.host })
+      })
+      const routed = this.host.awayFrom(path.local, path.remote, (address) =>
+        hosts.has(hostOf(toInetAddress(address))) ? move(address) : Effect.fail(elsewhere)
+      )
+      return to.reduce<Effect.Effect<void, QuicError>>(
+        (attempt, each) => Effect.catch(attempt, () => this.host.withLocalAddress(each, path, path.remote, move)),
+        routed
+      )
     })
 
   private tryMigrate(pathId: number, local: Address, gone: boolean, rounds: number): Effect.Effect<void, QuicError> {

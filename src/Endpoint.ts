@@ -61,6 +61,8 @@ import { RandomBytes, randomNumber } from "./internal/runtime/Random.ts"
 import { followPaths, WildcardFollower } from "./internal/runtime/FollowHost.ts"
 import { HostAddresses } from "./internal/runtime/HostAddresses.ts"
 import { firstOf } from "./internal/runtime/HappyEyeballs.ts"
+import { managePaths } from "./internal/runtime/ManagedPaths.ts"
+import type { Management } from "./internal/runtime/ManagedPaths.ts"
 import { LocalSockets } from "./internal/runtime/LocalSockets.ts"
 import { NetworkAnswers } from "./internal/runtime/NetworkAnswers.ts"
 import { destination, numericAddress, resolve } from "./internal/runtime/Resolve.ts"
@@ -70,6 +72,8 @@ import { valueOf } from "./internal/runtime/Value.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import * as PacketProtection from "./PacketProtection.ts"
+import { LocalAddresses } from "./LocalAddresses.ts"
+import { PathManager } from "./PathManager.ts"
 import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
@@ -82,6 +86,9 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
   scheduler: PathScheduler,
   congestion: CongestionControl
 })
+
+/** Who manages the paths of connections that are made there, between which addresses. */
+const managementInContext: Effect.Effect<Management> = Effect.all({ factory: PathManager, addresses: LocalAddresses })
 
 /**
  * Settings of an endpoint: those of `QuicConfig`, and where it serves what.
@@ -335,6 +342,7 @@ export const make = Effect.fnUntraced(function* (
   }
   const acceptingHost: ConnectionHost = { ...host, onEstablished: (connection) => life.accepted.add(connection) }
 
+  const management = yield* managementInContext
   let defective = false
   runtime.start(
     new EndpointMachine({
@@ -357,7 +365,9 @@ export const make = Effect.fnUntraced(function* (
       },
       onWake: runtime.wake,
       onConnection: (machine) => {
-        life.add(new ConnectionImpl(acceptingHost, machine))
+        const connection = new ConnectionImpl(acceptingHost, machine)
+        managePaths(connection, management, hostAddresses, runtime, log)
+        life.add(connection)
       }
     })
   )
@@ -402,6 +412,7 @@ export const make = Effect.fnUntraced(function* (
       policies: yield* policiesInContext,
       tls: yield* Tls.makeEngine(random)
     }
+    const own = yield* managementInContext
     const found = yield* resolve(runtime.book, to.host, to.port, to.field)
     const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
     if (remotes.length === 0)
@@ -417,6 +428,7 @@ export const make = Effect.fnUntraced(function* (
         if (machine instanceof QuicError) return Effect.fail(machine)
         const connection = new ConnectionImpl(host, machine)
         connection.codes = codes
+        managePaths(connection, own, hostAddresses, runtime, log)
         life.add(connection)
         made.push(connection)
         runtime.wake()

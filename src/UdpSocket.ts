@@ -8,7 +8,7 @@
  */
 import { Context, Effect, Exit, Layer, Result, Scope } from "effect"
 import { attempt, bindArguments, checkedBind } from "./internal/runtime/Arguments.ts"
-import { interfaces } from "./internal/runtime/Addresses.ts"
+import { interfaceHosts } from "./internal/runtime/Addresses.ts"
 import { chooseLane, requireNative, wrongSockets } from "./internal/runtime/Lane.ts"
 import type { LaneChoice } from "./internal/runtime/Lane.ts"
 import { bindNodeUdp } from "./internal/runtime/NodeUdp.ts"
@@ -120,17 +120,6 @@ const bindEach = Effect.fnUntraced(function* (
   }
   return sockets.length === 0 && refused !== undefined ? yield* Effect.fail(refused) : sockets
 })
-
-/** Addresses of this machine, as they can be bound: link-local IPv6 with its zone. */
-const interfaceHosts = (): ReadonlyArray<string> => {
-  const hosts = new Set<string>()
-  for (const [name, entries] of interfaces()) {
-    for (const entry of entries ?? []) {
-      hosts.add(entry.family === "IPv6" && entry.scopeid > 0 ? `${entry.address}%${name}` : entry.address)
-    }
-  }
-  return Array.from(hosts)
-}
 
 /** Binds only if the options do not insist on another lane than that of the Layer. */
 const unless = (other: "portable" | "native", mine: string, bind: Sockets["bind"]): Sockets["bind"] =>

@@ -5,7 +5,8 @@ import { Result } from "effect"
 import { NetAddress } from "effect/net"
 import { networkInterfaces } from "node:os"
 import type { NetworkInterfaceInfo } from "node:os"
-import type { Address, AddressBook } from "../wire/Datagram.ts"
+import { Address } from "../wire/Datagram.ts"
+import type { AddressBook } from "../wire/Datagram.ts"
 import { describe } from "./Arguments.ts"
 
 /**
@@ -23,6 +24,17 @@ export const interfaces = (): ReadonlyArray<[string, ReadonlyArray<NetworkInterf
   } catch {
     return []
   }
+}
+
+/** IP addresses of this machine, as they can be bound: link-local IPv6 with its zone. */
+export const interfaceHosts = (): ReadonlyArray<string> => {
+  const hosts = new Set<string>()
+  for (const [name, entries] of interfaces()) {
+    for (const entry of entries ?? []) {
+      hosts.add(entry.family === "IPv6" && entry.scopeid > 0 ? `${entry.address}%${name}` : entry.address)
+    }
+  }
+  return Array.from(hosts)
 }
 
 const scopeIds = (): Map<string, number> => NetAddress.scopeIdsFromInterfaces(interfaces())
@@ -99,4 +111,15 @@ export const toInetAddress = (address: Address): NetAddress.InetAddress => {
   // The interface may be gone, while a path that led through it is still looked at.
   const known = scopes.has(host.slice(zone + 1)) || /^\d+$/.test(host.slice(zone + 1))
   return NetAddress.inetAddressFromNativeUnsafe(known ? host : host.slice(0, zone), port, scopes)
+}
+
+/** Hosts as addresses without a port. */
+export const inetAddresses = (hosts: ReadonlyArray<string>): ReadonlyArray<NetAddress.InetAddress> =>
+  hosts.map((host) => toInetAddress(new Address(host, 0, host.includes(":") ? 6 : 4)))
+
+/** The address alone, without its port: what tells local addresses apart. */
+export const hostOf = (input: AddressInput): string => {
+  if (typeof input !== "string") return NetAddress.formatHost(input)
+  const parsed = parse(input, 0)
+  return Result.isSuccess(parsed) ? NetAddress.formatHost(parsed.success) : input
 }
