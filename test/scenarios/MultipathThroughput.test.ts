@@ -3,6 +3,8 @@
  * REC-1, REC-4, REC-5). Times are simulated; the bounds leave little beyond what the links allow.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
+import { QuicConfig } from "../../src/QuicConfig.ts"
 import { cubic, lowLatency, newReno, roundRobin } from "../support/Machines.ts"
 import type { Pair } from "../support/Machines.ts"
 import { closePath, equalLinks, eventsOf, transfer, unequalLinks, withPaths } from "../support/Multipath.ts"
@@ -10,6 +12,9 @@ import type { TransferResult } from "../support/Multipath.ts"
 import { exchange } from "../support/Scenario.ts"
 
 const MB = 1_000_000
+const { maxConnectionWindow, maxStreamWindow, streamSendBuffer } = new QuicConfig({})
+/** The windows and the buffer that users get. */
+const defaults = { maxConnectionWindow, maxStreamWindow, streamSendBuffer }
 const schedulers = [lowLatency, roundRobin]
 const controllers = [cubic, newReno]
 
@@ -81,6 +86,16 @@ describe("REC-1: aggregation", () => {
       const result = transfer(withPaths({ links: [slow, fast], node: { scheduler } }), { bytes: 13 * MB })
       assert.isAbove(result.goodput, 14, scheduler().name)
     }
+  })
+
+  it("windows grow before what waits out of order fills them: no sender in slow start ever waits for a slow path", () => {
+    const fast = { mbps: 92, delay: 75, queue: 14_000 }
+    const slow = { mbps: 0.7, delay: 3, queue: 116 }
+    const alone = transfer(withPaths({ links: [fast], settings: defaults }), { bytes: 20 * MB })
+    const pair = withPaths({ links: [fast, slow], settings: defaults, node: { scheduler: deliveryRate } })
+    const both = transfer(pair, { bytes: 20 * MB })
+    assert.isBelow(both.time, alone.time)
+    assert.strictEqual(pair.connection.streams.timesPeerBlocked, 0)
   })
 
   it("both directions at once", () => {

@@ -63,9 +63,9 @@ export class ReceiveStream {
     return this.discarded ? 0 : this.buffer.highestOffset - this.buffer.contiguousOffset
   }
 
-  /** The peer waits for credit although all that can be read was read. */
+  /** All that can be read was read, and what cannot be takes up the window. */
   get starved(): boolean {
-    return this.window.waitedFor && this.buffer.readable === 0 && this.window.chokedBy(this.outOfOrder)
+    return this.buffer.readable === 0 && this.window.chokedBy(this.outOfOrder)
   }
 
   /** Bytes that the window of the connection can have back. */

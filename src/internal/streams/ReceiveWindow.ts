@@ -3,15 +3,21 @@
  * at a rate R all that this part takes, and the round trip, must fit into W / R.
  */
 const RENEWAL = 1 / 4
+/**
+ * Bytes that wait for others before them are too much when they are this part of the window: the rest has to last for a round
+ * trip of the fastest path, in which a peer in slow start sends twice what it sent in the one before.
+ */
+const OUT_OF_ORDER = 1 / 4
 
 /**
  * What the peer may send to us, on one stream or on the connection: credit given, used and consumed (RFC 9000 section
  * 4.1). Offsets for a stream, sums over all streams for the connection.
  *
  * The window grows by itself: when the application consumes half of it within two round trips, the window is what limits
- * the peer, and it doubles up to its maximum. So it does when the peer says that it waits while what fills the window is
- * bytes that came out of order, for one over paths of different length: no round trip that is measured here tells of that.
- * A slow application never takes more memory than the first window.
+ * the peer, and it doubles up to its maximum. So it does, at once, when bytes that came out of order fill a quarter of it while
+ * everything before them was read: over paths of different length no round trip that is measured here tells of that, and a
+ * peer that had to wait first would lose that time at each doubling. A slow application never takes more memory than the first
+ * window.
  */
 export class ReceiveWindow {
   /** Bytes that may be outstanding: sent by the peer and not consumed here. */
@@ -25,8 +31,6 @@ export class ReceiveWindow {
   private halfBegan = -1
   /** What was consumed then. */
   private halfFrom = 0
-  /** Highest limit at which the peer said that it waits; -1: none. */
-  private blockedAt = -1
 
   constructor(size: number, maximum: number) {
     this.size = size
@@ -44,19 +48,9 @@ export class ReceiveWindow {
     return this.consumed + this.size > this.limit
   }
 
-  /** The peer waits for more than `limit`. */
-  blocked(limit: number): void {
-    if (limit > this.blockedAt) this.blockedAt = limit
-  }
-
-  /** The peer waits at what it was told last, and the window can grow. */
-  get waitedFor(): boolean {
-    return this.blockedAt >= this.limit && this.size < this.maximum
-  }
-
-  /** That many bytes, which nobody can read yet, are too much of the window. */
+  /** That many bytes, which nobody can read yet, are too much of the window, and it can grow. */
   chokedBy(outOfOrder: number): boolean {
-    return 2 * outOfOrder >= this.size
+    return outOfOrder >= OUT_OF_ORDER * this.size && this.size < this.maximum
   }
 
   /** Doubles it, whatever the application has read. Counts as this round's growth. */

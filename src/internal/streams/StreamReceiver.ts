@@ -33,9 +33,9 @@ export class StreamReceiver {
     this.onDone = onDone
   }
 
-  /** The peer waits for credit of the connection although every stream is read as far as it goes. */
+  /** Every stream is read as far as it goes, and what nobody can read yet takes up the window of the connection. */
   get starved(): boolean {
-    return this.window.waitedFor && this.readable === 0 && this.window.chokedBy(this.outOfOrder)
+    return this.readable === 0 && this.window.chokedBy(this.outOfOrder)
   }
 
   /** STREAM: `length` bytes of `bytes` from `start`. They are copied. */
@@ -83,14 +83,12 @@ export class StreamReceiver {
   onDataBlocked(limit: number): void {
     this.timesBlocked++
     const { window } = this
-    window.blocked(limit)
     if (limit >= window.limit && (window.renewable || this.starved)) this.control.request(ControlBit.maxData)
   }
 
   onStreamDataBlocked(stream: Stream, limit: number): void {
     const receive = stream.receive!
     this.timesBlocked++
-    receive.window.blocked(limit)
     if (receive.wantsCredit && limit >= receive.window.limit && (receive.window.renewable || receive.starved))
       this.control.requestFor(stream, StreamControlBit.maxStreamData)
   }
@@ -119,6 +117,10 @@ export class StreamReceiver {
     if (receive.state !== "recv") this.control.cancelFor(stream, StreamControlBit.maxStreamData)
     if (receive.stopCode >= 0 || receive.state === "resetRecvd") this.credit(receive)
     if (receive.readable || receive.terminal) this.wakes.add(stream, Wake.read)
+    else if (receive.wantsCredit) {
+      if (receive.starved) this.control.requestFor(stream, StreamControlBit.maxStreamData)
+      if (this.starved) this.control.request(ControlBit.maxData)
+    }
     if (receive.terminal) {
       this.control.cancelFor(stream, StreamControlBit.stopSending)
       this.onDone(stream)
