@@ -763,24 +763,24 @@ export class ConnectionImpl extends Value implements Connection {
     })
 
   /** The same, to where the routes lead if that is one of `to`, else to the first of them that can be had. */
-  readonly moveTo = (pathId: number, to: ReadonlyArray<AddressInput>): Effect.Effect<void, QuicError> =>
-    Effect.suspend(() => {
+  moveTo(pathId: number, to: ReadonlyArray<AddressInput>): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
       const path = this.machine.path(pathId)
       if (path === undefined || path.state === "closing")
         return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: "closed" }) }))
       const hosts = new Set(to.map((each) => hostOf(each)))
       const move = (address: Address) => this.tryMigrate(pathId, address, true, CONNECTION_ID_ROUNDS)
-      const elsewhere = new QuicError({
-        reason: new AddressUnreachable({ address: String(path.remote), local: path.local.host })
-      })
+      const elsewhere = () =>
+        new QuicError({ reason: new AddressUnreachable({ address: String(path.remote), local: path.local.host }) })
       const routed = this.host.awayFrom(path.local, path.remote, (address) =>
-        hosts.has(hostOf(toInetAddress(address))) ? move(address) : Effect.fail(elsewhere)
+        hosts.has(hostOf(toInetAddress(address))) ? move(address) : Effect.fail(elsewhere())
       )
       return to.reduce<Effect.Effect<void, QuicError>>(
         (attempt, each) => Effect.catch(attempt, () => this.host.withLocalAddress(each, path, path.remote, move)),
         routed
       )
     })
+  }
 
   private tryMigrate(pathId: number, local: Address, gone: boolean, rounds: number): Effect.Effect<void, QuicError> {
     return Effect.suspend(() => {
