@@ -30,6 +30,21 @@ describe("examples", () => {
       assert.approximately(first!, 75, 5)
       assert.approximately(second!, 25, 5)
     },
+    "auto-paths.ts": (output) => {
+      assert.include(output, "4000000 bytes over 2 paths")
+      assert.match(output, /from 127\.0\.0\.1:\d+: its share\nfrom 127\.0\.0\.2:\d+: its share/)
+    },
+    "local-addresses.ts": (output) =>
+      assert.strictEqual(
+        output,
+        [
+          "at first: 192.168.1.10",
+          "docked: 192.168.1.10 and 10.0.0.2",
+          "undocked: 192.168.1.10",
+          "wifi off, docked: 10.0.0.2",
+          "the server got 20000000 bytes\n"
+        ].join("\n")
+      ),
     "multipath.ts": (output) => {
       assert.include(output, "multipath: true")
       assert.strictEqual([...output.matchAll(/: 4000000 bytes/g)].length, 3)

@@ -5,6 +5,7 @@ import { Effect, Layer, Option, Path, Result } from "effect"
 import { Argument, CliError, Command, Flag } from "effect/cli"
 import * as Endpoint from "../Endpoint.ts"
 import { firstOf } from "../internal/runtime/HappyEyeballs.ts"
+import * as PathManager from "../PathManager.ts"
 import type { QuicError } from "../QuicError.ts"
 import { parseFingerprint } from "../internal/tls/certificates/Trust.ts"
 import * as Tls from "../Tls.ts"
@@ -70,6 +71,10 @@ const flags = {
     Flag.withMetavar("HOST:PORT[@LOCAL]"),
     Flag.withDescription("Opens a path to this further address of the same server, from LOCAL if it is given"),
     Flag.between(0, MAX_PATHS)
+  ),
+  autoPaths: Flag.Boolean("auto-paths").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Opens a path from each address of this host, and follows those that come and go")
   ),
   out: Flag.String("out").pipe(
     Flag.withDefault("."),
@@ -208,11 +213,12 @@ const run = Effect.fnUntraced(function* (input: Input) {
   const trust = yield* layerTrust(input)
   const layer = Layer.mergeAll(
     Endpoint.layer({
-      multipath: { maxPaths: further === 0 ? 0 : Math.max(2, 1 + further) },
+      multipath: { maxPaths: input.autoPaths ? MAX_PATHS : further === 0 ? 0 : Math.max(2, 1 + further) },
       handshakeTimeout: input.timeout * 1000,
       idleTimeout: input.idleTimeout * 1000
     }),
     trust,
+    input.autoPaths ? PathManager.layerAuto() : PathManager.layerManual,
     layerPolicies(input)
   ).pipe(Layer.provide(UdpSocket.layer))
   return yield* transfer(input, first).pipe(

@@ -7,6 +7,7 @@ import { Duration, Effect, Layer, Logger, Schedule, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import type { Connection } from "../../src/Connection.ts"
 import * as Endpoint from "../../src/Endpoint.ts"
+import * as PathManager from "../../src/PathManager.ts"
 import * as Tls from "../../src/Tls.ts"
 import * as UdpSocket from "../../src/UdpSocket.ts"
 import { PATTERN, patternAt } from "./pattern.ts"
@@ -210,6 +211,7 @@ const program =
             ...options.settings
           })
         ),
+        Effect.provide(options.auto === true ? PathManager.layerAuto() : PathManager.layerManual),
         Effect.provide(Tls.layerTrustInsecure),
         Effect.andThen(Effect.sync(() => process.stdin.pause().destroy()))
       )

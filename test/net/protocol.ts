@@ -17,6 +17,8 @@ export interface ClientOptions {
   readonly local?: string
   /** Opened before the transfer begins. */
   readonly paths?: ReadonlyArray<{ readonly local?: string; readonly remote?: string }>
+  /** The client opens further paths by itself. */
+  readonly auto?: boolean
   readonly direction: "down" | "up"
   readonly bytes: number
   /** Moves path 0 so many ms after the transfer began. */

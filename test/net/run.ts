@@ -5,6 +5,7 @@
  */
 import { runCases } from "./Cases.ts"
 import { addresses } from "./cases/addresses.ts"
+import { autopaths } from "./cases/autopaths.ts"
 import { held } from "./cases/held.ts"
 import { migration } from "./cases/migration.ts"
 import { outages } from "./cases/outages.ts"
@@ -28,7 +29,7 @@ sweep()
 const { native } = await Effect.runPromise(nativeLane)
 const lanes = native === undefined ? ["portable"] : ["native", "portable"]
 const { failed, passed } = await runCases(
-  [...outages, ...held, ...addresses, ...migration],
+  [...outages, ...held, ...addresses, ...migration, ...autopaths],
   lanes,
   process.argv.slice(2).join(" ")
 )

@@ -22,7 +22,7 @@ describe("layerAuto, whatever comes and goes", () => {
             .pair()
             .pipe(Effect.provide(PathManager.layerAuto({ retryAfter: "200 millis", maxRetryAfter: "2 seconds" })))
           const open = () => client.paths.filter(({ state }) => state !== "closing" && state !== "closed")
-          let changing = true
+          const sending = { on: true }
           const check = (): void => {
             const pairs = open().map(({ local, remote }) => `${NetAddress.formatHost(local)} ${String(remote)}`)
             assert.isAtMost(pairs.length, LIMIT)
@@ -33,7 +33,7 @@ describe("layerAuto, whatever comes and goes", () => {
             Effect.gen(function* () {
               const stream = yield* client.openStream()
               let bytes = 0
-              while (changing) {
+              while (sending.on) {
                 yield* stream.write(new Uint8Array(CHUNK).fill(bytes / CHUNK))
                 bytes += CHUNK
                 yield* Effect.sleep("30 millis")
@@ -73,7 +73,7 @@ describe("layerAuto, whatever comes and goes", () => {
           yield* Effect.sleep("20 seconds")
           assert.strictEqual(open().length, LIMIT)
           assert.isTrue(open().every(({ state }) => state === "active"))
-          changing = false
+          sending.on = false
           assert.strictEqual(yield* Fiber.join(receiver), yield* Fiber.join(sender))
         }),
       {
