@@ -149,6 +149,56 @@ describe("layerAuto", () => {
     2
   )
 
+  test("2.C: paths behind a translator carry data both ways, though nobody told the server of them", (world) =>
+    Effect.gen(function* () {
+      world.host.setAddresses([A, B])
+      world.network.nat({ inside: [A, B], outside: "192.0.2.1" })
+      const { client, server } = yield* managed(world, auto)
+      yield* Effect.sleep("1 second")
+      assert.deepStrictEqual(locals(client), [A, B])
+      assert.deepStrictEqual(
+        server.paths.map(({ remote }) => NetAddress.formatHost(remote)),
+        ["192.0.2.1", "192.0.2.1"]
+      )
+      for (const pathId of [0, 1]) {
+        yield* client.sendDatagram(`ask ${pathId}`, { pathId })
+        yield* server.sendDatagram(`answer ${pathId}`, { pathId })
+      }
+      const read = (connection: Connection.Connection) =>
+        Effect.map(Stream.runCollect(Stream.take(connection.datagrams, 2)), (all) =>
+          all.map((bytes) => Buffer.from(bytes).toString()).toSorted()
+        )
+      assert.deepStrictEqual(yield* read(server), ["ask 0", "ask 1"])
+      assert.deepStrictEqual(yield* read(client), ["answer 0", "answer 1"])
+    }))
+
+  test("2.C: a client that is bound to a wildcard has no second path from its own address", (world) =>
+    Effect.gen(function* () {
+      world.host.setAddresses([A])
+      const { client } = yield* world.pair({ local: "0.0.0.0" }).pipe(Effect.provide(auto))
+      yield* Effect.sleep("2 seconds")
+      assert.deepStrictEqual(locals(client), [A])
+    }))
+
+  test("2.H: whatever the list says, packets leave from an address of this host", (world) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* managed(world, Layer.merge(auto, LocalAddresses.layerFixed([B])))
+      assert.strictEqual(NetAddress.formatHost(server.remote), A)
+      yield* Effect.sleep("1 second")
+      assert.deepStrictEqual(locals(client), [A, B])
+    }))
+
+  test("2.F: refused sends of one path are no end of the connection", (world) =>
+    Effect.gen(function* () {
+      const pair = yield* managed(world, PathManager.layerAuto({ maxPaths: 2 }))
+      yield* Effect.sleep("1 second")
+      for (let round = 0; round < 5; round++) {
+        world.host.setAddresses(round % 2 === 0 ? [A] : [B])
+        yield* transfer(pair, 200_000)
+      }
+      assert.isFalse(pair.client.isClosed)
+    }))
+
   test("maxPaths bounds it below what is negotiated, paths of the application among them", (world) =>
     Effect.gen(function* () {
       world.host.setAddresses([A, B, C])

@@ -122,11 +122,20 @@ export class LocalSockets {
 
   /**
    * The address of a socket on `local`, for packets to `remote`. Fails at once when they cannot leave from there: `local` is
-   * not of this host or of another family, or no route leads on.
+   * not of this host or of another family, or no route leads on. A wildcard is the address that the routes say: who a path
+   * leaves from must be known, or it could have another one from the same address.
    */
   from(local: Address, remote: Address, keep: boolean): Effect.Effect<Address, QuicError> {
     return Effect.suspend(() => {
       if (local.family !== remote.family) return Effect.fail(unreachable(remote, local))
+      if (local.host === "0.0.0.0" || local.host === "::") {
+        return Effect.flatMap(this.hostTowards(remote), (host) =>
+          this.on(this.runtime.book.intern(host, local.port, local.family), keep)
+        ).pipe(
+          // There are addresses that cannot be bound by themselves, such as those of some tunnels.
+          Effect.catchReason("QuicError", "AddressUnavailable", () => this.on(local, keep))
+        )
+      }
       const known = this.simulated ? Effect.void : sourceHost(remote, local)
       return Effect.andThen(known, this.on(local, keep))
     })
