@@ -19,6 +19,7 @@ import type {
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import { hostOf, toInetAddress } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
+import { ADVERTISABLE, advertisable, Advertised } from "./internal/runtime/Advertised.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
 import { attemptPolicy, closeError, closeReason } from "./internal/runtime/CloseError.ts"
 import { ConnectionLog } from "./internal/runtime/ConnectionLog.ts"
@@ -33,7 +34,14 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import type { CloseCodes } from "./QuicConfig.ts"
-import { AddressUnreachable, DatagramsUnavailable, DatagramTooLarge, PathUnavailable, QuicError } from "./QuicError.ts"
+import {
+  AdvertiseUnavailable,
+  AddressUnreachable,
+  DatagramsUnavailable,
+  DatagramTooLarge,
+  PathUnavailable,
+  QuicError
+} from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
 import type { Input, QuicStream, QuicStreamImpl, ReceiveStream, SendStream } from "./QuicStream.ts"
 
@@ -68,6 +76,22 @@ export interface Handshake {
   readonly earlyDataAccepted: boolean
   /** DER, leaf first; empty when the peer sent none. */
   readonly peerCertificates: ReadonlyArray<Uint8Array>
+}
+
+/**
+ * Addresses at which the peer says that it can be reached, and their changes.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface RemoteAddresses {
+  /** The addresses now, in the order in which they came. Another array after each change. */
+  readonly current: ReadonlyArray<NetAddress.InetAddress>
+  /**
+   * The addresses now, and again after each change. Who is slow misses those in between, and never the last. Ends with the
+   * connection.
+   */
+  readonly changes: Stream.Stream<ReadonlyArray<NetAddress.InetAddress>>
 }
 
 /**
@@ -216,6 +240,29 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
    * with the connection. Who falls behind by more than 256 loses the oldest.
    */
   readonly events: Stream.Stream<Path.Event>
+  /**
+   * Where the peer says that it can be reached too (`multipath.advertise` of a server). Its word, which nobody has proven:
+   * nothing is sent there unless a path is opened, and then only challenges until it has answered. One that is withdrawn closes
+   * no path.
+   *
+   * @since 0.2.0
+   */
+  readonly remoteAddresses: RemoteAddresses
+  /**
+   * Tells the client of a further address of this server (ADD_ADDRESS), for as long as the connection lasts; without a port,
+   * with that of path 0. The client decides whether it opens a path there. One that is advertised stays as it is. Fails with
+   * `AdvertiseUnavailable`, and with `BadConfig` for what is no address that others can reach.
+   *
+   * @since 0.2.0
+   */
+  readonly advertise: (address: AddressInput) => Effect.Effect<void, QuicError>
+  /**
+   * Takes such an address back (REMOVE_ADDRESS), also one of `multipath.advertise`. Paths that lead there stay. Does nothing
+   * if it is not advertised.
+   *
+   * @since 0.2.0
+   */
+  readonly withdraw: (address: AddressInput) => Effect.Effect<void, QuicError>
   /** Counters now. */
   readonly stats: Stats
   /** Begins a new generation of packet keys (RFC 9001 section 6). `false`: not allowed yet, the last update is too recent. */
@@ -315,6 +362,8 @@ export class ConnectionImpl extends Value implements Connection {
   private known: Map<number, Path.PathImpl> | undefined = undefined
   private readonly ownStreams: ConnectionStreams
   private lastPrimary: PathView
+  /** Made when somebody asks. */
+  private remotes: Advertised | undefined = undefined
   /** What is done once it is established, and whenever further paths may have become possible. */
   onEstablished: (() => void) | undefined = undefined
   onPathRoom: (() => void) | undefined = undefined
@@ -342,7 +391,11 @@ export class ConnectionImpl extends Value implements Connection {
           this.onEstablished?.()
         }),
       onConfirmed: () => this.runtime.defer(() => this.confirmed?.wake()),
-      onPathRoom: () => this.runtime.defer(() => this.onPathRoom?.()),
+      onPathRoom: () =>
+        this.runtime.defer(() => {
+          this.remotes?.update()
+          this.onPathRoom?.()
+        }),
       onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
       onPath: (event, number) =>
         this.runtime.defer(() => {
@@ -526,6 +579,28 @@ export class ConnectionImpl extends Value implements Connection {
       )
     })
 
+  get remoteAddresses(): RemoteAddresses {
+    return (this.remotes ??= new Advertised(this.machine, this.end))
+  }
+
+  readonly advertise = (address: AddressInput): Effect.Effect<void, QuicError> =>
+    this.withAdvertised(address, (parsed) => {
+      const closed = this.machine.closeInfo
+      if (closed !== undefined) return Effect.fail(closeError(closed))
+      const why = this.machine.advertise(parsed)
+      if (why !== undefined) return Effect.fail(new QuicError({ reason: new AdvertiseUnavailable({ why }) }))
+      this.machine.wake()
+      return Effect.void
+    })
+
+  readonly withdraw = (address: AddressInput): Effect.Effect<void, QuicError> =>
+    this.withAdvertised(address, (parsed) =>
+      Effect.sync(() => {
+        this.machine.withdraw(parsed)
+        this.machine.wake()
+      })
+    )
+
   get events(): Stream.Stream<Path.Event> {
     return this.broadcast.stream()
   }
@@ -705,6 +780,16 @@ export class ConnectionImpl extends Value implements Connection {
         return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: opened }) }))
       this.machine.wake()
       return Effect.succeed(this.pathOf(this.machine.path(opened)!))
+    })
+  }
+
+  private withAdvertised(
+    input: AddressInput,
+    use: (address: Address) => Effect.Effect<void, QuicError>
+  ): Effect.Effect<void, QuicError> {
+    return Effect.suspend(() => {
+      const address = advertisable(input)
+      return address === undefined ? Effect.fail(Arguments.badArgument("address", input, ADVERTISABLE)) : use(address)
     })
   }
 

@@ -61,7 +61,7 @@ export interface Stats extends Omit<
 
 /**
  * What happened to a path. `PotentiallyFailed`: nothing was acknowledged for a while, the scheduler avoids it until it
- * `Recovered`. `Abandoned`: a side gave it up, with the code of its PATH_ABANDON; `Closed`: nothing is left of it.
+ * `Recovered`. `ObservedAddress`: the peer sees this side there now. `Abandoned`: a side gave it up, with the code of its PATH_ABANDON; `Closed`: nothing is left of it.
  *
  * @category models
  * @since 0.1.0
@@ -78,6 +78,7 @@ export type Event =
   | { readonly _tag: "PotentiallyFailed"; readonly pathId: number }
   | { readonly _tag: "Recovered"; readonly pathId: number }
   | { readonly _tag: "Probed"; readonly pathId: number; readonly answered: boolean }
+  | { readonly _tag: "ObservedAddress"; readonly pathId: number; readonly address: NetAddress.InetAddress }
   | { readonly _tag: "RemoteStatus"; readonly pathId: number; readonly status: PathStatus }
   | {
       readonly _tag: "Abandoned"
@@ -107,6 +108,13 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly status: PathStatus
   /** What the peer told; undefined if nothing. */
   readonly remoteStatus: PathStatus | undefined
+  /**
+   * Where the peer sees this side: behind a NAT, the address that it has on the outside. The peer's word; undefined until it
+   * says so, which it does only if both sides want that (`addressDiscovery`).
+   *
+   * @since 0.2.0
+   */
+  readonly observedAddress: NetAddress.InetAddress | undefined
   /** Counters and measurements now. */
   readonly stats: Stats
   /** Waits until the peer has answered on the path (RFC 9000 section 8.2). Fails with `PathFailed` when it does not. */
@@ -172,6 +180,8 @@ export const toEvent = (event: PathEvent): Event => {
       return { _tag: "Recovered", pathId }
     case "probed":
       return { _tag: "Probed", pathId, answered: event.answered }
+    case "observed":
+      return { _tag: "ObservedAddress", pathId, address: toInetAddress(event.address) }
     case "remoteStatus":
       return { _tag: "RemoteStatus", pathId, status: event.status }
     case "abandoned":
@@ -195,6 +205,7 @@ export class PathImpl extends Value implements Path {
   private closing = false
   private last: Stats | undefined = undefined
   private recent: Stats
+  private observed: NetAddress.InetAddress | undefined = undefined
 
   constructor(
     connection: ConnectionMachine,
@@ -238,6 +249,12 @@ export class PathImpl extends Value implements Path {
   }
   get remoteStatus(): PathStatus | undefined {
     return this.view.remoteStatus
+  }
+
+  get observedAddress(): NetAddress.InetAddress | undefined {
+    const address = this.connection.observedAddress(this.view.id)
+    if (address !== undefined) this.observed = toInetAddress(address)
+    return this.observed
   }
 
   get stats(): Stats {
@@ -293,6 +310,7 @@ export class PathImpl extends Value implements Path {
   /** After an event of this path. */
   onEvent(event: PathEvent): void {
     if (event.kind === "abandoned") this.abandoned = event
+    if (event.kind === "observed") this.observed = toInetAddress(event.address)
     if (event.kind === "closed") this.last = toStats(event.stats)
     this.waiting.wake()
   }

@@ -29,6 +29,7 @@ import {
   String as Str
 } from "effect"
 import type { ConnectionSettings } from "./internal/Settings.ts"
+import { advertisable } from "./internal/runtime/Advertised.ts"
 import { badArgument, copyOf, describe, durationOf, withArguments } from "./internal/runtime/Arguments.ts"
 import type { QuicError } from "./QuicError.ts"
 
@@ -81,6 +82,37 @@ const choice = <const A extends string>(value: NoInfer<A>, ...allowed: ReadonlyA
       Schema.withConstructorDefault(Effect.succeed(value))
     )
 
+/** Addresses that a side may advertise, and keeps of the other. */
+const MAX_ADVERTISED = 32
+
+/** Addresses, with a default of none. Encoded, and in the environment, they are text with commas between them. */
+const addressList = () => {
+  const message = `Expected up to ${MAX_ADVERTISED} IP addresses of this host as others reach it, each with a port or without`
+  return Schema.String.annotate({ message }).pipe(
+    Schema.decodeTo(
+      Schema.Array(Schema.String.annotate({ message }))
+        .annotate({ message })
+        .check(
+          Schema.makeFilter(
+            (list: ReadonlyArray<string>) =>
+              list.length <= MAX_ADVERTISED && list.every((text) => advertisable(text) !== undefined),
+            { message }
+          )
+        ),
+      SchemaTransformation.transform({
+        decode: (text: string): ReadonlyArray<string> =>
+          text
+            .split(",")
+            .map((part) => part.trim())
+            .filter((part) => part !== ""),
+        encode: (list: ReadonlyArray<string>) => list.join(", ")
+      })
+    ),
+    Schema.withDecodingDefaultTypeKey(Effect.succeed([])),
+    Schema.withConstructorDefault(Effect.succeed([]))
+  )
+}
+
 /** Characters of a secret, at least. */
 const SECRET_LENGTH = 32
 /** Stands for a secret in errors: what was given is not shown, right or wrong. */
@@ -98,7 +130,22 @@ export class MultipathConfig extends Schema.Class<MultipathConfig>("effect-mpqui
    * Paths open at a time, at most. 0 and 1 leave multipath unnegotiated. Default 0: with it, the peer may make this side
    * keep state for every path, so who wants it says so.
    */
-  maxPaths: integer(0, 0, 256, "paths")
+  maxPaths: integer(0, 0, 256, "paths"),
+  /**
+   * Server: further addresses of this host that its clients are told, such as `["203.0.113.7:4433"]`; without a port, that of
+   * the connection. Default none. Nothing is advertised but what is listed here, or given to `Connection.advertise`: addresses
+   * of private networks and of this host only if they are listed. In the environment with commas between them.
+   *
+   * @since 0.2.0
+   */
+  advertise: addressList(),
+  /**
+   * How many addresses of the peer are kept when it advertises them; with 0 this side takes no part in advertisement. It needs
+   * `maxPaths` of at least 2 on both sides. Default 8: they cost nothing until a path manager or `openPath` uses them.
+   *
+   * @since 0.2.0
+   */
+  maxAdvertised: integer(8, 0, MAX_ADVERTISED, "addresses")
 }) {}
 
 /** Code of an application (RFC 9000 section 20.2). Exact in a JavaScript number up to 2^53. */
@@ -224,6 +271,13 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
       Schema.withConstructorDefault(Effect.sync(() => new MultipathConfig()))
     ),
     /**
+     * Whether this side tells the peer at which address it sees it (`send`), wants to be told (`receive`), or both
+     * (draft-ietf-quic-address-discovery). What the peer says is in `Path.observedAddress`. Default off.
+     *
+     * @since 0.2.0
+     */
+    addressDiscovery: choice("off", "off", "send", "receive", "both"),
+    /**
      * Secret of at least 32 characters from which the tokens of stateless resets come (RFC 9000 section 10.3.2): with the same
      * one after a restart, peers of before learn at once that their connections are gone. Endpoints that share it must not
      * serve the same clients under the same addresses. Default: random, for the life of the endpoint.
@@ -264,7 +318,13 @@ type InputField<A> = A extends Duration.Duration ? Duration.Input : A
 export type Input = {
   readonly [K in Exclude<keyof QuicConfig, "codes" | "multipath">]?: InputField<QuicConfig[K]> | undefined
 } & {
-  readonly multipath?: { readonly maxPaths?: number | undefined } | undefined
+  readonly multipath?:
+    | {
+        readonly maxPaths?: number | undefined
+        readonly advertise?: ReadonlyArray<string> | undefined
+        readonly maxAdvertised?: number | undefined
+      }
+    | undefined
   readonly codes?: CodesInput | undefined
 }
 
@@ -500,6 +560,9 @@ export const toSettings = (self: QuicConfig): ConnectionSettings => ({
   activeConnectionIdLimit: self.activeConnectionIdLimit,
   connectionIds: self.connectionIds,
   maxPaths: self.multipath.maxPaths,
+  advertise: self.multipath.advertise.flatMap((text) => advertisable(text) ?? []),
+  maxAdvertised: self.multipath.maxAdvertised,
+  addressDiscovery: self.addressDiscovery,
   initialRtt: Duration.toMillis(self.initialRtt),
   maxPtoInterval: Duration.toMillis(self.maxPtoInterval),
   grease: self.grease

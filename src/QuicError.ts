@@ -343,6 +343,27 @@ export class PathUnavailable extends Schema.TaggedError<PathUnavailable>()("Path
   }
 }
 
+const advertiseRefusals = {
+  client: "only servers advertise addresses; clients open paths from theirs",
+  notNegotiated:
+    "it was not negotiated: both sides need multipath.maxPaths of at least 2 and multipath.maxAdvertised above 0",
+  limit: "the peer keeps no more (multipath.maxAdvertised): withdraw one"
+} as const
+
+/**
+ * An address could not be advertised (`Connection.advertise`).
+ *
+ * @category reasons
+ * @since 0.2.0
+ */
+export class AdvertiseUnavailable extends Schema.TaggedError<AdvertiseUnavailable>()("AdvertiseUnavailable", {
+  why: Schema.Literals(["client", "notNegotiated", "limit"])
+}) {
+  override get message() {
+    return `the address cannot be advertised: ${advertiseRefusals[this.why]}`
+  }
+}
+
 /**
  * The system refused an operation on a UDP socket.
  *
@@ -496,6 +517,7 @@ export const Reason = Schema.Union([
   DatagramsUnavailable,
   PathFailed,
   PathUnavailable,
+  AdvertiseUnavailable,
   SocketFailed,
   AddressInUse,
   AddressUnavailable,

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Logger, Predicate, Redacted, Schema } from "effect"
+import { AddressBook } from "../src/internal/wire/Datagram.ts"
 import * as QuicConfig from "../src/QuicConfig.ts"
 
 const badConfig = (input: QuicConfig.Input) =>
@@ -46,6 +47,9 @@ describe("QuicConfig", () => {
         activeConnectionIdLimit: 4,
         connectionIds: 4,
         maxPaths: 0,
+        advertise: [],
+        maxAdvertised: 8,
+        addressDiscovery: "off",
         initialRtt: 333,
         maxPtoInterval: 2000,
         grease: true
@@ -77,12 +81,16 @@ describe("QuicConfig", () => {
         activeConnectionIdLimit: 7,
         connectionIds: 17,
         maxPaths: 8,
+        advertise: [new AddressBook().intern("203.0.113.7", 4433)],
+        maxAdvertised: 12,
+        addressDiscovery: "both" as const,
         initialRtt: 9,
         maxPtoInterval: 2500,
         grease: false
       }
-      const { maxPaths, ...same } = settings
-      const config = yield* QuicConfig.make({ ...same, multipath: { maxPaths } })
+      const { advertise, maxAdvertised, maxPaths, ...same } = settings
+      const multipath = { advertise: advertise.map(String), maxAdvertised, maxPaths }
+      const config = yield* QuicConfig.make({ ...same, multipath })
       assert.deepStrictEqual(QuicConfig.toSettings(config), settings)
     })
   )
@@ -103,6 +111,39 @@ describe("QuicConfig", () => {
       assert.strictEqual(config.multipath.maxPaths, 0)
       assert.instanceOf(config, QuicConfig.QuicConfig)
       assert.instanceOf(config.multipath, QuicConfig.MultipathConfig)
+    })
+  )
+
+  it.effect("addresses to advertise are those that others can reach, at most 32", () =>
+    Effect.gen(function* () {
+      const wrong: ReadonlyArray<ReadonlyArray<string>> = [
+        ["server.test"],
+        ["203.0.113.7:4433", "0.0.0.0:4433"],
+        ["[::]:4433"],
+        ["224.0.0.1:4433"],
+        ["[ff02::1]:4433"],
+        ["203.0.113.7:70000"],
+        Array.from({ length: 33 }, (_, i) => `203.0.113.${i}`)
+      ]
+      for (const advertise of wrong) {
+        assert.match(
+          yield* badConfig({ multipath: { advertise } }),
+          /^multipath\.advertise.* is .*; allowed: up to 32 IP addresses/,
+          advertise.join()
+        )
+      }
+      assert.match(
+        yield* badConfig({ multipath: { maxAdvertised: 33 } }),
+        /multipath\.maxAdvertised is 33; allowed: a whole number of addresses from 0 to 32/
+      )
+      assert.match(yield* badConfig(untyped({ addressDiscovery: "on" })), /one of off, send, receive, both/)
+      const config = yield* fromEnvironment({
+        MPQUIC_MULTIPATH_ADVERTISE: "203.0.113.7:4433, 2001:db8::7",
+        MPQUIC_ADDRESS_DISCOVERY: "send"
+      })
+      const { addressDiscovery, advertise } = QuicConfig.toSettings(config)
+      assert.deepStrictEqual(advertise.map(String), ["203.0.113.7:4433", "[2001:db8::7]:0"])
+      assert.strictEqual(addressDiscovery, "send")
     })
   )
 
@@ -171,7 +212,7 @@ describe("QuicConfig", () => {
       assert.include(yield* badConfig(untyped({ idletimeout: 5 })), "idletimeout is 5; allowed: only the settings idle")
       assert.strictEqual(
         yield* badConfig(untyped({ multipath: { paths: 5 } })),
-        "multipath.paths is 5; allowed: only the settings maxPaths"
+        "multipath.paths is 5; allowed: only the settings maxPaths, advertise, maxAdvertised"
       )
       assert.include(
         yield* badConfig(untyped({ multipath: true })),
@@ -260,7 +301,7 @@ describe("QuicConfig", () => {
       const full = ["maxStreamWindow", "maxConnectionWindow", "maxMtu", "maxDatagramFrameSize"]
       for (const [field, value] of numbers) {
         const name = field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
-        const prefix = field === "maxPaths" ? "MPQUIC_MULTIPATH_" : "MPQUIC_"
+        const prefix = field in encoded.multipath! ? "MPQUIC_MULTIPATH_" : "MPQUIC_"
         const changed = yield* Effect.exit(fromEnvironment({ [prefix + name]: String(Number(value) + 1) }))
         const config = changed._tag === "Success" ? changed.value : undefined
         // One more than the most is refused; anything else arrives.

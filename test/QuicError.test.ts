@@ -17,6 +17,7 @@ describe("QuicError", () => {
       [new QuicError.PathFailed({ pathId: 1, why: "validation" }), true],
       [new QuicError.PathUnavailable({ why: "noConnectionIds" }), true],
       [new QuicError.PathUnavailable({ why: "notNegotiated" }), false],
+      [new QuicError.AdvertiseUnavailable({ why: "limit" }), false],
       [new QuicError.SocketFailed({ operation: "send", address: "x", code: "ENOBUFS" }), true],
       [new QuicError.AddressUnreachable({ address: "x" }), true],
       [new QuicError.AddressUnavailable({ address: "x" }), true],

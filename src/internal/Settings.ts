@@ -1,3 +1,11 @@
+/** An address as the machine compares it: `wire/Datagram.ts` has the class. */
+interface AdvertisedAddress {
+  readonly host: string
+  readonly port: number
+  readonly family: 4 | 6
+  readonly key: string
+}
+
 /** Settings of a connection as the machine wants them: plain numbers, bytes and ms. Made from `QuicConfig`. */
 export interface ConnectionSettings {
   /** ms; 0 turns it off. */
@@ -32,6 +40,12 @@ export interface ConnectionSettings {
   readonly connectionIds: number
   /** Most paths open at once; 0 or 1 leaves multipath unnegotiated. */
   readonly maxPaths: number
+  /** Addresses of a server that its clients are told; port 0 stands for that of the connection. */
+  readonly advertise: ReadonlyArray<AdvertisedAddress>
+  /** Addresses of the peer that are kept when it advertises them; 0: this side takes no part. */
+  readonly maxAdvertised: number
+  /** Reports of observed addresses: this side gives them, wants them. */
+  readonly addressDiscovery: "off" | "send" | "receive" | "both"
   /** ms of RTT assumed before the first sample. */
   readonly initialRtt: number
   /** ms: the probe timeout of a silent path backs off up to here. */

@@ -369,8 +369,8 @@ describe("layerAuto", () => {
 const advertise = (connection: Connection.Connection, sequence: number, address: string | undefined) =>
   Effect.sync(() => {
     const { core, listener } = (connection as ConnectionImpl).machine as unknown as Machine
-    if (address === undefined) core.remoteAddresses.remove(sequence)
-    else core.remoteAddresses.add(sequence, new AddressBook().intern(address, 4433))
+    if (address === undefined) core.addresses.remote.remove(sequence)
+    else core.addresses.remote.add(sequence, new AddressBook().intern(address, 4433))
     listener!.onPathRoom!()
   })
 

@@ -56,7 +56,8 @@ const inGroup = (group: string, field: string): Row => [
   `QuicConfig.${group}.${field}`,
   `${group}.${field}`,
   numbers,
-  operation((value) => QuicConfig.make({ [group]: { [field]: value } }))
+  operation((value) => QuicConfig.make({ [group]: { [field]: value } })),
+  field === "advertise" ? ["array"] : []
 ]
 
 const rows: ReadonlyArray<Row> = [

@@ -54,6 +54,9 @@ export const settings = (overrides: Partial<ConnectionSettings> = {}): Connectio
   maxPaths: 4,
   initialRtt: 333,
   maxPtoInterval: 2000,
+  advertise: [],
+  maxAdvertised: 0,
+  addressDiscovery: "off",
   grease: false,
   ...overrides
 })

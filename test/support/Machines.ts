@@ -53,6 +53,9 @@ export const defaultSettings: ConnectionSettings = {
   activeConnectionIdLimit: 4,
   connectionIds: 4,
   maxPaths: 0,
+  advertise: [],
+  maxAdvertised: 0,
+  addressDiscovery: "off",
   initialRtt: 333,
   maxPtoInterval: 2000,
   grease: true

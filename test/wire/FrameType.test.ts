@@ -49,7 +49,14 @@ const table: ReadonlyArray<readonly [type: number, name: string, packets: string
   [0x3e79, "PATH_RETIRE_CONNECTION_ID", "1", "M"],
   [0x3e7a, "MAX_PATH_ID", "1", "M"],
   [0x3e7b, "PATHS_BLOCKED", "1", "M"],
-  [0x3e7c, "PATH_CIDS_BLOCKED", "1", "M"]
+  [0x3e7c, "PATH_CIDS_BLOCKED", "1", "M"],
+  [0x3d7f90, "ADD_ADDRESS", "1", ""],
+  [0x3d7f91, "ADD_ADDRESS", "1", ""],
+  [0x3d7f92, "REACH_OUT", "1", ""],
+  [0x3d7f93, "REACH_OUT", "1", ""],
+  [0x3d7f94, "REMOVE_ADDRESS", "1", ""],
+  [0x9f81a6, "OBSERVED_ADDRESS", "1", "P"],
+  [0x9f81a7, "OBSERVED_ADDRESS", "1", "P"]
 ]
 
 describe("frame types", () => {

@@ -75,7 +75,9 @@ const randomParameters = (random: Random, from: Role): TransportParameters => {
     versionInformation: maybe(() => ({ chosen: versions[0]!, available: versions })),
     maxDatagramFrameSize: random.integer(),
     greaseQuicBit: random.boolean(),
-    initialMaxPathId: maybe(() => random.integer(0xffff_ffff))
+    initialMaxPathId: maybe(() => random.integer(0xffff_ffff)),
+    addressDiscovery: maybe(() => random.between(0, 2)),
+    maxAdvertised: maybe(() => random.between(1, 255))
   }
 }
 

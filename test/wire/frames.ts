@@ -128,6 +128,18 @@ const datagram = (random: Random): SampleFrame => {
   }
 }
 
+/** A frame with an address; that with an IPv6 one has the type behind `ipv4`. */
+const withAddress = (random: Random, write: typeof Write.writeAddAddress, ipv4: number): SampleFrame => {
+  const [sequence, addressLength, port] = [random.integer(), random.boolean() ? 4 : 16, random.between(0, 65_535)]
+  const type = addressLength === 4 ? ipv4 : ipv4 + 1
+  return {
+    type,
+    bytes: written((w) => write(w, sequence, random.bytes(addressLength), port)),
+    length: Write.frameLength(type, sequence) + addressLength + 2,
+    fields: { sequence, addressLength, port, pathId: 0 }
+  }
+}
+
 const newConnectionId = (random: Random, withPath: boolean): SampleFrame => {
   const pathId = withPath ? random.integer(MAX_PATH_ID) : 0
   const sequence = random.integer()
@@ -246,6 +258,12 @@ export const samples: Readonly<Record<string, (random: Random) => SampleFrame>> 
   HANDSHAKE_DONE: () => plain(FrameType.handshakeDone, {}, [], Write.writeHandshakeDone),
   DATAGRAM: datagram,
   PATH_ACK: (random) => ack(random, true),
+  ADD_ADDRESS: (random) => withAddress(random, Write.writeAddAddress, FrameType.addIpv4Address),
+  REMOVE_ADDRESS: (random) => {
+    const sequence = random.integer()
+    return plain(FrameType.removeAddress, { sequence }, [sequence], (w) => Write.writeRemoveAddress(w, sequence))
+  },
+  OBSERVED_ADDRESS: (random) => withAddress(random, Write.writeObservedAddress, FrameType.observedIpv4Address),
   PATH_ABANDON: (random) => {
     const [pathId, code] = [random.integer(MAX_PATH_ID), random.integer()]
     return plain(FrameType.pathAbandon, { pathId, code }, [pathId, code], (w) =>

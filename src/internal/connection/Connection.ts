@@ -19,6 +19,7 @@ import { datagramRoom } from "../wire/FrameWriter.ts"
 import { isViolation, Level } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import { decodeTransportParameters } from "../wire/TransportParameters.ts"
+import type { AdvertiseRefusal } from "./AddressExchange.ts"
 import { Closing } from "./Closing.ts"
 import { ConnectionState, frameRoom } from "./ConnectionState.ts"
 import type { ConnectionPhase } from "./ConnectionState.ts"
@@ -186,8 +187,20 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     return this.core.paths.all
   }
   get remoteAddresses(): RemoteAddresses {
-    return this.core.remoteAddresses
+    return this.core.addresses.remote
   }
+  observedAddress(pathId: number): Address | undefined {
+    return this.core.paths.get(pathId)?.observed
+  }
+
+  advertise(address: Address): AdvertiseRefusal | undefined {
+    return this.core.addresses.advertise(address, this.core.paths.primary)
+  }
+
+  withdraw(address: Address): void {
+    this.core.addresses.withdraw(address, this.core.paths.primary)
+  }
+
   path(id: number): Path | undefined {
     return this.core.paths.get(id)
   }
@@ -356,6 +369,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       packetsDropped: this.core.packetsDropped,
       bytesSent: closed.bytesSent + sum((path) => path.bytesSent),
       bytesReceived: closed.bytesReceived + sum((path) => path.bytesReceived),
+      addressesDropped: this.core.addresses.dropped,
       datagramsDropped: this.datagrams.droppedIncoming + this.datagrams.droppedOutgoing,
       keyUpdates: this.core.keyUpdates,
       scheduler: schedulerName(this.core.scheduler),
@@ -438,6 +452,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     core.state = "established"
     this.establishedPending = true
     core.paths.issueConnectionIds()
+    core.addresses.begin(core.peer!, core.paths.multipath, core.paths.primary)
     if (this.role === "server") {
       core.handshakeDonePending = true
       this.onConfirmed()

@@ -9,7 +9,6 @@ import type { PathEvent } from "../paths/PathEvent.ts"
 import type { ConnectionIdSource } from "../paths/LocalConnectionIds.ts"
 import { PathTable } from "../paths/PathTable.ts"
 import type { PathTableContext } from "../paths/PathTable.ts"
-import { RemoteAddresses } from "../paths/RemoteAddresses.ts"
 import type { ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { SentFrameList, SentFramePool } from "../recovery/SentFrames.ts"
@@ -18,6 +17,7 @@ import { StreamTable } from "../streams/StreamTable.ts"
 import { AEAD_TAG, Level } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import type { TransportParameters } from "../wire/TransportParameters.ts"
+import { AddressExchange } from "./AddressExchange.ts"
 import { Handshake } from "./Handshake.ts"
 import type { HandshakeEvents } from "./Handshake.ts"
 import type { Mistakes } from "./Mistakes.ts"
@@ -59,8 +59,7 @@ export class ConnectionState {
   readonly datagrams: DatagramQueue
   readonly paths: PathTable
   readonly handshake: Handshake
-  /** What the peer advertised. */
-  readonly remoteAddresses = new RemoteAddresses()
+  readonly addresses: AddressExchange
   listener: ConnectionListener | undefined = undefined
   state: ConnectionPhase = "handshaking"
   /** RFC 9001 section 4.1.2. */
@@ -106,6 +105,7 @@ export class ConnectionState {
       largestFrame: () => this.largestFrame(),
       isOpen: (pathId) => this.paths.get(pathId)?.open === true
     })
+    this.addresses = new AddressExchange(role, settings, this.emitPath)
     this.paths = new PathTable({
       role,
       maxPaths: settings.maxPaths,
@@ -177,8 +177,8 @@ export class ConnectionState {
       const events = this.events.splice(0)
       for (const event of events) this.listener?.onPath(event, ++this.told)
     }
-    if (this.remoteAddresses.changed || this.paths.roomChanged) {
-      this.remoteAddresses.changed = this.paths.roomChanged = false
+    if (this.addresses.remote.changed || this.paths.roomChanged) {
+      this.addresses.remote.changed = this.paths.roomChanged = false
       this.listener?.onPathRoom?.()
     }
     const { untold } = this.mistakes

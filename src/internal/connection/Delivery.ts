@@ -48,6 +48,11 @@ export class Delivery implements RecoveryEvents {
         recovery.maxDatagramSize = path.mtu
         break
       }
+      case SentFrameKind.addAddress:
+      case SentFrameKind.removeAddress:
+      case SentFrameKind.observedAddress:
+        core.addresses.onAcked(frame)
+        break
       default:
         core.paths.frames.onAcked(frame)
     }
@@ -83,6 +88,11 @@ export class Delivery implements RecoveryEvents {
       case SentFrameKind.pathChallenge:
       case SentFrameKind.pathResponse:
       case SentFrameKind.newToken:
+        break
+      case SentFrameKind.addAddress:
+      case SentFrameKind.removeAddress:
+      case SentFrameKind.observedAddress:
+        core.addresses.onLost(frame, core.paths.get(frame.pathId))
         break
       default:
         core.paths.frames.onLost(frame)

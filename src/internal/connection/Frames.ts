@@ -198,6 +198,15 @@ export class Frames {
       case FrameType.datagram:
       case FrameType.datagramWithLength:
         return this.onDatagram(type)
+      case FrameType.addIpv4Address:
+      case FrameType.addIpv6Address:
+      case FrameType.removeAddress:
+      case FrameType.reachOutIpv4:
+      case FrameType.reachOutIpv6:
+        return core.addresses.onAdvertisement(type, reader)
+      case FrameType.observedIpv4Address:
+      case FrameType.observedIpv6Address:
+        return core.addresses.onReport(type, reader, path)
       case FrameType.connectionClose:
         this.events.onPeerClose(
           {

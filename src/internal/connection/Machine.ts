@@ -12,10 +12,11 @@ import type { StreamTable } from "../streams/StreamTable.ts"
 import type { HandshakeInfo, TlsEngine, TlsFailure } from "../tls/TlsSession.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import type { Role } from "../wire/Protocol.ts"
+import type { AdvertiseRefusal } from "./AddressExchange.ts"
 import type { ConnectionSettings } from "../Settings.ts"
 import type { PolicyFactories } from "./Policies.ts"
 
-export type { OpenPathRefusal, PathEvent, PathStats }
+export type { AdvertiseRefusal, OpenPathRefusal, PathEvent, PathStats }
 
 /** Why a connection ended. */
 export type CloseInfo =
@@ -54,6 +55,8 @@ export interface ConnectionStats {
   readonly bytesSent: number
   /** UDP payload on all paths. */
   readonly bytesReceived: number
+  /** How many frames on addresses of the peer were of no use: more than are kept (`maxAdvertised`), or no address. */
+  readonly addressesDropped: number
   /** Datagrams (RFC 9221) that nobody read in time (`datagramQueue`), and those that no path took. */
   readonly datagramsDropped: number
   /** Key updates of both sides (RFC 9001 section 6). */
@@ -103,6 +106,11 @@ export interface ConnectionMachine {
   readonly path: (id: number) => PathView | undefined
   /** Where the peer says that it can be reached too. */
   readonly remoteAddresses: RemoteAddresses
+  /** Where the peer sees this side on a path, if it says so. */
+  readonly observedAddress: (pathId: number) => Address | undefined
+  /** Server: tells the client of a further address; port 0 stands for that of path 0. */
+  readonly advertise: (address: Address) => AdvertiseRefusal | undefined
+  readonly withdraw: (address: Address) => void
   /** Path events that have happened so far, told or not yet. */
   readonly pathEvents: number
   readonly openPath: (

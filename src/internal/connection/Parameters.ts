@@ -4,6 +4,7 @@ import type { TransportParameters } from "../wire/TransportParameters.ts"
 import { TransportError, Version, violation } from "../wire/Protocol.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import type { ConnectionSettings } from "../Settings.ts"
+import { addressParameters } from "./AddressExchange.ts"
 
 /** Connection IDs that the handshake binds to its transcript. */
 export interface HandshakeIds {
@@ -54,6 +55,7 @@ export const encodeParameters = (options: {
     activeConnectionIdLimit: settings.activeConnectionIdLimit,
     maxDatagramFrameSize: settings.maxDatagramFrameSize,
     initialMaxPathId: options.initialMaxPathId,
+    ...addressParameters(settings, options.initialMaxPathId !== undefined),
     versionInformation: { chosen: options.version, available: [Version.v1, Version.v2] }
   }
   if (!settings.grease) return encodeTransportParameters(parameters)

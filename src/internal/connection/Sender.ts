@@ -105,7 +105,19 @@ export class Sender {
       path.probes--
       this.sendProbe(path)
     }
+    // A report is of the path that it leaves on; with a challenge it needs no packet of its own.
+    if (this.core.addresses.owesReport(path) && path.validated && path.canSend) this.sendReport(path)
     this.sendSizeProbe(path)
+  }
+
+  /** OBSERVED_ADDRESS, with whatever is waiting. */
+  private sendReport(path: Path): void {
+    const { core } = this
+    if (!packet.ready || !packet.open(path, path.mtu)) return
+    core.addresses.writeReport(packet.writer, core.frames, path)
+    this.acknowledger.write(path)
+    if (path.ptoCount === 0) this.writeData(path)
+    packet.commit(true, true)
   }
 
   private sendFarewell(path: Path): void {
@@ -263,6 +275,7 @@ export class Sender {
       core.handshakeDonePending ||
       core.pingPending ||
       core.paths.frames.pending ||
+      core.addresses.advertised.pending ||
       core.streams.hasControl() ||
       core.handshake.stream(Level.oneRtt).hasData
     ) {
@@ -337,6 +350,7 @@ export class Sender {
       frames.add(SentFrameKind.pathChallenge)
       path.validation.onSent(this.now, packet.size >= MIN_INITIAL_DATAGRAM)
     }
+    if (!elsewhere) core.addresses.writeReport(writer, frames, path)
     // What a path that seems dead takes along waits for the next probe timeout there.
     if (!elsewhere && path.validated && path.ptoCount === 0) this.writeData(path)
     // INI-6: nowhere else to say what concerns the paths themselves, for one that the path before is abandoned.
@@ -376,6 +390,7 @@ export class Sender {
     const crypto = core.handshake.stream(Level.oneRtt)
     if (crypto.hasData) crypto.write(writer, frames)
     if (core.paths.frames.pending) core.paths.frames.write(writer, frames)
+    if (core.addresses.advertised.pending) core.addresses.advertised.write(writer, frames)
     if (core.streams.hasControl()) core.streams.writeControl(writer, frames, this.now)
     this.writeApplicationData(path)
     if (core.pingPending) {

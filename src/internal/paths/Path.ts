@@ -108,6 +108,12 @@ export class Path implements PathView {
   hintedAt = -Infinity
   /** ms: when a challenge was last answered. */
   answeredAt = -Infinity
+  /** Where the peer sees us on this path, by its newest report, and the number of that one. */
+  observed: Address | undefined = undefined
+  observedSequence = -1
+  /** The peer is to be told where we see it, if it wants that; and the number of the last report. */
+  reportDue = true
+  reportSequence = -1
   /** Path that the acknowledgements behind our RTT samples came on. */
   ackPath: number
   /** ms: since when acknowledgements have come on another path only. */
@@ -263,6 +269,7 @@ export class Path implements PathView {
     this.sizeProven = false
     this.unvalidatedReceived = 0
     this.unvalidatedSent = 0
+    this.reportDue = true
   }
 
   /** Remembers where the path leads, and what is known of the way, before it moves. */
@@ -285,6 +292,7 @@ export class Path implements PathView {
     this.previous = undefined
     this.local = previous.local
     this.remote = previous.remote
+    this.reportDue = true
     this.sizeProven = previous.sizeProven
     this.peerSequence = previous.peerSequence
     this.validation.stop()

@@ -49,6 +49,8 @@ export type PathEvent =
   | { readonly kind: "recovered"; readonly pathId: number }
   /** The answer to `probePath`, or that none came. */
   | { readonly kind: "probed"; readonly pathId: number; readonly answered: boolean }
+  /** The peer says where it sees us on the path: for the first time, or elsewhere than before. */
+  | { readonly kind: "observed"; readonly pathId: number; readonly address: Address }
   | { readonly kind: "remoteStatus"; readonly pathId: number; readonly status: PathStatus }
   | {
       readonly kind: "abandoned"

@@ -13,6 +13,9 @@ interface Entry {
   readonly address: Address
 }
 
+/** Sequence numbers that are remembered after they were withdrawn: an ADD_ADDRESS may come late, or again. */
+const MAX_WITHDRAWN = 2 * MAX_REMOTE_ADDRESSES
+
 const NONE: ReadonlyArray<Address> = []
 
 export class RemoteAddresses {
@@ -22,12 +25,19 @@ export class RemoteAddresses {
   changed = false
   /** Made with the first address: most peers never send one. */
   private entries: Array<Entry> | undefined = undefined
+  private withdrawn: Array<number> | undefined = undefined
+  private readonly limit: number
 
-  /** A sequence number that is known takes the new address in place of the old one. `false`: the list is full. */
+  constructor(limit = MAX_REMOTE_ADDRESSES) {
+    this.limit = limit
+  }
+
+  /** A known sequence number takes the new address in place of the old one, one that was withdrawn none. `false`: no room. */
   add(sequence: number, address: Address): boolean {
+    if (this.withdrawn?.includes(sequence) === true) return true
     const entries = (this.entries ??= [])
     const known = entries.findIndex((entry) => entry.sequence === sequence)
-    if (known < 0 && entries.length >= MAX_REMOTE_ADDRESSES) return false
+    if (known < 0 && entries.length >= this.limit) return false
     if (known >= 0 && sameAddress(entries[known]!.address, address)) return true
     if (known >= 0) entries[known] = { sequence, address }
     else entries.push({ sequence, address })
@@ -37,6 +47,9 @@ export class RemoteAddresses {
 
   /** `false`: there is none of that sequence number. */
   remove(sequence: number): boolean {
+    const withdrawn = (this.withdrawn ??= [])
+    if (!withdrawn.includes(sequence)) withdrawn.push(sequence)
+    if (withdrawn.length > MAX_WITHDRAWN) withdrawn.shift()
     const at = this.entries?.findIndex((entry) => entry.sequence === sequence) ?? -1
     if (at < 0) return false
     this.entries!.splice(at, 1)

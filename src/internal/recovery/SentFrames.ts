@@ -30,7 +30,10 @@ export const SentFrameKind = {
   maxPathId: 21,
   pathsBlocked: 22,
   pathCidsBlocked: 23,
-  mtuProbe: 24
+  mtuProbe: 24,
+  addAddress: 25,
+  removeAddress: 26,
+  observedAddress: 27
 } as const
 export type SentFrameKind = (typeof SentFrameKind)[keyof typeof SentFrameKind]
 

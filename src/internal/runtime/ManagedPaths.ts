@@ -10,7 +10,7 @@ import type { Service as LocalAddresses } from "../../LocalAddresses.ts"
 import type { Event, Path } from "../../Path.ts"
 import type { QuicError } from "../../QuicError.ts"
 import type { AddressInput } from "./Addresses.ts"
-import { hostOf, toInetAddress } from "./Addresses.ts"
+import { hostOf } from "./Addresses.ts"
 import { effectOf } from "./Arguments.ts"
 import type { EndpointLog } from "./EndpointLog.ts"
 import type { EndpointRuntime } from "./EndpointRuntime.ts"
@@ -111,18 +111,8 @@ export const managePaths = (
   log: EndpointLog
 ): void => {
   if (factory === manual) return
-  const { machine } = connection
   const room = new LiveValue<void>(undefined)
-  const remotes = (): ReadonlyArray<NetAddress.InetAddress> => machine.remoteAddresses.current.map(toInetAddress)
-  const remoteAddresses = new LiveValue(remotes())
-  let known = machine.remoteAddresses.current
-  connection.onPathRoom = () => {
-    if (known !== machine.remoteAddresses.current) {
-      known = machine.remoteAddresses.current
-      remoteAddresses.set(remotes())
-    }
-    room.set()
-  }
+  connection.onPathRoom = () => room.set()
   const view: View = {
     id: connection.id,
     role: connection.role,
@@ -140,7 +130,7 @@ export const managePaths = (
       return connection.events
     },
     localAddresses: present(addresses, host),
-    remoteAddresses,
+    remoteAddresses: connection.remoteAddresses,
     room: room.changes,
     openPath: connection.openPath,
     closePath: (pathId, options) => connection.path(pathId)?.close(options) ?? Effect.void,

@@ -1,5 +1,6 @@
 /**
- * Reads the frames of a packet's payload in place (RFC 9000 section 19, RFC 9221 section 4, draft-21 section 4).
+ * Reads the frames of a packet's payload in place (RFC 9000 section 19, RFC 9221 section 4, draft-21 section 4), and those
+ * with addresses (see `AddressBytes`).
  */
 import { aboveMaxStreams, MAX_SAFE, varintLength } from "./Cursor.ts"
 import { FrameTrait, FrameType, frameTraits, MAX_PATH_ID, StreamBit } from "./FrameType.ts"
@@ -57,7 +58,7 @@ export class FrameReader {
   limit = 0
   /** MAX_STREAMS, STREAMS_BLOCKED. */
   bidirectional = false
-  /** Of a connection ID, of a path status, or the next one of PATH_CIDS_BLOCKED. */
+  /** Of a connection ID, of a path status, of an address (REACH_OUT: its round), or the next one of PATH_CIDS_BLOCKED. */
   sequence = 0
   retirePriorTo = 0
   cidStart = 0
@@ -65,6 +66,10 @@ export class FrameReader {
   /** The reset token of a connection ID (16 bytes), or the token of NEW_TOKEN. */
   tokenStart = 0
   tokenLength = 0
+  /** The IP address of ADD_ADDRESS, REACH_OUT and OBSERVED_ADDRESS: 4 or 16 bytes; and its port. */
+  addressStart = 0
+  addressLength = 0
+  port = 0
   /** ACK and PATH_ACK: largest acknowledged. */
   largest = 0
   /** As sent, not yet scaled by ack_delay_exponent. */
@@ -256,6 +261,19 @@ export class FrameReader {
       case FrameType.datagramWithLength:
         this.readData(type === FrameType.datagramWithLength)
         return
+      case FrameType.removeAddress:
+        this.readSequence()
+        return
+      case FrameType.addIpv4Address:
+      case FrameType.reachOutIpv4:
+      case FrameType.observedIpv4Address:
+        this.readAddress(4)
+        return
+      case FrameType.addIpv6Address:
+      case FrameType.reachOutIpv6:
+      case FrameType.observedIpv6Address:
+        this.readAddress(16)
+        return
     }
   }
 
@@ -357,6 +375,14 @@ export class FrameReader {
     this.cidStart = this.skip(length)
     this.tokenLength = RESET_TOKEN
     this.tokenStart = this.skip(RESET_TOKEN)
+  }
+
+  private readAddress(length: number): void {
+    this.readSequence()
+    this.addressLength = length
+    this.addressStart = this.skip(length)
+    const at = this.skip(2)
+    if (this.errorCode === 0) this.port = (this.bytes[at]! << 8) | this.bytes[at + 1]!
   }
 
   private readData(hasLength: boolean): void {

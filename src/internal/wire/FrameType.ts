@@ -1,6 +1,7 @@
 /**
  * Frame types and what the protocol says of each: RFC 9000 section 12.4 (table 3), RFC 9221 section 4,
- * draft-ietf-quic-multipath-21 section 4.
+ * draft-ietf-quic-multipath-21 section 4, draft-ietf-quic-address-discovery section 5, and the frames of
+ * draft-seemann-quic-nat-traversal-02 section 6 as noq has them.
  */
 import { Level } from "./Protocol.ts"
 
@@ -41,7 +42,14 @@ export const FrameType = {
   pathRetireConnectionId: 0x3e79,
   maxPathId: 0x3e7a,
   pathsBlocked: 0x3e7b,
-  pathCidsBlocked: 0x3e7c
+  pathCidsBlocked: 0x3e7c,
+  addIpv4Address: 0x3d_7f90,
+  addIpv6Address: 0x3d_7f91,
+  reachOutIpv4: 0x3d_7f92,
+  reachOutIpv6: 0x3d_7f93,
+  removeAddress: 0x3d_7f94,
+  observedIpv4Address: 0x9f_81a6,
+  observedIpv6Address: 0x9f_81a7
 } as const
 
 /** Low bits of a STREAM frame's type (RFC 9000 section 19.8). */
@@ -55,9 +63,15 @@ export const FrameTrait = { ackEliciting: 0x10, probing: 0x20, multipath: 0x40, 
 
 const FIRST_WIDE = FrameType.pathAbandon
 const LAST_WIDE = FrameType.pathCidsBlocked
+const FIRST_ADDRESS = FrameType.addIpv4Address
+const LAST_ADDRESS = FrameType.removeAddress
+const FIRST_OBSERVED = FrameType.observedIpv4Address
+const LAST_OBSERVED = FrameType.observedIpv6Address
 
 const narrow = new Uint8Array(0x40)
 const wide = new Uint8Array(LAST_WIDE - FIRST_WIDE + 1)
+const addresses = new Uint8Array(LAST_ADDRESS - FIRST_ADDRESS + 1)
+const observed = new Uint8Array(LAST_OBSERVED - FIRST_OBSERVED + 1)
 const names = new Map<number, string>()
 
 const I = 1 << Level.initial
@@ -70,7 +84,9 @@ const M = FrameTrait.multipath
 
 const define = (type: number, name: string, traits: number): void => {
   if (type < 0x40) narrow[type] = traits | FrameTrait.known
-  else wide[type - FIRST_WIDE] = traits | FrameTrait.known
+  else if (type <= LAST_WIDE) wide[type - FIRST_WIDE] = traits | FrameTrait.known
+  else if (type <= LAST_ADDRESS) addresses[type - FIRST_ADDRESS] = traits | FrameTrait.known
+  else observed[type - FIRST_OBSERVED] = traits | FrameTrait.known
   names.set(type, name)
 }
 
@@ -113,10 +129,27 @@ define(FrameType.pathRetireConnectionId, "PATH_RETIRE_CONNECTION_ID", O | M | E)
 define(FrameType.maxPathId, "MAX_PATH_ID", O | M | E)
 define(FrameType.pathsBlocked, "PATHS_BLOCKED", O | M | E)
 define(FrameType.pathCidsBlocked, "PATH_CIDS_BLOCKED", O | M | E)
+// Only in 1-RTT: what they say of follows from the parameters of both. Reports are probing frames (address discovery
+// section 5), so that they can go along with a challenge.
+define(FrameType.addIpv4Address, "ADD_ADDRESS", O | E)
+define(FrameType.addIpv6Address, "ADD_ADDRESS", O | E)
+define(FrameType.reachOutIpv4, "REACH_OUT", O | E)
+define(FrameType.reachOutIpv6, "REACH_OUT", O | E)
+define(FrameType.removeAddress, "REMOVE_ADDRESS", O | E)
+define(FrameType.observedIpv4Address, "OBSERVED_ADDRESS", O | E | P)
+define(FrameType.observedIpv6Address, "OBSERVED_ADDRESS", O | E | P)
 
 /** What is known of a frame type, as bits of `FrameTrait` and levels; 0 for a type that is unknown. */
 export const frameTraits = (type: number): number =>
-  type < 0x40 ? narrow[type]! : type >= FIRST_WIDE && type <= LAST_WIDE ? wide[type - FIRST_WIDE]! : 0
+  type < 0x40
+    ? narrow[type]!
+    : type >= FIRST_WIDE && type <= LAST_WIDE
+      ? wide[type - FIRST_WIDE]!
+      : type >= FIRST_ADDRESS && type <= LAST_ADDRESS
+        ? addresses[type - FIRST_ADDRESS]!
+        : type >= FIRST_OBSERVED && type <= LAST_OBSERVED
+          ? observed[type - FIRST_OBSERVED]!
+          : 0
 
 /** Whether the receiver must acknowledge a packet that has such a frame (RFC 9000 section 13.2). */
 export const isAckEliciting = (type: number): boolean => (frameTraits(type) & FrameTrait.ackEliciting) !== 0

@@ -1,5 +1,5 @@
 /**
- * Writes frames in place (RFC 9000 section 19, RFC 9221 section 4, draft-21 section 4). Callers check the room first with
+ * Writes frames in place (RFC 9000 section 19, RFC 9221 section 4, draft-21 section 4, frames with addresses). Callers check the room first with
  * the lengths below; only `writeAck` and the two kinds of CONNECTION_CLOSE shorten themselves to the room there is.
  */
 import { varintLength } from "./Cursor.ts"
@@ -50,6 +50,9 @@ export const cryptoRoom = (remaining: number, offset: number): number => dataRoo
 
 /** Most bytes of data of a DATAGRAM frame with Length field in `remaining` bytes; negative when the header does not fit. */
 export const datagramRoom = (remaining: number): number => dataRoom(remaining - 1)
+
+/** Most bytes of ADD_ADDRESS, REMOVE_ADDRESS and OBSERVED_ADDRESS. */
+export const ADDRESS_FRAME_LENGTH = 4 + 8 + 16 + 2
 
 export const newTokenLength = (tokenLength: number): number => 1 + varintLength(tokenLength) + tokenLength
 
@@ -380,6 +383,26 @@ export const writeMaxPathId = (w: ByteWriter, maximum: number): void => {
 export const writePathsBlocked = (w: ByteWriter, maximum: number): void => {
   w.varint(FrameType.pathsBlocked)
   w.varint(maximum)
+}
+
+/** ADD_ADDRESS. `ip`: 4 or 16 bytes. */
+export const writeAddAddress = (w: ByteWriter, sequence: number, ip: Uint8Array, port: number): void =>
+  writeAddress(w, ip.length === 4 ? FrameType.addIpv4Address : FrameType.addIpv6Address, sequence, ip, port)
+
+/** OBSERVED_ADDRESS. `ip`: 4 or 16 bytes. */
+export const writeObservedAddress = (w: ByteWriter, sequence: number, ip: Uint8Array, port: number): void =>
+  writeAddress(w, ip.length === 4 ? FrameType.observedIpv4Address : FrameType.observedIpv6Address, sequence, ip, port)
+
+const writeAddress = (w: ByteWriter, type: number, sequence: number, ip: Uint8Array, port: number): void => {
+  w.varint(type)
+  w.varint(sequence)
+  w.copy(ip)
+  w.uint16(port)
+}
+
+export const writeRemoveAddress = (w: ByteWriter, sequence: number): void => {
+  w.varint(FrameType.removeAddress)
+  w.varint(sequence)
 }
 
 export const writePathCidsBlocked = (w: ByteWriter, pathId: number, nextSequence: number): void => {

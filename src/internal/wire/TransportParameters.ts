@@ -1,5 +1,6 @@
 /**
- * Transport parameters (RFC 9000 section 18, RFC 9221, RFC 9287, RFC 9368, draft-ietf-quic-multipath-21 section 2.1).
+ * Transport parameters (RFC 9000 section 18, RFC 9221, RFC 9287, RFC 9368, draft-ietf-quic-multipath-21 section 2.1,
+ * draft-ietf-quic-address-discovery section 4; of address advertisement as noq has it).
  */
 import { aboveMaxStreams, ByteReader, ByteWriter, MAX_SAFE, varintLength } from "./Cursor.ts"
 import { MAX_PATH_ID } from "./FrameType.ts"
@@ -27,7 +28,9 @@ export const TransportParameterId = {
   versionInformation: 0x11,
   maxDatagramFrameSize: 0x20,
   initialMaxPathId: 0x3e,
-  greaseQuicBit: 0x2ab2
+  greaseQuicBit: 0x2ab2,
+  addressDiscovery: 0x9f81_a176,
+  maxAdvertised: 0x3d7f_9112_0401
 } as const
 
 /** One address of a server, as on the wire: 4 or 16 bytes. */
@@ -84,6 +87,10 @@ export interface TransportParameters {
   readonly greaseQuicBit: boolean
   /** Undefined: no multipath (NEG-2). 0 is multipath with path 0 only (NEG-4). */
   readonly initialMaxPathId: number | undefined
+  /** Whether observed addresses are reported (0), wanted (1), or both (2); undefined: neither. */
+  readonly addressDiscovery: number | undefined
+  /** Addresses of the other side that are kept, 1 to 255; undefined: advertisement is not supported. */
+  readonly maxAdvertised: number | undefined
 }
 
 /** What counts for a peer that sends nothing (RFC 9000 section 18.2). */
@@ -108,7 +115,9 @@ export const defaultTransportParameters: TransportParameters = {
   versionInformation: undefined,
   maxDatagramFrameSize: 0,
   greaseQuicBit: false,
-  initialMaxPathId: undefined
+  initialMaxPathId: undefined,
+  addressDiscovery: undefined,
+  maxAdvertised: undefined
 }
 
 type Mutable = { -readonly [Key in keyof TransportParameters]: TransportParameters[Key] }
@@ -131,7 +140,8 @@ const numbers = [
   "maxAckDelay",
   "activeConnectionIdLimit",
   "maxDatagramFrameSize",
-  "initialMaxPathId"
+  "initialMaxPathId",
+  "addressDiscovery"
 ] as const satisfies ReadonlyArray<KeysOf<number | undefined>>
 
 const flags = ["disableActiveMigration", "greaseQuicBit"] as const satisfies ReadonlyArray<KeysOf<boolean>>
@@ -201,6 +211,9 @@ export const encodeTransportParameters = (
     w.uint8(preferred.connectionId.length)
     w.copy(preferred.connectionId)
     w.copy(preferred.statelessResetToken)
+  }
+  if (parameters.maxAdvertised !== undefined) {
+    writeParameter(w, TransportParameterId.maxAdvertised, Uint8Array.of(parameters.maxAdvertised))
   }
   if (versions !== undefined) {
     w.varint(TransportParameterId.versionInformation)
@@ -291,6 +304,7 @@ const readParameter = (
         : `${byteString} is above 20 bytes`
   }
   if (id === TransportParameterId.preferredAddress) return readPreferredAddress(parameters, reader)
+  if (id === TransportParameterId.maxAdvertised) return readMaxAdvertised(parameters, reader)
   if (id === TransportParameterId.versionInformation) return readVersionInformation(parameters, reader, from)
   return undefined
 }
@@ -311,6 +325,9 @@ const checkNumber = (id: number, value: number, bytes: Uint8Array, end: number):
     case TransportParameterId.initialMaxPathId:
       // NEG-6
       return value > MAX_PATH_ID ? "initialMaxPathId is above 2^32-1" : undefined
+    case TransportParameterId.addressDiscovery:
+      // Address discovery section 4.
+      return value > 2 ? "addressDiscovery is above 2" : undefined
     default:
       return undefined
   }
@@ -333,6 +350,14 @@ const readAddress = (reader: ByteReader, length: number): WireAddress | undefine
   const address = reader.view(length).slice()
   const port = reader.uint16()
   return port === 0 && address.every((byte) => byte === 0) ? undefined : { address, port }
+}
+
+/** One byte, and no variable-length integer: that is how noq writes it, and all that it takes. */
+const readMaxAdvertised = (parameters: Mutable, reader: ByteReader): string | undefined => {
+  const most = reader.uint8()
+  if (reader.failed || reader.remaining > 0) return "maxAdvertised is not one byte"
+  parameters.maxAdvertised = most
+  return most === 0 ? "maxAdvertised is 0" : undefined
 }
 
 /** RFC 9368 sections 3 and 4: what is a parsing failure. */

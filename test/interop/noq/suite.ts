@@ -413,6 +413,123 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
     )
   ]
 
+  const addresses = { MULTIPATH: "1", ADDRESSES: "4", OBSERVED: "both" }
+  const listed = (connection: Connection) => connection.remoteAddresses.current.map(String).join()
+
+  const addressCases: ReadonlyArray<Case> = [
+    {
+      name: "server that advertises addresses: we open a path there, and it takes them back",
+      run: Effect.gen(function* () {
+        const { peer, port } = yield* listening(server({}, addresses))
+        const further = yield* relay(port, fast)
+        const connection = yield* Ours.connect({ credentials, port, ...multipath })
+        yield* command(peer, `advertise 127.0.0.1:${further.address.port}`)
+        yield* command(peer, "advertise 203.0.113.7:4433")
+        yield* command(peer, "advertise [2001:db8::7]:443")
+        yield* eventually(() => connection.remoteAddresses.current.length === 3, "three addresses arrived")
+        yield* expect(/2001:db8::7/.test(listed(connection)), listed(connection))
+        const remote = connection.remoteAddresses.current.find((each) => each.port === further.address.port)
+        const path = yield* connection.openPath({ remote })
+        yield* path.validated
+        yield* Ours.put(connection, MB)
+        yield* command(peer, "withdraw 203.0.113.7:4433")
+        yield* command(peer, `withdraw 127.0.0.1:${further.address.port}`)
+        yield* eventually(() => connection.remoteAddresses.current.length === 1, "two addresses are gone")
+        yield* same(path.state, "active", "the path to one of them")
+        yield* Ours.get(connection, MB)
+        return listed(connection)
+      })
+    },
+    {
+      name: "server that advertises more addresses than we keep: the rest is dropped",
+      run: Effect.gen(function* () {
+        const { peer, port } = yield* listening(server({}, addresses))
+        const connection = yield* Ours.connect({ credentials, port, multipath: { maxPaths: 4, maxAdvertised: 2 } })
+        yield* command(peer, "advertise 203.0.113.1:1")
+        yield* command(peer, "advertise 203.0.113.2:2")
+        peer.tell("advertise 203.0.113.3:3")
+        yield* same((yield* peer.event("advertise 203.0.113.3:3"))["ok"], false, "noq knows our limit")
+        yield* eventually(() => connection.remoteAddresses.current.length === 2, "two addresses arrived")
+        yield* Ours.put(connection, MB)
+      })
+    },
+    {
+      name: "server that advertises, without our consent: it cannot",
+      run: Effect.gen(function* () {
+        const { peer, port } = yield* listening(server({}, addresses))
+        const connection = yield* Ours.connect({ credentials, port, multipath: { maxPaths: 4, maxAdvertised: 0 } })
+        peer.tell("advertise 203.0.113.1:1")
+        yield* same((yield* peer.event("advertise 203.0.113.1:1"))["ok"], false, "not negotiated")
+        yield* Ours.put(connection, MB)
+        yield* same(connection.remoteAddresses.current.length, 0, "addresses")
+      })
+    },
+    {
+      name: "client that we advertise addresses to: it opens a path there, and we take them back",
+      run: Effect.gen(function* () {
+        const ours = yield* Ours.serve({
+          credentials,
+          multipath: { maxPaths: 4, advertise: ["203.0.113.7:4433", "2001:db8::7"] }
+        })
+        const further = yield* relay(ours.port, fast)
+        const peer = yield* client(ours.port, "control", [], addresses)
+        const connection = yield* ours.next
+        yield* peer.event("advertised 203.0.113.7:4433")
+        yield* peer.event(`advertised [2001:db8::7]:${ours.port}`)
+        yield* connection.advertise(`127.0.0.1:${further.address.port}`)
+        yield* peer.event(`advertised 127.0.0.1:${further.address.port}`)
+        yield* open(peer, further.address.port, 1)
+        yield* command(peer, `put ${MB}`)
+        yield* connection.withdraw("203.0.113.7:4433")
+        yield* connection.withdraw(`127.0.0.1:${further.address.port}`)
+        yield* peer.event("withdrawn 203.0.113.7:4433")
+        yield* peer.event(`withdrawn 127.0.0.1:${further.address.port}`)
+        yield* command(peer, `get ${MB}`)
+        yield* same(connection.path(1)?.state, "active", "the path to one of them")
+        yield* connection.close()
+      })
+    },
+    {
+      name: "server that tells us where it sees us, behind a NAT that moves us",
+      run: Effect.gen(function* () {
+        const { port } = yield* listening(server({}, { OBSERVED: "both" }))
+        const nat = yield* relay(port, fast)
+        const connection = yield* Ours.connect({
+          credentials,
+          port: nat.address.port,
+          addressDiscovery: "both",
+          ...multipath
+        })
+        const path = connection.path(0)!
+        yield* eventually(() => path.observedAddress !== undefined, "a report arrived")
+        yield* Ours.put(connection, MB)
+        const before = String(path.observedAddress)
+        yield* expect(before !== String(path.local), `${before} is the outside of the NAT`)
+        yield* nat.rebind
+        yield* Ours.put(connection, MB)
+        yield* eventually(() => String(path.observedAddress) !== before, "the address has changed")
+        return `${before}, then ${String(path.observedAddress)}`
+      })
+    },
+    {
+      name: "client that we tell where we see it, on each path",
+      run: Effect.gen(function* () {
+        const ours = yield* Ours.serve({ credentials, addressDiscovery: "both", ...multipath })
+        const relays = [yield* relay(ours.port, fast), yield* relay(ours.port, fast)] as const
+        const peer = yield* client(relays[0].address.port, "control", [], addresses)
+        const connection = yield* ours.next
+        yield* peer.event(`observed 0 127.0.0.1:${connection.remote.port}`)
+        yield* open(peer, relays[1].address.port, 1)
+        yield* eventually(() => connection.path(1)?.state === "active", "path 1 is active on our side")
+        yield* peer.event(`observed 1 127.0.0.1:${connection.path(1)!.remote.port}`)
+        yield* eventually(
+          () => [0, 1].every((id) => connection.path(id)?.observedAddress?.port === relays[id]!.address.port),
+          "it tells us where it sees us"
+        )
+      })
+    }
+  ]
+
   return {
     name: "noq",
     prepare: Effect.suspend(() => {
@@ -426,6 +543,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
     }),
     cases: [
       ...multipathCases,
+      ...addressCases,
       ...clientCases(single, credentials),
       ...serverCases(single, credentials),
       retryCase(single, credentials),

@@ -10,6 +10,7 @@ use noq::{
     Connection, ConnectionError, Endpoint, FourTuple, PathEvent, PathId, PathStatus, ReadError, ReadToEndError,
     RecvStream, SendStream, TransportConfig, VarInt,
 };
+use noq_proto::n0_nat_traversal::Event as NatTraversal;
 use ring::digest;
 use rustls::pki_types::{pem::PemObject, CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -81,6 +82,13 @@ fn transport(idle: u64) -> Result<Arc<TransportConfig>> {
         // It acknowledges all paths on the lowest one: without a timeout it never notices that this one is dead.
         let idle = std::env::var("PATH_IDLE").ok().and_then(|value| value.parse().ok());
         config.default_path_max_idle_timeout(idle.map(Duration::from_millis));
+    }
+    if let Some(most) = std::env::var("ADDRESSES").ok().and_then(|value| value.parse().ok()) {
+        config.max_remote_nat_traversal_addresses(most);
+    }
+    if let Ok(role) = std::env::var("OBSERVED") {
+        config.send_observed_address_reports(role != "receive");
+        config.receive_observed_address_reports(role != "send");
     }
     Ok(Arc::new(config))
 }
@@ -155,7 +163,17 @@ fn watch(connection: &Connection) {
                 ),
                 PathEvent::Discarded { id, .. } => say(&format!("discarded {id}"), ""),
                 PathEvent::RemoteStatus { id, status, .. } => say(&format!("status {id} {status:?}"), ""),
+                PathEvent::ObservedAddr { id, addr, .. } => say(&format!("observed {id} {addr}"), ""),
                 _ => {}
+            }
+        }
+    });
+    let mut updates = connection.nat_traversal_updates();
+    tokio::spawn(async move {
+        while let Some(Ok(update)) = updates.next().await {
+            match update {
+                NatTraversal::AddressAdded(address) => say(&format!("advertised {address}"), ""),
+                NatTraversal::AddressRemoved(address) => say(&format!("withdrawn {address}"), ""),
             }
         }
     });
@@ -189,8 +207,8 @@ fn path_figures(connection: &Connection) -> String {
     format!("\"paths\":[{}]", paths.join(","))
 }
 
-/// `open HOST:PORT [LOCAL_IP]`, `get BYTES`, `put BYTES`, `status PATH available|backup`, `close PATH`, `stats`, `keys`, `end`; each is
-/// answered with an event of the whole line.
+/// `open HOST:PORT [LOCAL_IP]`, `get BYTES`, `put BYTES`, `status PATH available|backup`, `close PATH`, `stats`, `keys`,
+/// `advertise HOST:PORT`, `withdraw HOST:PORT`, `end`; each is answered with an event of the whole line.
 async fn control(connection: &Connection) -> Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
@@ -228,6 +246,12 @@ async fn control(connection: &Connection) -> Result<()> {
             ["keys"] => {
                 connection.force_key_update();
                 "\"ok\":true".into()
+            }
+            ["advertise", address] => {
+                format!("\"ok\":{}", connection.add_nat_traversal_address(address.parse()?).is_ok())
+            }
+            ["withdraw", address] => {
+                format!("\"ok\":{}", connection.remove_nat_traversal_address(address.parse()?).is_ok())
             }
             ["stats"] => path_figures(connection),
             _ => return Ok(()),
