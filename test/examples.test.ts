@@ -30,6 +30,16 @@ describe("examples", () => {
       assert.approximately(first!, 75, 5)
       assert.approximately(second!, 25, 5)
     },
+    "advertise.ts": (output) =>
+      assert.include(
+        output,
+        [
+          "path 1 is active, and leads to port two",
+          "the server says: thank you",
+          "path 0 is seen at the address that it has here",
+          "path 1 is seen at the address that it has here\n"
+        ].join("\n")
+      ),
     "auto-paths.ts": (output) => {
       assert.include(output, "4000000 bytes over 2 paths")
       assert.match(output, /from 127\.0\.0\.1:\d+: its share\nfrom 127\.0\.0\.2:\d+: its share/)
