@@ -71,6 +71,7 @@ import { servedHere } from "./internal/runtime/ServedHere.ts"
 import { valueOf } from "./internal/runtime/Value.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
+import { DuplicationPolicy } from "./DuplicationPolicy.ts"
 import * as PacketProtection from "./PacketProtection.ts"
 import { LocalAddresses } from "./LocalAddresses.ts"
 import { PathManager } from "./PathManager.ts"
@@ -78,13 +79,16 @@ import { PathScheduler } from "./PathScheduler.ts"
 import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
 import type { QuicStream } from "./QuicStream.ts"
+import { ReinjectionPolicy } from "./ReinjectionPolicy.ts"
 import * as Tls from "./Tls.ts"
 import { bindAll, expandWildcard, isWildcard, UdpSocket } from "./UdpSocket.ts"
 
 /** The policies of the place where a connection is made. */
 const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
   scheduler: PathScheduler,
-  congestion: CongestionControl
+  congestion: CongestionControl,
+  duplication: DuplicationPolicy,
+  reinjection: ReinjectionPolicy
 })
 
 /** Who manages the paths of connections that are made there, between which addresses. */

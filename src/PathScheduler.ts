@@ -15,6 +15,7 @@ import { deliveryRate } from "./internal/paths/schedulers/DeliveryRate.ts"
 import { ecf } from "./internal/paths/schedulers/Ecf.ts"
 import { lowLatency } from "./internal/paths/schedulers/LowLatency.ts"
 import { minRtt } from "./internal/paths/schedulers/MinRtt.ts"
+import { redundant } from "./internal/paths/schedulers/Redundant.ts"
 import { roundRobin, weightedRoundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
 import type { Factory } from "./internal/paths/Scheduler.ts"
 import { policyLayer } from "./internal/runtime/PolicyConfig.ts"
@@ -198,6 +199,16 @@ export const layerBlest: Layer.Layer<never> = layer(blest)
  * @since 0.2.0
  */
 export const layerEcf: Layer.Layer<never> = layer(ecf)
+
+/**
+ * Every packet's data on all paths, and the first copy counts: as fast as the fastest path at each moment, and nothing is lost
+ * while one path works. A path that cannot keep up gets what it can. Use it for what is small and must arrive; goodput is that of
+ * one path.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerRedundant: Layer.Layer<never> = layer(redundant)
 
 const pathId = "Expected a path ID: a whole number from 0 to 2^32 - 1"
 const returnAfter = "Expected a duration from 0 to 1 hour"

@@ -110,6 +110,13 @@ export interface SendStream extends Common {
    * then changes nothing.
    */
   readonly setPaths: (paths: ReadonlyArray<number> | "any") => Effect.Effect<void, QuicError>
+  /**
+   * On how many paths at once the data written from now on goes, 1 to 8, whatever the policies say; `"default"`: as they say.
+   * The peer reads it once.
+   *
+   * @since 0.2.0
+   */
+  readonly setDuplication: (paths: number | "default") => Effect.Effect<void, QuicError>
 }
 
 /**
@@ -153,6 +160,8 @@ export interface QuicStream extends SendStream, ReceiveStream {}
 
 /** RFC 9218 section 4.1. */
 const LAST_PRIORITY = 7
+/** Paths that a stream may be sent on at once. */
+const MOST_COPIES = 8
 
 const decoder = new TextDecoder()
 
@@ -340,6 +349,13 @@ export class QuicStreamImpl extends Value implements QuicStream {
         this.connection.wake()
         return Effect.void
       }
+    )
+
+  readonly setDuplication = (paths: number | "default"): Effect.Effect<void, QuicError> =>
+    Arguments.withArguments(
+      "paths",
+      () => (paths === "default" ? 0 : Arguments.wholeNumber("paths", paths, 1, MOST_COPIES)),
+      (count) => Effect.sync(() => this.stream.setDuplication(count))
     )
 
   get read(): Effect.Effect<Option.Option<Uint8Array>, QuicError> {

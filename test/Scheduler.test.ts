@@ -361,7 +361,7 @@ describe("every scheduler", () => {
       assert.strictEqual(factory().select(context(path(7)))!.id, 7)
       const unmeasured = path(8, { hasRtt: false, smoothedRtt: 333, minRtt: Infinity, latestRtt: 0, rttVariance: 166 })
       assert.strictEqual(factory().select(context(unmeasured))!.id, 8)
-      for (const kind of ["data", "retransmission", "control", "reinjection", "duplicate"] as const) {
+      for (const kind of ["data", "retransmission", "control"] as const) {
         const chosen = factory().select({ ...context(path(0), path(1)), kind })
         assert.isTrue(chosen !== undefined && chosen.canSend, kind)
       }

@@ -301,7 +301,7 @@ describe("duplicates and reinjections", () => {
     const original = client.packet()!
     const list = new SentFrameList(new SentFramePool())
     const w = new ByteWriter(new Uint8Array(1200))
-    assert.isTrue(client.table.writeDuplicate(w, list, original.frames!))
+    assert.isTrue(client.table.writeCopy(w, list, original.frames!))
     const copy = { from: client, bytes: w.bytes.slice(0, w.position), frames: list.detach() }
     assert.deepStrictEqual(
       framesOf(copy).map(({ type, offset, length, fin }) => [type, offset, length, fin]),
@@ -311,7 +311,7 @@ describe("duplicates and reinjections", () => {
     server.receive(original)
     client.acked(copy)
     assert.strictEqual(stream.bufferedBytes, 0)
-    assert.isFalse(client.table.writeDuplicate(w, list, original.frames!))
+    assert.isFalse(client.table.writeCopy(w, list, original.frames!))
     client.lost(original)
     assert.isFalse(client.table.hasData(0))
     const peer = server.table.accept(false)!
@@ -324,7 +324,7 @@ describe("duplicates and reinjections", () => {
     open(client, 1000)
     const original = client.packet()!
     const w = new ByteWriter(new Uint8Array(900))
-    assert.isFalse(client.table.writeDuplicate(w, new SentFrameList(new SentFramePool()), original.frames!))
+    assert.isFalse(client.table.writeCopy(w, new SentFrameList(new SentFramePool()), original.frames!))
     assert.strictEqual(w.position, 0)
   })
 })

@@ -23,7 +23,7 @@ const PROOF_LIFE = 1000
 /** Bytes: what a packet with an acknowledgement of a few ranges takes. */
 const MIN_BUDGET = 100
 /** A larger ACK frame than this leaves too little of the packet for data. */
-const MAX_ACK_ROOM = 400
+export const MAX_ACK_ROOM = 400
 
 export class Acknowledger {
   private readonly core: ConnectionState

@@ -11,7 +11,9 @@ import { PathTable } from "../paths/PathTable.ts"
 import type { PathTableContext } from "../paths/PathTable.ts"
 import type { ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
 import { Space } from "../recovery/PathRecovery.ts"
+import type { PathRecovery } from "../recovery/PathRecovery.ts"
 import { SentFrameList, SentFramePool } from "../recovery/SentFrames.ts"
+import type { SentFrame } from "../recovery/SentFrames.ts"
 import { DatagramQueue } from "../streams/DatagramQueue.ts"
 import { StreamTable } from "../streams/StreamTable.ts"
 import { AEAD_TAG, Level } from "../wire/Protocol.ts"
@@ -32,6 +34,12 @@ const PACKET_OVERHEAD = 1 + 4 + AEAD_TAG
 
 /** Bytes of frames in an otherwise empty packet of the path. */
 export const frameRoom = (path: Path): number => path.mtu - PACKET_OVERHEAD - (path.remoteIds.active?.bytes.length ?? 0)
+
+/** What is sent on several paths takes part in repairs. */
+export interface FrameCopies {
+  /** True if the record waits for another path now: its owner need not send it again. */
+  readonly onFrameLost: (recovery: PathRecovery, frame: SentFrame) => boolean
+}
 
 export type ConnectionPhase = "handshaking" | "established" | "closing" | "draining" | "closed"
 
@@ -81,6 +89,9 @@ export class ConnectionState {
   packetsReceived = 0
   keyUpdates = 0
   readonly mistakes: Mistakes
+  readonly policies: ConnectionPolicies
+  /** Made with the second path. */
+  copies: FrameCopies | undefined = undefined
   /** An ack-eliciting packet left since the last packet arrived (RFC 9000 section 10.1). */
   elicitedSinceReceive = false
   /** ms: when the last authentic packet arrived, or the first ack-eliciting one left after it (RFC 9000 section 10.1). */
@@ -95,6 +106,7 @@ export class ConnectionState {
     this.role = role
     this.settings = settings
     this.scheduler = options.policies.scheduler
+    this.policies = options.policies
     this.mistakes = options.policies.mistakes
     this.random = options.random
     this.now = this.idleSince = options.now

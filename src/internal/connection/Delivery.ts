@@ -60,6 +60,7 @@ export class Delivery implements RecoveryEvents {
 
   frameLost(recovery: PathRecovery, frame: SentFrame): void {
     const { core } = this
+    if (core.copies !== undefined && core.copies.onFrameLost(recovery, frame)) return
     switch (frame.kind) {
       case SentFrameKind.stream:
       case SentFrameKind.resetStream:

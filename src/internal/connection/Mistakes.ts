@@ -7,6 +7,8 @@ export class Mistakes {
   scheduler = 0
   /** Figures of controllers that could not be used. */
   controller = 0
+  /** What other policies did that could not be followed. */
+  policy = 0
   /** Sentences for the application's log, each once. */
   readonly untold: Array<string> = []
   private told: Set<string> | undefined = undefined
@@ -26,6 +28,30 @@ export class Mistakes {
       this.untold.push(
         `The congestion controller ${JSON.stringify(name)} is wrong: its ${field} is ${String(value)}. ${instead} is used instead, and it is counted`
       )
+  }
+
+  inPolicy(part: string, name: unknown, what: string, instead: string): void {
+    this.policy++
+    if (this.isNew(`${part} ${String(name)} ${what}`))
+      this.untold.push(
+        `The ${part} ${JSON.stringify(String(name))} is wrong: ${what}. ${instead} is used instead, and it is counted`
+      )
+  }
+
+  /** A figure of a policy within bounds; what is none, or beyond, is told. */
+  figure<P extends { readonly name: string }>(
+    part: string,
+    policy: P | undefined,
+    field: keyof P & string,
+    least: number,
+    most: number,
+    usual: number
+  ): number {
+    const value: unknown = policy?.[field]
+    if (policy === undefined || value === undefined) return usual
+    if (typeof value === "number" && value >= least && value <= most) return value
+    this.inPolicy(part, policy.name, `its ${field} is ${String(value)}, not from ${least} to ${most}`, String(usual))
+    return usual
   }
 
   private isNew(kind: string): boolean {

@@ -8,7 +8,7 @@ import type { PathAnswer } from "../paths/PathAnswers.ts"
 import type { RemoteConnectionId } from "../paths/RemoteConnectionIds.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
-import type { SentFrameList } from "../recovery/SentFrames.ts"
+import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
 import { ByteWriter } from "../wire/Cursor.ts"
 import { Ecn, sameAddress } from "../wire/Datagram.ts"
 import type { Address, TransmitSink } from "../wire/Datagram.ts"
@@ -42,6 +42,8 @@ export class PacketBuilder {
   elsewhere = false
   /** Bytes that the open packet may take at the most. */
   size = 0
+  /** Sends what leaves on other paths, too; undefined if nothing wants that, and for what is a copy itself. */
+  duplicator: { readonly onPacketSent: (path: Path, frames: SentFrame | undefined) => void } | undefined = undefined
   private core!: ConnectionState
   private frames!: SentFrameList
   private sink!: TransmitSink
@@ -190,6 +192,7 @@ export class PacketBuilder {
     for (let frame = frames; frame !== undefined; frame = frame.next) {
       if (frame.kind === SentFrameKind.stream) path.streamBytesSent += frame.length
     }
+    if (this.duplicator !== undefined) this.duplicator.onPacketSent(path, frames)
     core.handshake.oneRtt!.onPacketSent(path.id, packetNumber)
     const ecn = marked ? Ecn.ect0 : Ecn.notEct
     batch.add(region, path.id, packetNumber, pnOffset, this.pnLength, end, this.local, this.remote, ecn)

@@ -1,6 +1,8 @@
 /**
  * What users may replace in a connection: factories, read once by the shell, and what they made for one connection.
  */
+import type { Factory as DuplicationFactory, Policy as DuplicationPolicy } from "../copies/DuplicationPolicy.ts"
+import type { Factory as ReinjectionFactory, Policy as ReinjectionPolicy } from "../copies/ReinjectionPolicy.ts"
 import type { ConnectionControllers, Factory as CongestionFactory } from "../congestion/Controller.ts"
 import { cubic } from "../congestion/Cubic.ts"
 import { guardControllers } from "../congestion/Guard.ts"
@@ -12,11 +14,16 @@ import { Mistakes } from "./Mistakes.ts"
 export interface PolicyFactories {
   readonly scheduler: SchedulerFactory
   readonly congestion: CongestionFactory
+  /** Undefined: none. */
+  readonly duplication?: DuplicationFactory | undefined
+  readonly reinjection?: ReinjectionFactory | undefined
 }
 
 export interface ConnectionPolicies {
   readonly scheduler: Scheduler
   readonly controllers: ConnectionControllers
+  readonly duplication: DuplicationPolicy | undefined
+  readonly reinjection: ReinjectionPolicy | undefined
   readonly mistakes: Mistakes
 }
 
@@ -26,6 +33,18 @@ const ours: ReadonlySet<CongestionFactory> = new Set([cubic, newReno])
 const mustBeFunction = (what: string, factory: unknown): void => {
   if (typeof factory !== "function")
     throw new TypeError(`the factory of the ${what} must be a function that makes one for each connection`)
+}
+
+/** Throws what it throws, and a `TypeError` when it makes no object. */
+const makePolicy = <P extends object>(what: string, factory: (() => P) | undefined): P | undefined => {
+  if (factory === undefined) return undefined
+  mustBeFunction(what, factory)
+  const policy: unknown = factory()
+  if (typeof policy !== "object" || policy === null || policy instanceof Promise) {
+    dropPromise(policy)
+    throw new TypeError(`the factory of the ${what} must give an object`)
+  }
+  return policy as P
 }
 
 /** Throws what a factory throws, and a `TypeError` when it makes something else than it should. */
@@ -46,6 +65,8 @@ export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => 
       : guardControllers(controllers, (name, field, value, instead) =>
           mistakes.inController(name, field, value, instead)
         ),
+    duplication: makePolicy("duplication policy", factories.duplication),
+    reinjection: makePolicy("reinjection policy", factories.reinjection),
     mistakes
   }
 }

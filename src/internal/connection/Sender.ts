@@ -19,8 +19,10 @@ import {
 import { shortHeaderLength } from "../wire/PacketHeader.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import { dropPromise } from "../Unwanted.ts"
-import { Acknowledger } from "./Acknowledger.ts"
+import { Acknowledger, MAX_ACK_ROOM } from "./Acknowledger.ts"
+import { Copies } from "./Copies.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
+import type { CopyQueue } from "../recovery/CopyQueue.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
 import { schedulerName } from "./Policies.ts"
 import { SendContext } from "./SendContext.ts"
@@ -50,6 +52,8 @@ export class Sender {
   private now = 0
   /** When pacing lets the next packet go although there is something to send; Infinity if that is not what we wait for. */
   pacingDeadline = Infinity
+  /** What goes on several paths; made with the second one. */
+  copies: Copies | undefined = undefined
   /** When the scheduler began to give no path although one could send and nothing was under way. */
   private refusedSince = Infinity
   /** Since when it has given no path although one could send, whatever is under way. */
@@ -87,8 +91,19 @@ export class Sender {
     }
     core.streams.propagation = propagation
     collectUsable(core.paths.all, this.usable)
+    const { copies } = this
+    packet.duplicator = copies?.duplicator.active === true ? copies.duplicator : undefined
+    if (copies !== undefined) {
+      copies.refresh()
+      this.sendCopies(copies)
+    } else if (core.paths.all.length > 1) core.copies = this.copies = new Copies(core)
     this.sendBound()
     this.sendData()
+    if (copies !== undefined) {
+      // Of paths that are idle now, and what was sent meanwhile is wanted on several.
+      copies.reinjector.whenIdle(now)
+      this.sendCopies(copies)
+    }
     this.acknowledger.sendDue()
     packet.flush()
     return !packet.held || !core.open
@@ -174,6 +189,38 @@ export class Sender {
         packet.commit(true, true)
       }
     }
+  }
+
+  private sendCopies(copies: Copies): void {
+    for (const path of this.core.paths.all) {
+      if (path.duplicates !== undefined) this.sendQueued(copies, path, path.duplicates)
+      if (path.reinjections !== undefined) this.sendQueued(copies, path, path.reinjections)
+    }
+  }
+
+  private sendQueued(copies: Copies, path: Path, queue: CopyQueue): void {
+    const { duplicator } = packet
+    packet.duplicator = undefined
+    while (queue.head !== undefined && packet.ready) {
+      if (queue.notBefore > this.now) {
+        this.pacingDeadline = Math.min(this.pacingDeadline, queue.notBefore)
+        break
+      }
+      if (!path.canSend) {
+        this.awaitPacing(path)
+        break
+      }
+      if (!packet.open(path, path.mtu)) break
+      copies.write(queue, packet.writer, this.core.frames)
+      if (packet.isEmpty) {
+        copies.giveBackFirst(queue)
+        continue
+      }
+      if (packet.writer.remaining >= MAX_ACK_ROOM) this.acknowledger.write(path)
+      packet.commit(true, true)
+      queue.onSent(this.now)
+    }
+    packet.duplicator = duplicator
   }
 
   /** The path that the scheduler wants, if it can be had. */
@@ -423,7 +470,10 @@ export class Sender {
       if (bytes === undefined) return
       writeDatagramHeader(writer, bytes.length, true)
       writer.copy(bytes)
-      core.frames.add(SentFrameKind.datagram).length = bytes.length
+      const frame = core.frames.add(SentFrameKind.datagram)
+      frame.length = bytes.length
+      if (this.copies !== undefined && this.copies.duplicator.wantsDatagrams && !core.datagrams.tookBound)
+        frame.owner = bytes
     }
   }
 }

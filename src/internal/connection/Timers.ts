@@ -97,7 +97,8 @@ export class Timers {
       this.reminderDeadline(),
       core.paths.nextDiscard(),
       core.paths.strandedDeadline,
-      this.sender.pacingDeadline
+      this.sender.pacingDeadline,
+      this.sender.copies?.reinjector.deadline() ?? Infinity
     )
     if (core.state === "handshaking") next = Math.min(next, this.startedAt + core.settings.handshakeTimeout)
     for (const path of core.paths.all) {
@@ -148,6 +149,7 @@ export class Timers {
         this.failureDetector.onRecoveryTimeout(path, now)
       }
     }
+    this.sender.copies?.reinjector.onTimeout(now)
     this.pathControl.discardExpired(now)
     core.handshake.oneRtt?.dropPrevious(now)
   }

@@ -4,6 +4,7 @@
  */
 import type { PathState, PathStatus, PathView } from "./Scheduler.ts"
 import type { PathStats } from "./PathEvent.ts"
+import type { CopyQueue } from "../recovery/CopyQueue.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { PathRecovery } from "../recovery/PathRecovery.ts"
 import type { RttEstimator } from "../recovery/RttEstimator.ts"
@@ -99,7 +100,12 @@ export class Path implements PathView {
   abandonPatience = 0
   /** When the state of a closed path is dropped (ABN-5). */
   discardAt = Infinity
-  queuedReinjections = 0
+  /** What is sent here once more: at once with the original elsewhere, and because it is late there. Made by the first. */
+  duplicates: CopyQueue | undefined = undefined
+  reinjections: CopyQueue | undefined = undefined
+  /** Packet numbers from here on were not looked at for being late, and up to here for other paths being faster. */
+  lateFrom = 0
+  idleUpTo = -1
   /** ms: when the peer last showed that what we send here arrives. */
   provenAt = -Infinity
   /** The application asked whether the path works, and has not been told yet. */
@@ -142,6 +148,12 @@ export class Path implements PathView {
     this.discovery = options.discovery
   }
 
+  get hasCopies(): boolean {
+    return this.duplicates?.head !== undefined || this.reinjections?.head !== undefined
+  }
+  get queuedReinjections(): number {
+    return this.reinjections?.count ?? 0
+  }
   get hasRtt(): boolean {
     return this.recovery.rtt.hasSample
   }

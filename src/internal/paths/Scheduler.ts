@@ -4,12 +4,12 @@
 import type { Address } from "../wire/Datagram.ts"
 
 /**
- * What a packet is for. Acknowledgements and probes are not scheduled: they go where the protocol wants them.
+ * What a packet is for. Acknowledgements, probes and copies are not scheduled: they go where the protocol and the policies want them.
  *
  * @category models
  * @since 0.1.0
  */
-export type PacketKind = "data" | "retransmission" | "reinjection" | "duplicate" | "control"
+export type PacketKind = "data" | "retransmission" | "control"
 
 /**
  * Where a path is in its life: `potentiallyFailed` while nothing is acknowledged on it, `closing` while its packets may still
@@ -81,7 +81,7 @@ export interface PathView {
   readonly lossRate: number
   /** Probe timeouts in a row; 0 when the path answers. */
   readonly ptoCount: number
-  /** Packets that wait to be sent here again for other paths. Not yet: always 0. */
+  /** Frames that wait to be sent here because they are late on other paths. */
   readonly queuedReinjections: number
 }
 
@@ -132,6 +132,13 @@ export interface Scheduler {
    * packets in between.
    */
   readonly steady?: boolean | undefined
+  /**
+   * On how many paths the data of each packet goes: the one that `select` gives, and as many others as have room. What the
+   * peer has by then is not sent again. Default 1.
+   *
+   * @since 0.2.0
+   */
+  readonly redundancy?: number | undefined
   /** A packet of so many bytes left on a path; the other two tell what became of it. */
   readonly onPacketSent?: ((path: PathView, bytes: number) => void) | undefined
   readonly onPacketAcked?: ((path: PathView, bytes: number) => void) | undefined

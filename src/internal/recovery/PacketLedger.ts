@@ -98,7 +98,7 @@ export class PacketLedger<Path> {
     for (let frame = list; frame !== undefined; frame = frame.next) {
       // The size of an MTU probe is its content.
       if (frame.kind === SentFrameKind.mtuProbe) return false
-      if (frame.kind !== SentFrameKind.ack && frame.kind !== SentFrameKind.ping) content = true
+      if (frame.kind !== SentFrameKind.ack && frame.kind !== SentFrameKind.ping && !frame.covered) content = true
     }
     if (!content) return false
     this.reportLost(list, flags)
@@ -159,7 +159,7 @@ export class PacketLedger<Path> {
     if ((flags & PacketFlag.copied) !== 0) return probe
     for (let frame = list; frame !== undefined; frame = frame.next) {
       if (frame.kind === SentFrameKind.mtuProbe) probe = true
-      this.events.frameLost(this.path, frame)
+      if (!frame.covered) this.events.frameLost(this.path, frame)
     }
     return probe
   }

@@ -52,7 +52,21 @@ export class SentFrame {
   unidirectional = false
   /** Limit, sequence number, or stream ID, by kind. */
   value = 0
+  /** The same is on its way in a copy, whose loss asks for it again: the loss of this one need not. */
+  covered = false
+  /** Bits of the paths that the same was sent on without being lost since, see `pathBit`; 0 if only on one. */
+  paths = 0
   next: SentFrame | undefined = undefined
+}
+
+/** Two paths may share one: then one of them is spared a copy that it could carry. */
+export const pathBit = (pathId: number): number => 1 << (pathId % 30)
+
+/** On how many paths the same was sent. */
+export const pathCount = (paths: number): number => {
+  let count = 0
+  for (let rest = paths; rest !== 0; rest &= rest - 1) count++
+  return count
 }
 
 /** A free list. One per connection. */
@@ -72,15 +86,30 @@ export class SentFramePool {
     return frame
   }
 
+  /** One that says the same, in no list. */
+  clone(of: SentFrame): SentFrame {
+    const frame = this.take(of.kind)
+    frame.owner = of.owner
+    frame.offset = of.offset
+    frame.length = of.length
+    frame.fin = of.fin
+    frame.pathId = of.pathId
+    frame.space = of.space
+    frame.unidirectional = of.unidirectional
+    frame.value = of.value
+    frame.paths = of.paths
+    return frame
+  }
+
   /** Gives a whole list back. */
   release(list: SentFrame | undefined): void {
     let frame = list
     while (frame !== undefined) {
       const next = frame.next
       frame.owner = undefined
-      frame.fin = frame.unidirectional = false
+      frame.fin = frame.unidirectional = frame.covered = false
       frame.space = Space.application
-      frame.offset = frame.length = frame.pathId = frame.value = 0
+      frame.offset = frame.length = frame.pathId = frame.value = frame.paths = 0
       frame.next = this.free
       this.free = frame
       frame = next

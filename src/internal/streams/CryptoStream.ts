@@ -73,6 +73,24 @@ export class CryptoStream {
     return w.position > begin
   }
 
+  /** Writes once more what `frame` carried, if it is of use; false if there is no room for all of it. */
+  writeCopy(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
+    const offset = Math.max(frame.offset, this.outgoing.ackedOffset)
+    const length = frame.offset + frame.length - offset
+    if (this.discarded || length <= 0) return true
+    if (cryptoRoom(w.remaining, offset) < length) return false
+    writeCryptoHeader(w, offset, length)
+    this.outgoing.copyTo(offset, length, w.bytes, w.position)
+    w.position += length
+    const copy = frames.add(SentFrameKind.crypto)
+    copy.owner = this
+    copy.offset = offset
+    copy.length = length
+    copy.paths = frame.paths
+    copy.covered = frame.covered
+    return true
+  }
+
   /** Takes a CRYPTO frame: `length` bytes of `bytes` from `start`. They are copied. */
   onFrame(offset: number, bytes: Uint8Array, start: number, length: number): Violation | undefined {
     if (this.discarded) return undefined

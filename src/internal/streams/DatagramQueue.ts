@@ -73,8 +73,11 @@ export class DatagramQueue {
   writeWaiter: Waiter | undefined = undefined
   /** Called once when a datagram is there to read. */
   readWaiter: Waiter | undefined = undefined
+  /** The last one that `next` gave was bound to its path. */
+  tookBound = false
   /** Statistics. */
   sent = 0
+  bytesSent = 0
   received = 0
   /** Received datagrams that were never read because the queue was full. */
   droppedIncoming = 0
@@ -174,6 +177,8 @@ export class DatagramQueue {
         list.shift()
         this.left(entry)
         this.sent++
+        this.bytesSent += entry.bytes.length
+        this.tookBound = entry.pathId !== ANY_PATH
         return entry.bytes
       }
       list.shift()

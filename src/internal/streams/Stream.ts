@@ -30,6 +30,8 @@ export interface StreamHost {
   readonly receiveStopped: (stream: Stream) => void
   /** Other paths may carry it. */
   readonly pathsChanged: (stream: Stream) => void
+  /** Its data is to go on several paths at once. */
+  readonly duplicated: () => void
 }
 
 /**
@@ -52,6 +54,8 @@ export class Stream {
 
   /** Paths that may carry its data; undefined for any. Set by `setPaths`. */
   paths: ReadonlyArray<number> | undefined = undefined
+  /** On how many paths at once its data goes; 0: the policies say it. */
+  duplication = 0
   urgency: number = DEFAULT_URGENCY
   /** Takes turns with others of the same urgency; otherwise it is sent to its end first. */
   incremental = true
@@ -233,6 +237,12 @@ export class Stream {
   }
 
   /** Restricts the data of the stream to these paths; undefined or none for any path. */
+  /** On how many paths at once its data goes from now on; 0: the policies say it. */
+  setDuplication(paths: number): void {
+    this.duplication = paths
+    if (paths > 1) this.host.duplicated()
+  }
+
   setPaths(paths: ReadonlyArray<number> | undefined): void {
     if (this.send === undefined || this.removed) return
     this.paths = paths === undefined || paths.length === 0 ? undefined : [...new Set(paths)]

@@ -120,36 +120,78 @@ export class StreamControl {
 
   /** Sends the frame again unless it is out of date. */
   lost(frame: SentFrame): void {
+    if (!this.isCurrent(frame)) return
+    const stream = frame.owner as Stream
+    const type = frame.unidirectional ? 1 : 0
+    switch (frame.kind) {
+      case SentFrameKind.maxData:
+        return this.request(ControlBit.maxData)
+      case SentFrameKind.maxStreams:
+        return this.request(ControlBit.maxStreamsBidi << type)
+      case SentFrameKind.dataBlocked:
+        return this.request(ControlBit.dataBlocked)
+      case SentFrameKind.streamsBlocked:
+        return this.request(ControlBit.streamsBlockedBidi << type)
+      case SentFrameKind.resetStream:
+        return this.requestFor(stream, StreamControlBit.reset)
+      case SentFrameKind.stopSending:
+        return this.requestFor(stream, StreamControlBit.stopSending)
+      case SentFrameKind.maxStreamData:
+        return this.requestFor(stream, StreamControlBit.maxStreamData)
+      case SentFrameKind.streamDataBlocked:
+        return this.requestFor(stream, StreamControlBit.streamDataBlocked)
+    }
+  }
+
+  /** Writes it once more as it was, unless it is out of date; false if there is no room. */
+  writeCopy(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
+    if (!this.isCurrent(frame)) return true
+    if (w.remaining < LARGEST_FRAME) return false
+    const stream = frame.owner as Stream
+    const { value } = frame
+    const bidirectional = !frame.unidirectional
+    if (frame.kind === SentFrameKind.maxData) writeMaxData(w, value)
+    else if (frame.kind === SentFrameKind.maxStreams) writeMaxStreams(w, bidirectional, value)
+    else if (frame.kind === SentFrameKind.dataBlocked) writeDataBlocked(w, value)
+    else if (frame.kind === SentFrameKind.streamsBlocked) writeStreamsBlocked(w, bidirectional, value)
+    else if (frame.kind === SentFrameKind.resetStream)
+      writeResetStream(w, stream.id, value, stream.send!.buffer.unsentOffset)
+    else if (frame.kind === SentFrameKind.stopSending) writeStopSending(w, stream.id, value)
+    else if (frame.kind === SentFrameKind.maxStreamData) writeMaxStreamData(w, stream.id, value)
+    else writeStreamDataBlocked(w, stream.id, value)
+    const copy = this.record(frames, frame.kind, frame.owner as Stream | undefined, value)
+    copy.unidirectional = frame.unidirectional
+    copy.paths = frame.paths
+    copy.covered = frame.covered
+    return true
+  }
+
+  /** It still says something. */
+  private isCurrent(frame: SentFrame): boolean {
     const { sender, window, local, remote } = this.state
     const stream = frame.owner as Stream | undefined
     const type = frame.unidirectional ? 1 : 0
     switch (frame.kind) {
       case SentFrameKind.maxData:
-        if (frame.value === window.limit) this.request(ControlBit.maxData)
-        return
+        return frame.value === window.limit
       case SentFrameKind.maxStreams:
-        if (frame.value === remote[type].advertised) this.request(ControlBit.maxStreamsBidi << type)
-        return
+        return frame.value === remote[type].advertised
       case SentFrameKind.dataBlocked:
-        if (frame.value === sender.limit && sender.blocked) this.request(ControlBit.dataBlocked)
-        return
+        return frame.value === sender.limit && sender.blocked
       case SentFrameKind.streamsBlocked:
-        if (frame.value === local[type].limit) this.request(ControlBit.streamsBlockedBidi << type)
-        return
+        return frame.value === local[type].limit
       case SentFrameKind.resetStream:
-        if (stream?.send?.state === "resetSent") this.requestFor(stream, StreamControlBit.reset)
-        return
+        return stream?.send?.state === "resetSent"
       case SentFrameKind.stopSending:
-        if (stream?.receive !== undefined && !stream.receive.terminal)
-          this.requestFor(stream, StreamControlBit.stopSending)
-        return
+        return stream?.receive !== undefined && !stream.receive.terminal
       case SentFrameKind.maxStreamData:
-        if (stream?.receive !== undefined && stream.receive.wantsCredit && frame.value === stream.receive.window.limit)
-          this.requestFor(stream, StreamControlBit.maxStreamData)
-        return
+        return (
+          stream?.receive !== undefined && stream.receive.wantsCredit && frame.value === stream.receive.window.limit
+        )
       case SentFrameKind.streamDataBlocked:
-        if (stream?.send !== undefined && frame.value === stream.send.limit && stream.send.buffer.pendingNew > 0)
-          this.requestFor(stream, StreamControlBit.streamDataBlocked)
+        return stream?.send !== undefined && frame.value === stream.send.limit && stream.send.buffer.pendingNew > 0
+      default:
+        return false
     }
   }
 

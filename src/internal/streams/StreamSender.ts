@@ -31,6 +31,8 @@ export class StreamSender {
   bufferedBytes = 0
   /** Statistics. */
   bytesRetransmitted = 0
+  /** Bytes sent once more on another path, in case. */
+  bytesCopied = 0
   framesSent = 0
 
   readonly lanes = new SendLanes<Stream>()
@@ -162,22 +164,29 @@ export class StreamSender {
   }
 
   /**
-   * Writes once more what `frame` carried, if it is not acknowledged, for another path: a duplicate or a reinjection.
-   * The original stays as it is; whichever arrives first counts. False if there is no need or not room for all of it.
+   * Writes once more what `frame` carried, as far as it is not acknowledged: a duplicate or a reinjection. The original stays as
+   * it is; whichever arrives first counts. False if not all of it had room: `frame` keeps the rest.
    */
-  writeDuplicate(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
+  writeCopy(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
     const stream = frame.owner as Stream
     const send = stream.send
-    if (send === undefined || !send.active) return false
-    const buffer = send.buffer
+    if (send === undefined || !send.active) return true
+    const { buffer } = send
+    const end = frame.offset + frame.length
     const offset = Math.max(frame.offset, buffer.ackedOffset)
-    const length = frame.offset + frame.length - offset
+    const needed = end - offset
     const fin = frame.fin && !buffer.finAcked
-    if (length < 0 || (length === 0 && !fin) || frame.offset + frame.length > buffer.unsentOffset) return false
-    if (w.remaining < streamHeaderLength(stream.id, offset, length) + length) return false
-    this.emit(w, frames, stream, offset, length, fin, true)
-    this.bytesRetransmitted += length
-    return true
+    if (needed < 0 || (needed === 0 && !fin) || end > buffer.unsentOffset) return true
+    const room = w.remaining - streamHeaderLength(stream.id, offset, needed)
+    if (room < needed && room < MIN_FRAME_DATA) return false
+    const length = room < needed ? room : needed
+    const copy = this.emit(w, frames, stream, offset, length, fin && length === needed, true)
+    copy.paths = frame.paths
+    copy.covered = frame.covered
+    this.bytesCopied += length
+    frame.offset = offset + length
+    frame.length = end - frame.offset
+    return length === needed
   }
 
   /** A STREAM frame is acknowledged; true when with it the sending part is done. */
@@ -273,7 +282,7 @@ export class StreamSender {
     length: number,
     fin: boolean,
     withLength: boolean
-  ): void {
+  ): SentFrame {
     writeStreamHeader(w, stream.id, offset, length, fin, withLength)
     stream.send!.buffer.copyTo(offset, length, w.bytes, w.position)
     w.position += length
@@ -283,5 +292,6 @@ export class StreamSender {
     frame.length = length
     frame.fin = fin
     this.framesSent++
+    return frame
   }
 }

@@ -40,6 +40,8 @@ export interface StreamTableOptions {
 export class StreamTable implements StreamHost {
   /** Streams whose both parts are done; for statistics. */
   streamsFinished = 0
+  /** Some stream has asked for duplication. */
+  anyDuplicated = false
   /** The peer said that our limit of streams holds it up. */
   private timesBlocked = 0
 
@@ -121,6 +123,11 @@ export class StreamTable implements StreamHost {
     return this.sender.bytesRetransmitted
   }
 
+  /** Those sent once more on another path, in case. */
+  get bytesCopied(): number {
+    return this.sender.bytesCopied
+  }
+
   /** Sum of the highest offsets received. */
   get bytesReceived(): number {
     return this.window.received
@@ -195,9 +202,14 @@ export class StreamTable implements StreamHost {
     this.sender.trainSent(stream, length)
   }
 
-  /** Writes once more what a STREAM record carried, with a record of its own: a duplicate or a reinjection. */
-  writeDuplicate(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
-    return this.sender.writeDuplicate(w, frames, frame)
+  /**
+   * Writes once more what a record of these kinds stands for, as far as it is still of use. False if not all of it had room:
+   * the record keeps the rest.
+   */
+  writeCopy(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
+    return frame.kind === SentFrameKind.stream
+      ? this.sender.writeCopy(w, frames, frame)
+      : this.control.writeCopy(w, frames, frame)
   }
 
   /** For the kinds that `writeControl` and `writeData` record; others do nothing. */
@@ -223,6 +235,10 @@ export class StreamTable implements StreamHost {
       const stream = frame.owner as Stream
       this.sender.lost(stream, stream.send!, frame)
     } else this.control.lost(frame)
+  }
+
+  duplicated(): void {
+    this.anyDuplicated = true
   }
 
   /** A path is gone: streams that were bound to it alone may use any. */

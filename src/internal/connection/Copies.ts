@@ -1,0 +1,102 @@
+/**
+ * What is sent on more than one path: duplicates, which leave at once, and reinjections, for what is late. Each copy is a packet
+ * of its own in the packet number space of its path, the receiver drops what it has by offset, and credit is spent once.
+ *
+ * Nothing is lost on the way: a record in a queue ends in a packet, or goes back to its owner, who repairs it as if it were lost.
+ */
+import type { Path } from "../paths/Path.ts"
+import { collectUsable } from "../paths/usable.ts"
+import { CopyQueue } from "../recovery/CopyQueue.ts"
+import { pathBit, SentFrameKind } from "../recovery/SentFrames.ts"
+import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
+import type { PathRecovery } from "../recovery/PathRecovery.ts"
+import type { CryptoStream } from "../streams/CryptoStream.ts"
+import type { Stream } from "../streams/Stream.ts"
+import { varintLength } from "../wire/Cursor.ts"
+import type { ByteWriter } from "../wire/Cursor.ts"
+import { writeDatagramHeader } from "../wire/FrameWriter.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
+import { Duplicator } from "./Duplicator.ts"
+import { Reinjector } from "./Reinjector.ts"
+
+export class Copies {
+  /** The paths that may carry copies: as for all data, the best class that there is. */
+  readonly usable: Array<Path> = []
+  readonly duplicator: Duplicator
+  readonly reinjector: Reinjector
+  private readonly core: ConnectionState
+
+  constructor(core: ConnectionState) {
+    this.core = core
+    this.duplicator = new Duplicator(core, this)
+    this.reinjector = new Reinjector(core, this)
+  }
+
+  /** Paths may have changed: what waits for one that carries nothing any more is repaired. */
+  refresh(): void {
+    const { usable } = this
+    collectUsable(this.core.paths.all, usable)
+    for (const path of this.core.paths.all) {
+      if (path.hasCopies && !usable.includes(path)) {
+        this.giveBack(path.duplicates)
+        this.giveBack(path.reinjections)
+      }
+    }
+  }
+
+  /** A path that may carry the record, and has none of it under way. */
+  mayCarry(path: Path, frame: SentFrame, paths: number): boolean {
+    if ((paths & pathBit(path.id)) !== 0) return false
+    if (frame.kind !== SentFrameKind.stream) return true
+    const bound = (frame.owner as Stream).paths
+    return bound === undefined || bound.includes(path.id)
+  }
+
+  /** Puts a copy of the record into a queue; `paths`: where the same is under way already. */
+  enqueue(queue: CopyQueue, frame: SentFrame, target: Path, paths: number): SentFrame {
+    const copy = this.core.pool.clone(frame)
+    copy.paths = paths | pathBit(target.id)
+    queue.push(copy)
+    return copy
+  }
+
+  /** The record is lost. True if it waits for another path now: its owner need not send it again. */
+  onFrameLost(recovery: PathRecovery, frame: SentFrame): boolean {
+    return this.reinjector.onFrameLost(recovery, frame)
+  }
+
+  /** Fills the packet with what waits. */
+  write(queue: CopyQueue, w: ByteWriter, frames: SentFrameList): void {
+    while (queue.head !== undefined && this.writeOne(w, frames, queue.head)) queue.shift(this.core.pool)
+  }
+
+  /** The first one fits no packet of the path. */
+  giveBackFirst(queue: CopyQueue): void {
+    if (queue.head === undefined) return
+    this.repair(queue.head)
+    queue.shift(this.core.pool)
+  }
+
+  private giveBack(queue: CopyQueue | undefined): void {
+    while (queue?.head !== undefined) this.giveBackFirst(queue)
+  }
+
+  /** Its owner sends it again on any path. */
+  private repair(frame: SentFrame): void {
+    if (frame.covered) return
+    if (frame.kind === SentFrameKind.crypto) (frame.owner as CryptoStream).onFrameLost(frame)
+    else if (frame.kind !== SentFrameKind.datagram) this.core.streams.onFrameLost(frame)
+  }
+
+  /** True when nothing of it is left to write. */
+  private writeOne(w: ByteWriter, frames: SentFrameList, frame: SentFrame): boolean {
+    if (frame.kind === SentFrameKind.crypto) return (frame.owner as CryptoStream).writeCopy(w, frames, frame)
+    if (frame.kind !== SentFrameKind.datagram) return this.core.streams.writeCopy(w, frames, frame)
+    const bytes = frame.owner as Uint8Array
+    if (w.remaining < 1 + varintLength(bytes.length) + bytes.length) return false
+    writeDatagramHeader(w, bytes.length, true)
+    w.copy(bytes)
+    frames.add(SentFrameKind.datagram).length = bytes.length
+    return true
+  }
+}

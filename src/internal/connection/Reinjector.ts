@@ -1,0 +1,232 @@
+/**
+ * Data that is late on one path is sent again on another (draft-21 section 5.7, REC-4): what is lost, what has waited too long
+ * for an acknowledgement, and, when nothing new waits, what another path would bring sooner.
+ */
+import type { Mode, Policy, TargetContext } from "../copies/ReinjectionPolicy.ts"
+import type { Path } from "../paths/Path.ts"
+import { CopyQueue } from "../recovery/CopyQueue.ts"
+import type { PathRecovery } from "../recovery/PathRecovery.ts"
+import { pathBit, pathCount } from "../recovery/SentFrames.ts"
+import type { SentFrame } from "../recovery/SentFrames.ts"
+import { PacketFlag } from "../recovery/SentPackets.ts"
+import { Space } from "../recovery/Space.ts"
+import type { ConnectionState } from "./ConnectionState.ts"
+import { copyKind } from "./CopyKind.ts"
+import type { Copies } from "./Copies.ts"
+
+/** Bytes that the budget allows from the start. */
+const FREE = 65_536
+/** ms: a gain below that is not worth a copy. */
+const LEAST_GAIN = 1
+/** A path whose pacer lets a packet go within this fraction of its RTT takes what is lost now. */
+const SOON = 0.25
+
+const PART = "reinjection policy"
+const WANTED = PacketFlag.outstanding | PacketFlag.ackEliciting
+
+export class Reinjector {
+  /** Bytes that went a further time. */
+  bytes = 0
+  private readonly core: ConnectionState
+  private readonly copies: Copies
+  private readonly policy: Policy | undefined
+  private readonly onLoss: boolean
+  private readonly onDelay: boolean
+  private readonly onIdle: boolean
+  private readonly maxReinjections: number
+  private readonly maxQueue: number
+  /** ms. */
+  private readonly minInterval: number
+  private readonly budget: number
+  /** Bytes of late data that were copied although nothing says that they are lost: these have the budget. */
+  private spent = 0
+  private readonly candidates: Array<Path> = []
+  private readonly packet: { -readonly [K in keyof TargetContext["packet"]]: TargetContext["packet"][K] } = {
+    kind: "stream",
+    bytes: 0,
+    reinjections: 0
+  }
+
+  constructor(core: ConnectionState, copies: Copies) {
+    this.core = core
+    this.copies = copies
+    const policy = core.policies.reinjection
+    this.policy = policy
+    const modes: ReadonlyArray<Mode> = policy === undefined ? [] : (policy.modes ?? ["onLoss", "onDelay", "onIdle"])
+    this.onLoss = modes.includes("onLoss")
+    this.onDelay = modes.includes("onDelay")
+    this.onIdle = modes.includes("onIdle")
+    const { mistakes } = core
+    this.maxReinjections = mistakes.figure(PART, policy, "maxReinjections", 1, 8, 2)
+    this.maxQueue = mistakes.figure(PART, policy, "maxQueuePerPath", 1, 4096, 64)
+    this.minInterval = mistakes.figure(PART, policy, "minInterval", 0, 60_000, 0)
+    this.budget = mistakes.figure(PART, policy, "budget", 0, 8, 0.25)
+  }
+
+  /** True if the record waits for another path now. */
+  onFrameLost(recovery: PathRecovery, frame: SentFrame): boolean {
+    if (!this.onLoss) return false
+    const origin = this.core.paths.get(recovery.pathId)
+    return origin !== undefined && this.reinject(frame, origin, true) !== undefined
+  }
+
+  /** Nothing new waits: what a slow path took along last comes sooner on a fast one, which has nothing to do. */
+  whenIdle(now: number): void {
+    if (!this.onIdle || this.copies.usable.length < 2) return
+    for (const target of this.copies.usable) {
+      if (!target.hasRtt || target.hasCopies || !target.canSend) continue
+      for (const origin of this.copies.usable) {
+        if (origin === target || !origin.hasRtt || origin.bytesInFlight === 0) continue
+        const gain = (origin.smoothedRtt - target.smoothedRtt) / 2
+        if (gain > LEAST_GAIN) this.copySince(origin, now - gain)
+      }
+    }
+  }
+
+  /** When something becomes late; Infinity if nothing will. */
+  deadline(): number {
+    if (!this.watches()) return Infinity
+    let next = Infinity
+    for (const path of this.core.paths.all) {
+      const n = this.firstUncopied(path)
+      if (n < 0) continue
+      const sent = path.recovery.sent(Space.application)!
+      next = Math.min(next, sent.timeSent[n & sent.mask]! + this.lateAfter(path))
+    }
+    return next
+  }
+
+  onTimeout(now: number): void {
+    if (!this.watches()) return
+    for (const path of this.core.paths.all) {
+      const late = now - this.lateAfter(path)
+      for (let n = this.firstUncopied(path); n >= 0; n = this.firstUncopied(path)) {
+        const sent = path.recovery.sent(Space.application)!
+        if (sent.timeSent[n & sent.mask]! > late) break
+        this.copyPacket(path, n)
+        path.lateFrom = n + 1
+      }
+    }
+  }
+
+  private watches(): boolean {
+    if (this.copies.usable.length < 2) return false
+    return this.onDelay || (this.onIdle && this.core.streams.queuedBytes === 0)
+  }
+
+  /** ms after which what the path has not acknowledged is late. */
+  private lateAfter(path: Path): number {
+    const { rtt } = path.recovery
+    const usual = rtt.smoothed + Math.max(4 * rtt.variance, 1) + path.recovery.maxAckDelay
+    const own = this.policy?.delay
+    if (own === undefined || !this.onDelay) return usual
+    try {
+      const delay: unknown = own(path)
+      if (typeof delay === "number" && delay >= 1) return delay
+      this.complain(`its delay is ${String(delay)}`, `${Math.round(usual)} ms`)
+    } catch (error) {
+      this.complain(`its delay throws ${String(error)}`, `${Math.round(usual)} ms`)
+    }
+    return usual
+  }
+
+  /** The oldest outstanding packet that was not looked at yet; -1 if there is none. */
+  private firstUncopied(path: Path): number {
+    const sent = path.recovery.sent(Space.application)
+    // Of a path that seems to have failed everything is handed over.
+    if (sent === undefined || !path.open || path.ptoCount > 0 || sent.ackElicitingOutstanding === 0) return -1
+    let n = path.lateFrom > sent.base ? path.lateFrom : sent.base
+    while (n < sent.next && (sent.flags[n & sent.mask]! & WANTED) !== WANTED) n++
+    path.lateFrom = n
+    return n < sent.next ? n : -1
+  }
+
+  /** The newest first: the last to arrive is what the peer waits for. */
+  private copySince(origin: Path, since: number): void {
+    const sent = origin.recovery.sent(Space.application)
+    if (sent === undefined) return
+    const newest = sent.next - 1
+    let n = newest
+    for (; n >= sent.base && n > origin.idleUpTo && sent.timeSent[n & sent.mask]! > since; n--) {
+      if ((sent.flags[n & sent.mask]! & WANTED) === WANTED && !this.copyPacket(origin, n)) break
+    }
+    origin.idleUpTo = newest
+  }
+
+  /** False if there is no path, or no budget, for it. */
+  private copyPacket(origin: Path, packetNumber: number): boolean {
+    const { core } = this
+    const sent = origin.recovery.sent(Space.application)!
+    const allowance = FREE + this.budget * core.streams.bytesSent
+    for (let frame = sent.frames[packetNumber & sent.mask]; frame !== undefined; frame = frame.next) {
+      if (frame.covered) continue
+      if (this.spent + frame.length > allowance) return false
+      const kind = copyKind(frame)
+      if (kind === undefined || kind === "datagram") continue
+      const copy = this.reinject(frame, origin, false)
+      if (copy === undefined) return false
+      frame.covered = true
+      frame.paths = copy.paths
+      this.spent += frame.length
+    }
+    return true
+  }
+
+  /** Puts a copy into the queue of another path; `now`: only where it can leave soon. */
+  private reinject(frame: SentFrame, origin: Path, now: boolean): SentFrame | undefined {
+    const kind = copyKind(frame)
+    if (kind === undefined || kind === "datagram") return undefined
+    if (kind === "crypto" ? this.policy?.crypto === false : kind !== "stream" && this.policy?.control === false)
+      return undefined
+    const reinjections = Math.max(0, pathCount(frame.paths) - 1)
+    if (reinjections >= this.maxReinjections) return undefined
+    const paths = frame.paths | pathBit(origin.id)
+    const { candidates, copies } = this
+    candidates.length = 0
+    for (const path of copies.usable) {
+      if (path === origin || !copies.mayCarry(path, frame, paths)) continue
+      if (path.queuedReinjections >= this.maxQueue || (now && !this.leavesSoon(path))) continue
+      candidates.push(path)
+    }
+    if (candidates.length === 0) return undefined
+    this.packet.kind = kind === "reset" ? "control" : kind
+    this.packet.bytes = frame.length
+    this.packet.reinjections = reinjections
+    const target = this.select(origin)
+    this.bytes += frame.length
+    return copies.enqueue((target.reinjections ??= new CopyQueue(this.minInterval)), frame, target, paths)
+  }
+
+  private leavesSoon(path: Path): boolean {
+    path.now = this.core.now
+    return path.nextSendTime <= this.core.now + SOON * path.smoothedRtt
+  }
+
+  private select(origin: Path): Path {
+    const own = this.policy?.selectTarget
+    if (own !== undefined) {
+      try {
+        const { candidates, packet } = this
+        const target = own({ now: this.core.now, original: origin, candidates, packet })
+        if (this.candidates.includes(target as Path)) return target as Path
+        this.complain("its selectTarget gives none of the candidates", "the lowest RTT")
+      } catch (error) {
+        this.complain(`its selectTarget throws ${String(error)}`, "the lowest RTT")
+      }
+    }
+    let best: Path | undefined
+    let rank = Infinity
+    for (const path of this.candidates) {
+      const wanted = this.policy?.preferredPaths?.indexOf(path.id) ?? 0
+      const place = wanted < 0 ? Number.MAX_SAFE_INTEGER : wanted
+      if (place > rank || (place === rank && path.smoothedRtt >= best!.smoothedRtt)) continue
+      best = path
+      rank = place
+    }
+    return best!
+  }
+
+  private complain(what: string, instead: string): void {
+    this.core.mistakes.inPolicy(PART, this.policy!.name, what, instead)
+  }
+}
