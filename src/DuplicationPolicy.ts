@@ -11,11 +11,11 @@
  * @since 0.2.0
  */
 import { Context, Effect, Layer, Schema } from "effect"
-import type { Factory } from "./internal/copies/DuplicationPolicy.ts"
+import type { Factory } from "./internal/paths/DuplicationPolicy.ts"
 import { policyLayer } from "./internal/runtime/PolicyConfig.ts"
 import type { QuicError } from "./QuicError.ts"
 
-export type { Factory, Policy } from "./internal/copies/DuplicationPolicy.ts"
+export type { Factory, Policy } from "./internal/paths/DuplicationPolicy.ts"
 
 /**
  * The duplication policy of new connections; undefined: none.
@@ -28,13 +28,13 @@ export const DuplicationPolicy: Context.Reference<Factory | undefined> = Context
   { defaultValue: () => undefined }
 )
 
-const paths = "Expected a whole number from 2 to 8"
-const budget = "Expected a number from 0 to 8"
-const flag = "Expected true or false"
-const streams = 'Expected "all", "none" or an array of stream IDs'
+const pathsMessage = "Expected a whole number from 2 to 8"
+const budgetMessage = "Expected a number from 0 to 8"
+const flagMessage = "Expected true or false"
+const streamsMessage = 'Expected "all", "none" or an array of stream IDs'
 
 const yesOrNo = (usual: boolean) =>
-  Schema.Boolean.annotate({ message: flag }).pipe(Schema.withConstructorDefault(Effect.succeed(usual)))
+  Schema.Boolean.annotate({ message: flagMessage }).pipe(Schema.withConstructorDefault(Effect.succeed(usual)))
 
 /**
  * Settings of `layer`.
@@ -44,12 +44,15 @@ const yesOrNo = (usual: boolean) =>
  */
 export class DuplicationConfig extends Schema.Class<DuplicationConfig>("effect-mpquic/DuplicationConfig")({
   /** On how many paths, the first one included, as far as there are so many. Default 2. */
-  paths: Schema.Number.annotate({ message: paths })
-    .check(Schema.isInt({ message: paths }), Schema.isBetween({ minimum: 2, maximum: 8 }, { message: paths }))
+  paths: Schema.Number.annotate({ message: pathsMessage })
+    .check(
+      Schema.isInt({ message: pathsMessage }),
+      Schema.isBetween({ minimum: 2, maximum: 8 }, { message: pathsMessage })
+    )
     .pipe(Schema.withConstructorDefault(Effect.succeed(2))),
   /** Streams whose data is duplicated: all, none, or those with these IDs. Default: none. */
   streams: Schema.Union([Schema.Literals(["all", "none"]), Schema.Array(Schema.Number)])
-    .annotate({ message: streams })
+    .annotate({ message: streamsMessage })
     .pipe(Schema.withConstructorDefault(Effect.succeed<"all" | "none">("none"))),
   /** Datagrams that are bound to no path. Their receiver gets every copy that arrives, so number them. Default false. */
   datagrams: yesOrNo(false),
@@ -60,8 +63,8 @@ export class DuplicationConfig extends Schema.Class<DuplicationConfig>("effect-m
   /** Flow control: MAX_DATA, MAX_STREAM_DATA, MAX_STREAMS, and what says that they hold something up. Default false. */
   control: yesOrNo(false),
   /** Bytes of copies at most for each byte of streams and datagrams that was sent; 64 KiB are free. Default 1. */
-  budget: Schema.Number.annotate({ message: budget })
-    .check(Schema.isBetween({ minimum: 0, maximum: 8 }, { message: budget }))
+  budget: Schema.Number.annotate({ message: budgetMessage })
+    .check(Schema.isBetween({ minimum: 0, maximum: 8 }, { message: budgetMessage }))
     .pipe(Schema.withConstructorDefault(Effect.succeed(1)))
 }) {}
 

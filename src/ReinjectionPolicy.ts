@@ -10,11 +10,11 @@
  * @since 0.2.0
  */
 import { Context, Duration, Effect, Layer, Schema } from "effect"
-import type { Factory, Policy } from "./internal/copies/ReinjectionPolicy.ts"
+import type { Factory, Policy } from "./internal/paths/ReinjectionPolicy.ts"
 import { policyLayer } from "./internal/runtime/PolicyConfig.ts"
 import type { QuicError } from "./QuicError.ts"
 
-export type { Factory, Mode, Packet, Policy, TargetContext } from "./internal/copies/ReinjectionPolicy.ts"
+export type { Factory, Mode, Packet, Policy, TargetContext } from "./internal/paths/ReinjectionPolicy.ts"
 
 /**
  * The reinjection policy of new connections; undefined: none.
@@ -29,7 +29,7 @@ export const ReinjectionPolicy: Context.Reference<Factory | undefined> = Context
 
 const modes = 'Expected an array of "onLoss", "onDelay" and "onIdle"'
 const flag = "Expected true or false"
-const delay = "Expected a duration from 1 ms to 1 minute"
+const delayMessage = "Expected a duration from 1 ms to 1 minute"
 const interval = "Expected a duration from 0 to 1 minute"
 const ids = "Expected an array of path IDs"
 
@@ -66,7 +66,7 @@ export class ReinjectionConfig extends Schema.Class<ReinjectionConfig>("effect-m
       )
     ),
   /** Of `onDelay`: how long data may wait for its acknowledgement. Default: what RTT and its variation make usual on the path. */
-  delay: Schema.optional(duration(Duration.millis(1), delay)),
+  delay: Schema.optional(duration(Duration.millis(1), delayMessage)),
   /** How often the same goes to a further path before it waits for the ordinary repair. Default 2. */
   maxReinjections: between(1, 8, 2),
   /** Frames that may wait for a path; more are repaired in the ordinary way. Default 64. */

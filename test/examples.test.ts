@@ -40,6 +40,17 @@ describe("examples", () => {
           "path 1 is seen at the address that it has here\n"
         ].join("\n")
       ),
+    "duplication.ts": (output) => {
+      const [first, second] = [...output.matchAll(/path \d carried (\d+) bytes/g)].map((match) => Number(match[1]))
+      assert.isAbove(Math.min(first!, second!), 5000)
+      assert.isAbove(first! + second!, 13_000)
+      assert.match(output, /the answer has 10000\nonce/)
+    },
+    "reinjection.ts": (output) => {
+      const [without, idle, chosen] = [...output.matchAll(/: (\d+) ms/g)].map((match) => Number(match[1]))
+      assert.isBelow(idle!, 0.9 * without!)
+      assert.isBelow(chosen!, 0.9 * without!)
+    },
     "auto-paths.ts": (output) => {
       assert.include(output, "4000000 bytes over 2 paths")
       assert.match(output, /from 127\.0\.0\.1:\d+: its share\nfrom 127\.0\.0\.2:\d+: its share/)

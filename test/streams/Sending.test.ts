@@ -311,7 +311,9 @@ describe("duplicates and reinjections", () => {
     server.receive(original)
     client.acked(copy)
     assert.strictEqual(stream.bufferedBytes, 0)
-    assert.isFalse(client.table.writeCopy(w, list, original.frames!))
+    const written = w.position
+    assert.isTrue(client.table.writeCopy(w, list, original.frames!))
+    assert.strictEqual(w.position, written, "what is acknowledged is not written again")
     client.lost(original)
     assert.isFalse(client.table.hasData(0))
     const peer = server.table.accept(false)!
@@ -319,11 +321,28 @@ describe("duplicates and reinjections", () => {
     assert.isTrue(peer.isFinished)
   })
 
-  it("are not begun without room for the whole", () => {
+  it("are split where there is not room for the whole", () => {
+    const { client, server } = pair(large)
+    const stream = open(client, 1000)
+    stream.finish()
+    const original = client.packet()!
+    const record = original.frames!
+    for (let copies = 0; copies < 2; copies++) {
+      const w = new ByteWriter(new Uint8Array(900))
+      const list = new SentFrameList(new SentFramePool())
+      assert.strictEqual(client.table.writeCopy(w, list, record), copies === 1)
+      server.receive({ from: client, bytes: w.bytes.slice(0, w.position), frames: list.detach() })
+    }
+    const peer = server.table.accept(false)!
+    assert.strictEqual(firstDifference(peer.readAll()), -1)
+    assert.isTrue(peer.isFinished)
+  })
+
+  it("are not begun where next to nothing has room", () => {
     const { client } = pair(large)
     open(client, 1000)
     const original = client.packet()!
-    const w = new ByteWriter(new Uint8Array(900))
+    const w = new ByteWriter(new Uint8Array(60))
     assert.isFalse(client.table.writeCopy(w, new SentFrameList(new SentFramePool()), original.frames!))
     assert.strictEqual(w.position, 0)
   })

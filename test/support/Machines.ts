@@ -12,6 +12,8 @@ import { newReno } from "../../src/internal/congestion/NewReno.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import { Endpoint } from "../../src/internal/endpoint/Endpoint.ts"
+import type { Factory as DuplicationFactory } from "../../src/internal/paths/DuplicationPolicy.ts"
+import type { Factory as ReinjectionFactory } from "../../src/internal/paths/ReinjectionPolicy.ts"
 import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import type { Stream } from "../../src/internal/streams/Stream.ts"
@@ -81,6 +83,8 @@ export interface NodeOptions {
   readonly settings?: Partial<ConnectionSettings> | undefined
   readonly scheduler?: SchedulerFactory | undefined
   readonly congestion?: CongestionFactory | undefined
+  readonly duplication?: DuplicationFactory | undefined
+  readonly reinjection?: ReinjectionFactory | undefined
   readonly protection?: PacketProtection | undefined
   /** Of a server, in place of `identity`. */
   readonly identity?: Identity | undefined
@@ -162,7 +166,12 @@ export class Node {
       ),
       serveAlpn: server ? ["test"] : [],
       protection: options.protection ?? nodeProtection,
-      policies: { scheduler: options.scheduler ?? lowLatency, congestion: options.congestion ?? cubic },
+      policies: {
+        scheduler: options.scheduler ?? lowLatency,
+        congestion: options.congestion ?? cubic,
+        duplication: options.duplication,
+        reinjection: options.reinjection
+      },
       random,
       randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,
       wallTime: () => 1_000_000_000_000,

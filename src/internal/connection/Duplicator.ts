@@ -1,5 +1,5 @@
 /** Sends on several paths at once what the policy, the scheduler or the application wants there. */
-import type { Policy } from "../copies/DuplicationPolicy.ts"
+import type { Policy } from "../paths/DuplicationPolicy.ts"
 import type { Path } from "../paths/Path.ts"
 import { CopyQueue } from "../recovery/CopyQueue.ts"
 import { pathBit } from "../recovery/SentFrames.ts"
@@ -8,25 +8,23 @@ import type { Stream } from "../streams/Stream.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { copyKind } from "./CopyKind.ts"
 import type { CopyKind } from "./CopyKind.ts"
-import type { Copies } from "./Copies.ts"
+import type { CopyQueues } from "./CopyQueues.ts"
 
 /** Frames that may wait for a path: beyond that it cannot keep up, and what waits is old. */
 const MAX_WAITING = 64
 /** Bytes that the budget allows from the start: control frames of a connection that has sent nothing yet. */
 const FREE = 65_536
-/** The repair of a lost packet arrives this many round trips after it left, at the earliest. */
-const REPAIRED_AFTER = 1.5
 
 export class Duplicator {
   /** Bytes of streams and datagrams that went a further time. */
   bytes = 0
   private readonly core: ConnectionState
-  private readonly copies: Copies
+  private readonly copies: CopyQueues
   private readonly policy: Policy | undefined
   private readonly paths: number
   private readonly budget: number
 
-  constructor(core: ConnectionState, copies: Copies) {
+  constructor(core: ConnectionState, copies: CopyQueues) {
     this.core = core
     this.copies = copies
     const policy = core.policies.duplication
@@ -83,8 +81,8 @@ export class Duplicator {
   private duplicate(frame: SentFrame, origin: Path, count: number, share: number): void {
     const { core, copies } = this
     let paths = frame.paths | pathBit(origin.id)
-    let answerable: SentFrame = frame
-    const allowance = FREE + share * (core.streams.bytesSent + core.datagrams.bytesSent)
+    const sent = core.streams.bytesSent + core.datagrams.bytesSent
+    const allowance = share === Infinity ? Infinity : FREE + share * sent
     for (let i = 0; i < count && this.bytes + frame.length <= allowance; i++) {
       const target = this.fastest(frame, paths)
       if (target === undefined) break
@@ -92,13 +90,9 @@ export class Duplicator {
       const copy = copies.enqueue(queue, frame, target, paths)
       paths = copy.paths
       this.bytes += frame.length
-      // One of them answers for all: that is whose loss has it sent again. It is the original unless the copy arrives before
-      // a repair could.
-      const soon = queue.count === 1 && target.canSend && target.smoothedRtt < 2 * REPAIRED_AFTER * origin.smoothedRtt
-      if (soon) {
-        answerable.covered = true
-        answerable = copy
-      } else copy.covered = true
+      // The first of them that is found to be lost is repaired: what is worth two packets is not worth waiting. With everything
+      // doubled that would be much, so there the original answers for all.
+      copy.covered = this.redundancy > 1
     }
     frame.paths = paths
   }

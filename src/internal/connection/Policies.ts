@@ -1,8 +1,8 @@
 /**
  * What users may replace in a connection: factories, read once by the shell, and what they made for one connection.
  */
-import type { Factory as DuplicationFactory, Policy as DuplicationPolicy } from "../copies/DuplicationPolicy.ts"
-import type { Factory as ReinjectionFactory, Policy as ReinjectionPolicy } from "../copies/ReinjectionPolicy.ts"
+import type { Factory as DuplicationFactory, Policy as DuplicationPolicy } from "../paths/DuplicationPolicy.ts"
+import type { Factory as ReinjectionFactory, Policy as ReinjectionPolicy } from "../paths/ReinjectionPolicy.ts"
 import type { ConnectionControllers, Factory as CongestionFactory } from "../congestion/Controller.ts"
 import { cubic } from "../congestion/Cubic.ts"
 import { guardControllers } from "../congestion/Guard.ts"

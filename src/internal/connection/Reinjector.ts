@@ -2,7 +2,7 @@
  * Data that is late on one path is sent again on another (draft-21 section 5.7, REC-4): what is lost, what has waited too long
  * for an acknowledgement, and, when nothing new waits, what another path would bring sooner.
  */
-import type { Mode, Policy, TargetContext } from "../copies/ReinjectionPolicy.ts"
+import type { Mode, Policy, TargetContext } from "../paths/ReinjectionPolicy.ts"
 import type { Path } from "../paths/Path.ts"
 import { CopyQueue } from "../recovery/CopyQueue.ts"
 import type { PathRecovery } from "../recovery/PathRecovery.ts"
@@ -12,12 +12,14 @@ import { PacketFlag } from "../recovery/SentPackets.ts"
 import { Space } from "../recovery/Space.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { copyKind } from "./CopyKind.ts"
-import type { Copies } from "./Copies.ts"
+import type { CopyQueues } from "./CopyQueues.ts"
 
 /** Bytes that the budget allows from the start. */
 const FREE = 65_536
 /** ms: a gain below that is not worth a copy. */
 const LEAST_GAIN = 1
+/** The repair of what is lost arrives so many round trips of its path after it left, at the earliest. */
+const REPAIRED_AFTER = 1.5
 /** A path whose pacer lets a packet go within this fraction of its RTT takes what is lost now. */
 const SOON = 0.25
 
@@ -28,7 +30,7 @@ export class Reinjector {
   /** Bytes that went a further time. */
   bytes = 0
   private readonly core: ConnectionState
-  private readonly copies: Copies
+  private readonly copies: CopyQueues
   private readonly policy: Policy | undefined
   private readonly onLoss: boolean
   private readonly onDelay: boolean
@@ -47,7 +49,7 @@ export class Reinjector {
     reinjections: 0
   }
 
-  constructor(core: ConnectionState, copies: Copies) {
+  constructor(core: ConnectionState, copies: CopyQueues) {
     this.core = core
     this.copies = copies
     const policy = core.policies.reinjection
@@ -99,10 +101,10 @@ export class Reinjector {
   onTimeout(now: number): void {
     if (!this.watches()) return
     for (const path of this.core.paths.all) {
-      const late = now - this.lateAfter(path)
+      const late = this.lateAfter(path)
       for (let n = this.firstUncopied(path); n >= 0; n = this.firstUncopied(path)) {
         const sent = path.recovery.sent(Space.application)!
-        if (sent.timeSent[n & sent.mask]! > late) break
+        if (sent.timeSent[n & sent.mask]! + late > now) break
         this.copyPacket(path, n)
         path.lateFrom = n + 1
       }
@@ -184,7 +186,7 @@ export class Reinjector {
     const { candidates, copies } = this
     candidates.length = 0
     for (const path of copies.usable) {
-      if (path === origin || !copies.mayCarry(path, frame, paths)) continue
+      if (path === origin || !copies.mayCarry(path, frame, paths) || !this.isInTime(path, origin)) continue
       if (path.queuedReinjections >= this.maxQueue || (now && !this.leavesSoon(path))) continue
       candidates.push(path)
     }
@@ -195,6 +197,11 @@ export class Reinjector {
     const target = this.select(origin)
     this.bytes += frame.length
     return copies.enqueue((target.reinjections ??= new CopyQueue(this.minInterval)), frame, target, paths)
+  }
+
+  /** A path that works repairs by itself in half an RTT more than one; a copy that takes longer would only be waited for. */
+  private isInTime(target: Path, origin: Path): boolean {
+    return origin.ptoCount > 0 || target.smoothedRtt <= 2 * REPAIRED_AFTER * origin.smoothedRtt
   }
 
   private leavesSoon(path: Path): boolean {

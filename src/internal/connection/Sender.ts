@@ -20,7 +20,9 @@ import { shortHeaderLength } from "../wire/PacketHeader.ts"
 import { AEAD_TAG, Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import { dropPromise } from "../Unwanted.ts"
 import { Acknowledger, MAX_ACK_ROOM } from "./Acknowledger.ts"
-import { Copies } from "./Copies.ts"
+import { CopyQueues } from "./CopyQueues.ts"
+import { Duplicator } from "./Duplicator.ts"
+import { Reinjector } from "./Reinjector.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import type { CopyQueue } from "../recovery/CopyQueue.ts"
 import { PacketBuilder } from "./PacketBuilder.ts"
@@ -53,7 +55,9 @@ export class Sender {
   /** When pacing lets the next packet go although there is something to send; Infinity if that is not what we wait for. */
   pacingDeadline = Infinity
   /** What goes on several paths; made with the second one. */
-  copies: Copies | undefined = undefined
+  private copies: CopyQueues | undefined = undefined
+  private duplicator: Duplicator | undefined = undefined
+  reinjector: Reinjector | undefined = undefined
   /** When the scheduler began to give no path although one could send and nothing was under way. */
   private refusedSince = Infinity
   /** Since when it has given no path although one could send, whatever is under way. */
@@ -80,6 +84,7 @@ export class Sender {
     this.pacingDeadline = Infinity
     if (keys.needsUpdate && keys.initiateUpdate(now, core.largestPto())) core.keyUpdates++
     packet.begin(core, now, sink)
+    packet.duplicator = undefined
     this.acknowledger.begin(now)
     let propagation = 0
     for (const path of core.paths.all) {
@@ -92,16 +97,20 @@ export class Sender {
     core.streams.propagation = propagation
     collectUsable(core.paths.all, this.usable)
     const { copies } = this
-    packet.duplicator = copies?.duplicator.active === true ? copies.duplicator : undefined
+    packet.duplicator = this.duplicator?.active === true ? this.duplicator : undefined
     if (copies !== undefined) {
       copies.refresh()
       this.sendCopies(copies)
-    } else if (core.paths.all.length > 1) core.copies = this.copies = new Copies(core)
+    } else if (core.paths.all.length > 1) {
+      this.copies = new CopyQueues(core)
+      this.duplicator = new Duplicator(core, this.copies)
+      core.copies = this.reinjector = new Reinjector(core, this.copies)
+    }
     this.sendBound()
     this.sendData()
     if (copies !== undefined) {
       // Of paths that are idle now, and what was sent meanwhile is wanted on several.
-      copies.reinjector.whenIdle(now)
+      this.reinjector?.whenIdle(now)
       this.sendCopies(copies)
     }
     this.acknowledger.sendDue()
@@ -191,14 +200,14 @@ export class Sender {
     }
   }
 
-  private sendCopies(copies: Copies): void {
+  private sendCopies(copies: CopyQueues): void {
     for (const path of this.core.paths.all) {
       if (path.duplicates !== undefined) this.sendQueued(copies, path, path.duplicates)
       if (path.reinjections !== undefined) this.sendQueued(copies, path, path.reinjections)
     }
   }
 
-  private sendQueued(copies: Copies, path: Path, queue: CopyQueue): void {
+  private sendQueued(copies: CopyQueues, path: Path, queue: CopyQueue): void {
     const { duplicator } = packet
     packet.duplicator = undefined
     while (queue.head !== undefined && packet.ready) {
@@ -472,7 +481,7 @@ export class Sender {
       writer.copy(bytes)
       const frame = core.frames.add(SentFrameKind.datagram)
       frame.length = bytes.length
-      if (this.copies !== undefined && this.copies.duplicator.wantsDatagrams && !core.datagrams.tookBound)
+      if (this.duplicator !== undefined && this.duplicator.wantsDatagrams && !core.datagrams.tookBound)
         frame.owner = bytes
     }
   }

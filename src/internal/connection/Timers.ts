@@ -98,7 +98,7 @@ export class Timers {
       core.paths.nextDiscard(),
       core.paths.strandedDeadline,
       this.sender.pacingDeadline,
-      this.sender.copies?.reinjector.deadline() ?? Infinity
+      this.sender.reinjector?.deadline() ?? Infinity
     )
     if (core.state === "handshaking") next = Math.min(next, this.startedAt + core.settings.handshakeTimeout)
     for (const path of core.paths.all) {
@@ -149,7 +149,7 @@ export class Timers {
         this.failureDetector.onRecoveryTimeout(path, now)
       }
     }
-    this.sender.copies?.reinjector.onTimeout(now)
+    this.sender.reinjector?.onTimeout(now)
     this.pathControl.discardExpired(now)
     core.handshake.oneRtt?.dropPrevious(now)
   }

@@ -1,5 +1,5 @@
 /** The shape of a reinjection policy: what is sent again on another path than the one that it is late on. */
-import type { PathView } from "../paths/Scheduler.ts"
+import type { PathView } from "./Scheduler.ts"
 
 /**
  * When data goes to another path. `onLoss`: it was lost, or is taken for lost after a probe timeout. `onDelay`: it is not
@@ -35,7 +35,7 @@ export interface TargetContext {
   readonly now: number
   /** The path that the packet is late on. */
   readonly original: PathView
-  /** Paths that work, have room in their queue, and do not carry the same already; never empty. */
+  /** Paths that work, have room in their queue, do not carry the same already, and are not too slow to help; never empty. */
   readonly candidates: ReadonlyArray<PathView>
   readonly packet: Packet
 }

@@ -6,30 +6,23 @@
  */
 import type { Path } from "../paths/Path.ts"
 import { collectUsable } from "../paths/usable.ts"
-import { CopyQueue } from "../recovery/CopyQueue.ts"
+import type { CopyQueue } from "../recovery/CopyQueue.ts"
 import { pathBit, SentFrameKind } from "../recovery/SentFrames.ts"
 import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
-import type { PathRecovery } from "../recovery/PathRecovery.ts"
 import type { CryptoStream } from "../streams/CryptoStream.ts"
 import type { Stream } from "../streams/Stream.ts"
 import { varintLength } from "../wire/Cursor.ts"
 import type { ByteWriter } from "../wire/Cursor.ts"
 import { writeDatagramHeader } from "../wire/FrameWriter.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
-import { Duplicator } from "./Duplicator.ts"
-import { Reinjector } from "./Reinjector.ts"
 
-export class Copies {
+export class CopyQueues {
   /** The paths that may carry copies: as for all data, the best class that there is. */
   readonly usable: Array<Path> = []
-  readonly duplicator: Duplicator
-  readonly reinjector: Reinjector
   private readonly core: ConnectionState
 
   constructor(core: ConnectionState) {
     this.core = core
-    this.duplicator = new Duplicator(core, this)
-    this.reinjector = new Reinjector(core, this)
   }
 
   /** Paths may have changed: what waits for one that carries nothing any more is repaired. */
@@ -60,11 +53,6 @@ export class Copies {
     return copy
   }
 
-  /** The record is lost. True if it waits for another path now: its owner need not send it again. */
-  onFrameLost(recovery: PathRecovery, frame: SentFrame): boolean {
-    return this.reinjector.onFrameLost(recovery, frame)
-  }
-
   /** Fills the packet with what waits. */
   write(queue: CopyQueue, w: ByteWriter, frames: SentFrameList): void {
     while (queue.head !== undefined && this.writeOne(w, frames, queue.head)) queue.shift(this.core.pool)
@@ -78,7 +66,7 @@ export class Copies {
   }
 
   private giveBack(queue: CopyQueue | undefined): void {
-    while (queue?.head !== undefined) this.giveBackFirst(queue)
+    for (let left = queue?.count ?? 0; left > 0; left--) this.giveBackFirst(queue!)
   }
 
   /** Its owner sends it again on any path. */
