@@ -1,8 +1,9 @@
 /**
  * Which acknowledgement leaves when, and on which path (RFC 9000 section 13.2; draft-21 section 3.2: PATH_ACK of any path
  * may be sent on any path). A path's own acknowledgements leave on it, because the peer measures its RTT by them (RTT-1).
- * While the path is not known to work in our direction they leave on one that is as well, and where none is, on every one:
- * each path that works alone in its direction keeps the connection going.
+ * One that has not shown lately that it works in our direction is asked at the same time, and only if it does not answer
+ * they leave on others: on those that do work, and where none is known to, on every one, for each path that works alone in
+ * its direction keeps the connection going.
  */
 import type { Path } from "../paths/Path.ts"
 import { Space } from "../recovery/PathRecovery.ts"
@@ -18,8 +19,9 @@ const MAX_UNELICITING = 20
 const MAX_UNELICITING_TIME = 250
 /** What such a packet must acknowledge, or how many there were before it: one PING must not be answered by another. */
 const MIN_UNELICITING = 2
-/** ms for which an acknowledgement of what we sent on a path proves that the path works. */
+/** ms, and round trips, for which an acknowledgement of what we sent on a path proves that the path works. */
 const PROOF_LIFE = 1000
+const PROOF_ROUNDS = 4
 /** Bytes: what a packet with an acknowledgement of a few ranges takes. */
 const MIN_BUDGET = 100
 /** A larger ACK frame than this leaves too little of the packet for data. */
@@ -69,7 +71,7 @@ export class Acknowledger {
     }
     if (due.length === 0) return
     for (const carrier of this.core.paths.all) {
-      if (everywhere || this.trusted(carrier) || due.includes(carrier)) this.sendCopies(carrier)
+      if (everywhere || this.proven(carrier) || due.includes(carrier)) this.sendCopies(carrier)
     }
   }
 
@@ -85,7 +87,7 @@ export class Acknowledger {
       if (other === path) {
         if (received.unackedEliciting > 0 || received.ackDue(this.now)) this.writeOne(path.id, received, alive)
       } else if (received.ackDue(this.now) && !this.trusted(other)) {
-        const settled = alive && !this.mayCarry(other)
+        const settled = this.proven(path) && !this.mayCarry(other)
         if (this.packet.writer.remaining >= MAX_ACK_ROOM) this.writeOne(other.id, received, settled)
       }
     }
@@ -116,18 +118,20 @@ export class Acknowledger {
 
   /**
    * Now and then a packet that only acknowledges asks for an acknowledgement itself. Not every one, or two endpoints with
-   * nothing to say would answer each other for ever (RFC 9000 section 13.2.4).
+   * nothing to say would answer each other for ever (RFC 9000 section 13.2.4): whoever is answered has its proof.
    */
   private commit(carrier: Path, acknowledged: number): void {
     const { packet } = this
     if (packet.isEmpty) return
     const sent = carrier.recovery.sent(Space.application)!
     const { ackElicitingOutstanding, sinceAckEliciting } = sent
-    const late = this.core.paths.all.length > 1 && this.now - sent.lastAckElicitingTime > MAX_UNELICITING_TIME
+    const several = this.core.paths.all.length > 1
+    const late = several && this.now - sent.lastAckElicitingTime > MAX_UNELICITING_TIME
     // While an answer is awaited another question tells nothing more, and would put off the probe timeout.
     const eliciting =
       ackElicitingOutstanding === 0 &&
       (sinceAckEliciting >= MAX_UNELICITING ||
+        (several && !this.proven(carrier)) ||
         (late && (acknowledged >= MIN_UNELICITING || sinceAckEliciting >= MIN_UNELICITING)))
     if (eliciting) packet.ping()
     // Whoever only receives would never hear that the peer has lost its state (RFC 9000 section 10.3).
@@ -139,7 +143,7 @@ export class Acknowledger {
   private carrier(path: Path): Path | undefined {
     let best: Path | undefined
     for (const other of this.core.paths.all) {
-      if (other === path || !this.trusted(other)) continue
+      if (other === path || !this.proven(other)) continue
       if (best === undefined || other.smoothedRtt < best.smoothedRtt) best = other
     }
     return best
@@ -150,10 +154,15 @@ export class Acknowledger {
     return path.open && !path.blocked && path.remoteIds.active !== undefined && path.amplificationBudget() >= MIN_BUDGET
   }
 
-  /** Whether the path is known to work in our direction, so that one copy is enough. */
+  /** Whether one copy of an acknowledgement on the path is enough: it works, or its silence will show in a probe timeout. */
   private trusted(path: Path): boolean {
-    if (path.ptoCount > 0 || !this.mayCarry(path)) return false
-    return this.core.paths.all.length === 1 || this.now - path.provenAt < PROOF_LIFE
+    return path.ptoCount === 0 && this.mayCarry(path)
+  }
+
+  /** Whether the path has shown lately that it works in our direction. */
+  private proven(path: Path): boolean {
+    if (!this.trusted(path)) return false
+    return this.now - path.provenAt < Math.max(PROOF_LIFE, PROOF_ROUNDS * path.smoothedRtt)
   }
 
   /** `settled`: no further copy of it is owed. */

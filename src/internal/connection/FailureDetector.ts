@@ -16,8 +16,6 @@ import type { Reinjection } from "./Reinjection.ts"
  */
 const DEAD_WAY_PTOS = 2
 const DEAD_WAY_SILENCE = 350
-/** Probe timeouts in a row with which acknowledgements are told again: a peer that is quick has sent its data elsewhere by then. */
-const REPEAT_PTOS = 2
 /** Probe timeouts in a row after which the next one is far away. */
 const BACKED_OFF = 2
 /** Probe timeouts in a row after which the only path is suspected: one may be a lost tail. */
@@ -51,8 +49,10 @@ export class FailureDetector {
       recovery.maxDatagramSize = path.mtu
     }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
-    if (path.ptoCount === REPEAT_PTOS) this.repeatAcknowledgement(path)
-    if (path.ptoCount === 1) this.repeatCarried(path)
+    if (path.ptoCount === 1) {
+      this.repeatAcknowledgement(path)
+      this.repeatCarried(path)
+    }
     const alternative = this.core.hasAlternative(path)
     this.probing.others(path, !alternative && path.ptoCount === 1, now)
     if (alternative) {
