@@ -1,5 +1,6 @@
 /** How paths end, one of several and the last one (draft-21 sections 3.4 and 4.2). */
 import { assert, describe, it } from "@effect/vitest"
+import type { TransmitSink } from "../../src/internal/wire/Datagram.ts"
 import { writeAck, writePathAbandon } from "../../src/internal/wire/FrameWriter.ts"
 import { PathError, TransportError } from "../../src/internal/wire/Protocol.ts"
 import { frames, inject } from "../support/Hostile.ts"
@@ -470,5 +471,24 @@ describe("MPI: paths come and go", () => {
     assert.strictEqual(last, cycles)
     assert.deepStrictEqual(held(), before)
     healthy(pair)
+  })
+
+  it("ABN-1: the PATH_ABANDON that leaves on the path itself waits for a socket that is full", () => {
+    const pair = withPaths()
+    for (const link of pair.links) link.cut()
+    send(pair.connection, pair.accepted, 1000)
+    const silent = (): boolean => [0, 1].every((id) => pair.connection.path(id)!.ptoCount > 0)
+    assert.isAtLeast(pair.until(silent, pair.simulator.now + 5000), 0)
+    let full = true
+    const sink = Reflect.get(pair.client, "sink") as TransmitSink
+    Reflect.set(sink, "isFull", () => full)
+    assert.isTrue(closePath(pair, pair.connection, 0))
+    pair.run(pair.simulator.now + 50)
+    full = false
+    // The server is not heard: nothing that it sends makes the client say it again.
+    pair.links[0]!.set({ forward: { up: true } })
+    pair.connection.wake()
+    pair.run(pair.simulator.now + 100)
+    assert.deepInclude(eventsOf(pair.server, "abandoned", 0)[0], { initiator: "peer" })
   })
 })

@@ -145,8 +145,9 @@ export class Sender {
   }
 
   private sendFarewell(path: Path): void {
-    path.farewellPending = false
+    // A socket that is full takes it later.
     if (path.open || !packet.open(path, path.mtu)) return
+    path.farewellPending = false
     this.core.paths.frames.writeAbandon(packet.writer, this.core.frames, path.id, path.abandonCode)
     packet.commit(false, false)
   }
