@@ -72,6 +72,7 @@ import { valueOf } from "./internal/runtime/Value.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import { DuplicationPolicy } from "./DuplicationPolicy.ts"
+import { FailureDetector } from "./FailureDetector.ts"
 import * as PacketProtection from "./PacketProtection.ts"
 import { LocalAddresses } from "./LocalAddresses.ts"
 import { PathManager } from "./PathManager.ts"
@@ -88,7 +89,8 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
   scheduler: PathScheduler,
   congestion: CongestionControl,
   duplication: DuplicationPolicy,
-  reinjection: ReinjectionPolicy
+  reinjection: ReinjectionPolicy,
+  failures: FailureDetector
 })
 
 /** Who manages the paths of connections that are made there, between which addresses. */

@@ -13,6 +13,7 @@ import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import { Endpoint } from "../../src/internal/endpoint/Endpoint.ts"
 import type { Factory as DuplicationFactory } from "../../src/internal/paths/DuplicationPolicy.ts"
+import type { Factory as FailureFactory } from "../../src/internal/paths/FailurePolicy.ts"
 import type { Factory as ReinjectionFactory } from "../../src/internal/paths/ReinjectionPolicy.ts"
 import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
@@ -85,6 +86,7 @@ export interface NodeOptions {
   readonly congestion?: CongestionFactory | undefined
   readonly duplication?: DuplicationFactory | undefined
   readonly reinjection?: ReinjectionFactory | undefined
+  readonly failures?: FailureFactory | undefined
   readonly protection?: PacketProtection | undefined
   /** Of a server, in place of `identity`. */
   readonly identity?: Identity | undefined
@@ -170,7 +172,8 @@ export class Node {
         scheduler: options.scheduler ?? lowLatency,
         congestion: options.congestion ?? cubic,
         duplication: options.duplication,
-        reinjection: options.reinjection
+        reinjection: options.reinjection,
+        failures: options.failures
       },
       random,
       randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,

@@ -4,6 +4,7 @@
  */
 import type { Path } from "../paths/Path.ts"
 import { RecoveryTimeout, Space } from "../recovery/PathRecovery.ts"
+import { dropPromise } from "../Unwanted.ts"
 import { PathError } from "../wire/Protocol.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import type { PathControl } from "./PathControl.ts"
@@ -40,6 +41,7 @@ export class FailureDetector {
   /** A path's loss or probe timer has run out. */
   onRecoveryTimeout(path: Path, now: number): void {
     const { recovery } = path
+    if (path.ptoCount === 0) path.silentFrom = recovery.sent(Space.application)?.waitingSince ?? now
     if (recovery.onTimeout(now) !== RecoveryTimeout.probe) return
     if (recovery.probeSpace !== Space.application) {
       this.probing.handshake(path, recovery.probeSpace)
@@ -55,7 +57,9 @@ export class FailureDetector {
     }
     const alternative = this.core.hasAlternative(path)
     this.probing.others(path, !alternative && path.ptoCount === 1, now)
-    if (alternative) {
+    if (alternative && path.state === "active" && !this.isFailed(path, now)) {
+      this.probing.withData(path)
+    } else if (alternative) {
       this.reinjection.onPathFailed(path)
       this.probing.alone(path)
       this.suspect(path)
@@ -132,6 +136,23 @@ export class FailureDetector {
     for (const other of this.core.paths.all) {
       if (other !== path && other.open && other.ptoCount > 0) this.repeatAcknowledgement(other)
     }
+  }
+
+  /** What the application's own detector says, if it has one. */
+  private isFailed(path: Path, now: number): boolean {
+    const policy = this.core.policies.failures
+    if (policy === undefined) return true
+    try {
+      const silence = now - path.silentFrom
+      const pto = this.core.pto(path)
+      const answer: unknown = policy.isFailed({ path, probeTimeouts: path.ptoCount, silence, pto, now })
+      if (typeof answer === "boolean") return answer
+      dropPromise(answer)
+      this.core.mistakes.inPolicy("failure detector", policy.name, `its isFailed gives ${typeof answer}`, "true")
+    } catch (error) {
+      this.core.mistakes.inPolicy("failure detector", policy.name, `its isFailed throws ${String(error)}`, "true")
+    }
+    return true
   }
 
   private suspect(path: Path): void {

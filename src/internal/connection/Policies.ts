@@ -2,6 +2,7 @@
  * What users may replace in a connection: factories, read once by the shell, and what they made for one connection.
  */
 import type { Factory as DuplicationFactory, Policy as DuplicationPolicy } from "../paths/DuplicationPolicy.ts"
+import type { Factory as FailureFactory, Policy as FailurePolicy } from "../paths/FailurePolicy.ts"
 import type { Factory as ReinjectionFactory, Policy as ReinjectionPolicy } from "../paths/ReinjectionPolicy.ts"
 import type { ConnectionControllers, Factory as CongestionFactory } from "../congestion/Controller.ts"
 import { cubic } from "../congestion/Cubic.ts"
@@ -17,6 +18,7 @@ export interface PolicyFactories {
   /** Undefined: none. */
   readonly duplication?: DuplicationFactory | undefined
   readonly reinjection?: ReinjectionFactory | undefined
+  readonly failures?: FailureFactory | undefined
 }
 
 export interface ConnectionPolicies {
@@ -24,6 +26,7 @@ export interface ConnectionPolicies {
   readonly controllers: ConnectionControllers
   readonly duplication: DuplicationPolicy | undefined
   readonly reinjection: ReinjectionPolicy | undefined
+  readonly failures: FailurePolicy | undefined
   readonly mistakes: Mistakes
 }
 
@@ -67,6 +70,7 @@ export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => 
         ),
     duplication: makePolicy("duplication policy", factories.duplication),
     reinjection: makePolicy("reinjection policy", factories.reinjection),
+    failures: makePolicy("failure detector", factories.failures),
     mistakes
   }
 }

@@ -73,6 +73,8 @@ export class Path implements PathView {
   now = 0
   /** The socket of its local address is full: nothing can leave until it has room. */
   blocked = false
+  /** ms: since when nothing is acknowledged, of a path that is probed. */
+  silentFrom = 0
   /** The host has lost the local address: what is still acknowledged left before that. */
   addressLost = false
   /** When something authentic last arrived here. */
