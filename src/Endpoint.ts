@@ -73,6 +73,7 @@ import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import { DuplicationPolicy } from "./DuplicationPolicy.ts"
 import { FailureDetector } from "./FailureDetector.ts"
+import { Observers } from "./MultipathController.ts"
 import * as PacketProtection from "./PacketProtection.ts"
 import { LocalAddresses } from "./LocalAddresses.ts"
 import { PathManager } from "./PathManager.ts"
@@ -90,7 +91,8 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
   congestion: CongestionControl,
   duplication: DuplicationPolicy,
   reinjection: ReinjectionPolicy,
-  failures: FailureDetector
+  failures: FailureDetector,
+  observers: Observers
 })
 
 /** Who manages the paths of connections that are made there, between which addresses. */

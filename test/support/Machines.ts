@@ -14,6 +14,7 @@ import { nodeProtection } from "../../src/internal/crypto/NodeProtection.ts"
 import { Endpoint } from "../../src/internal/endpoint/Endpoint.ts"
 import type { Factory as DuplicationFactory } from "../../src/internal/paths/DuplicationPolicy.ts"
 import type { Factory as FailureFactory } from "../../src/internal/paths/FailurePolicy.ts"
+import type { Factory as ObserverFactory } from "../../src/internal/paths/Observer.ts"
 import type { Factory as ReinjectionFactory } from "../../src/internal/paths/ReinjectionPolicy.ts"
 import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
@@ -87,6 +88,7 @@ export interface NodeOptions {
   readonly duplication?: DuplicationFactory | undefined
   readonly reinjection?: ReinjectionFactory | undefined
   readonly failures?: FailureFactory | undefined
+  readonly observers?: ReadonlyArray<ObserverFactory> | undefined
   readonly protection?: PacketProtection | undefined
   /** Of a server, in place of `identity`. */
   readonly identity?: Identity | undefined
@@ -173,7 +175,8 @@ export class Node {
         congestion: options.congestion ?? cubic,
         duplication: options.duplication,
         reinjection: options.reinjection,
-        failures: options.failures
+        failures: options.failures,
+        observers: options.observers
       },
       random,
       randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,

@@ -3,6 +3,7 @@
  * built in the order in which they depend on each other. What is done with it is in the other files of this folder.
  */
 import type { PacketProtection } from "../crypto/Protection.ts"
+import type { Observers } from "../paths/Observer.ts"
 import type { Scheduler } from "../paths/Scheduler.ts"
 import type { Path } from "../paths/Path.ts"
 import type { PathEvent } from "../paths/PathEvent.ts"
@@ -90,6 +91,7 @@ export class ConnectionState {
   keyUpdates = 0
   readonly mistakes: Mistakes
   readonly policies: ConnectionPolicies
+  readonly observers: Observers | undefined
   /** Made with the second path. */
   copies: FrameCopies | undefined = undefined
   /** An ack-eliciting packet left since the last packet arrived (RFC 9000 section 10.1). */
@@ -107,6 +109,7 @@ export class ConnectionState {
     this.settings = settings
     this.scheduler = options.policies.scheduler
     this.policies = options.policies
+    this.observers = options.policies.observers
     this.mistakes = options.policies.mistakes
     this.random = options.random
     this.now = this.idleSince = options.now
@@ -178,6 +181,10 @@ export class ConnectionState {
       // What only this path may carry would wait for ever.
       this.streams.onPathClosed(event.pathId)
       this.datagrams.onPathClosed(event.pathId)
+    }
+    if (this.observers !== undefined) {
+      const path = this.paths.get(event.pathId)
+      if (path !== undefined) this.observers.pathState(path, this.now)
     }
     this.pathEvents++
     this.events.push(event)

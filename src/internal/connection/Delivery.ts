@@ -109,6 +109,7 @@ export class Delivery implements RecoveryEvents {
     if (path === undefined) return
     path.discovery.onPacketAcked(packetNumber, bytes)
     core.scheduler.onPacketAcked?.(path, bytes)
+    if (core.observers !== undefined) core.observers.packetAcked(path, bytes, core.now)
   }
 
   packetLost(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
@@ -119,5 +120,6 @@ export class Delivery implements RecoveryEvents {
     const { next } = recovery.sent(Space.application)!
     if (path.discovery.onPacketLost(packetNumber, bytes, next)) recovery.maxDatagramSize = path.mtu
     core.scheduler.onPacketLost?.(path, bytes)
+    if (core.observers !== undefined) core.observers.packetLost(path, bytes, core.now)
   }
 }

@@ -203,5 +203,6 @@ export class PacketBuilder {
       core.idleSince = now
     }
     core.scheduler.onPacketSent?.(path, end - start)
+    if (core.observers !== undefined) core.observers.packetSent(path, end - start, now)
   }
 }

@@ -8,6 +8,8 @@ import type { ConnectionControllers, Factory as CongestionFactory } from "../con
 import { cubic } from "../congestion/Cubic.ts"
 import { guardControllers } from "../congestion/Guard.ts"
 import { newReno } from "../congestion/NewReno.ts"
+import { Observers } from "../paths/Observer.ts"
+import type { Factory as ObserverFactory } from "../paths/Observer.ts"
 import type { Scheduler, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
 import { dropPromise } from "../Unwanted.ts"
 import { Mistakes } from "./Mistakes.ts"
@@ -19,6 +21,7 @@ export interface PolicyFactories {
   readonly duplication?: DuplicationFactory | undefined
   readonly reinjection?: ReinjectionFactory | undefined
   readonly failures?: FailureFactory | undefined
+  readonly observers?: ReadonlyArray<ObserverFactory> | undefined
 }
 
 export interface ConnectionPolicies {
@@ -27,6 +30,7 @@ export interface ConnectionPolicies {
   readonly duplication: DuplicationPolicy | undefined
   readonly reinjection: ReinjectionPolicy | undefined
   readonly failures: FailurePolicy | undefined
+  readonly observers: Observers | undefined
   readonly mistakes: Mistakes
 }
 
@@ -50,6 +54,14 @@ const makePolicy = <P extends object>(what: string, factory: (() => P) | undefin
   return policy as P
 }
 
+const makeObservers = (factories: ReadonlyArray<ObserverFactory> | undefined, mistakes: Mistakes) =>
+  factories === undefined || factories.length === 0
+    ? undefined
+    : new Observers(
+        factories.map((factory) => makePolicy("observer", factory)!),
+        (name, what) => mistakes.inPolicy("observer", name, what, "nothing")
+      )
+
 /** Throws what a factory throws, and a `TypeError` when it makes something else than it should. */
 export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => {
   const mistakes = new Mistakes()
@@ -71,6 +83,7 @@ export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => 
     duplication: makePolicy("duplication policy", factories.duplication),
     reinjection: makePolicy("reinjection policy", factories.reinjection),
     failures: makePolicy("failure detector", factories.failures),
+    observers: makeObservers(factories.observers, mistakes),
     mistakes
   }
 }
