@@ -39,7 +39,7 @@ const minimum = "Expected a duration from 0 to 1 minute"
  * @since 0.2.0
  */
 export class FailureDetectorConfig extends Schema.Class<FailureDetectorConfig>("effect-mpquic/FailureDetectorConfig")({
-  /** Probe timeouts in a row that it takes. Default 1. */
+  /** How many probe timeouts in a row it takes. Default 1. */
   probeTimeouts: Schema.Number.annotate({ message: timeouts })
     .check(Schema.isInt({ message: timeouts }), Schema.isBetween({ minimum: 1, maximum: 10 }, { message: timeouts }))
     .pipe(Schema.withConstructorDefault(Effect.succeed(1))),
@@ -53,7 +53,7 @@ export class FailureDetectorConfig extends Schema.Class<FailureDetectorConfig>("
       )
     )
     .pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
-  /** The same, in probe timeouts of the path. Default 0. */
+  /** The same, as so many times the probe timeout of the path. Default 0. */
   silenceFactor: Schema.Number.annotate({ message: factor })
     .check(Schema.isBetween({ minimum: 0, maximum: 100 }, { message: factor }))
     .pipe(Schema.withConstructorDefault(Effect.succeed(0)))

@@ -92,7 +92,9 @@ export class ReinjectionConfig extends Schema.Class<ReinjectionConfig>("effect-m
  * @since 0.2.0
  */
 export type Options = Omit<ConstructorParameters<typeof ReinjectionConfig>[0] & {}, "delay" | "minInterval"> & {
+  /** Of `onDelay`: how long data may wait for its acknowledgement. */
   readonly delay?: Duration.Input | undefined
+  /** Between two packets of reinjected data on a path. */
   readonly minInterval?: Duration.Input | undefined
 }
 

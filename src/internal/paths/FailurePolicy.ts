@@ -9,7 +9,7 @@ import type { PathView } from "./Scheduler.ts"
  */
 export interface Silence {
   readonly path: PathView
-  /** Probe timeouts in a row, this one included. */
+  /** How many probe timeouts there were in a row, this one included. */
   readonly probeTimeouts: number
   /** ms since which nothing that was sent has been acknowledged, although something waits to be. */
   readonly silence: number
