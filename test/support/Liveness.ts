@@ -66,7 +66,7 @@ export interface Plan {
 /** ms: how long things go wrong, how long a way must work before data has to move, and how soon it must. */
 const TURMOIL = 12_000
 const STABLE = 10_000
-const PROMPT = 3_000
+const PROMPT = 3_500
 const IDLE = 30_000
 
 const pick = <A>(random: Prng, values: ReadonlyArray<A>): A => values[random.int(values.length)]!
