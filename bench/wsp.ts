@@ -6,7 +6,7 @@
  *     node bench/wsp.ts [--scenarios 12] [--seed 1] [--class low-bdp-no-loss] [--scheduler deliveryRate] [--congestion cubic] [--json]
  *
  * `--class` and `--scheduler` may be repeated; without them: all classes, the default scheduler. `--size BYTES` (20000000),
- * `--repeats N` (medians; 3 where packets are lost, else 1), `--workers N` (threads, 1), `--svg FILE`, `--runs` (a line for each
+ * `--reinjection MODE` (none, onLoss, onDelay, onIdle, all), `--repeats N` (medians; 3 where packets are lost, else 1), `--workers N` (threads, 1), `--svg FILE`, `--runs` (a line for each
  * run). `--experiment` names another experiment: `equal` (both paths alike), `objects` (256 kB on a connection whose paths are
  * open), `handover`.
  */
@@ -17,7 +17,7 @@ import { classes, scenariosOf } from "./wsp/design.ts"
 import type { PathParameters, Scenario, ScenarioClass } from "./wsp/design.ts"
 import { handover } from "./wsp/handover.ts"
 import type { Outcome, Task } from "./wsp/measure.ts"
-import { controllerOfOnePath, controllers, defaultScheduler, schedulers } from "./wsp/parts.ts"
+import { controllerOfOnePath, controllers, defaultScheduler, reinjections, schedulers } from "./wsp/parts.ts"
 import { picture } from "./wsp/picture.ts"
 import { measureAll } from "./wsp/pool.ts"
 
@@ -28,6 +28,7 @@ const { values } = parseArgs({
     class: { type: "string", multiple: true },
     scheduler: { type: "string", multiple: true, default: [defaultScheduler] },
     congestion: { type: "string", default: "cubic" },
+    reinjection: { type: "string", default: "none" },
     size: { type: "string" },
     repeats: { type: "string" },
     workers: { type: "string", default: "1" },
@@ -61,6 +62,7 @@ const bytes = whole("size", values.size ?? String(experiment === "objects" ? OBJ
 const workers = whole("workers", values.workers, 1)
 const chosen = values.scheduler.map((name) => oneOf("scheduler", name, Object.keys(schedulers)))
 const congestion = oneOf("congestion", values.congestion, Object.keys(controllers))
+const reinjection = oneOf("reinjection", values.reinjection, Object.keys(reinjections))
 const congestionAlone = controllerOfOnePath(congestion)
 const names = classes.map(({ name }) => name)
 const asked = (values.class ?? names).map((name) => classes.find((one) => one.name === oneOf("class", name, names))!)
@@ -79,7 +81,8 @@ const tasksOf = (of: ScenarioClass, list: ReadonlyArray<Scenario>): ReadonlyArra
     open: experiment === "objects",
     schedulers: chosen,
     congestion,
-    congestionAlone
+    congestionAlone,
+    reinjection
   }))
 
 /** Each class in turn, with the progress on standard error. */
@@ -244,7 +247,11 @@ const objects = async (): Promise<void> => {
 const handovers = (): void => {
   const moments = [7000, ...Array.from({ length: 20 }, (_, ms) => 7200.5 + ms)]
   const entries = chosen.flatMap((name) => {
-    const parts = { scheduler: schedulers[name]!, congestion: controllers[congestion]! }
+    const parts = {
+      scheduler: schedulers[name]!,
+      congestion: controllers[congestion]!,
+      reinjection: reinjections[reinjection]
+    }
     const all = moments.map((diesAt) => handover(parts, diesAt))
     const over = (one: (typeof all)[number]): number => one.affected - one.normal - one.pto - one.rtt
     const worst = all.reduce((a, b) => (over(b) > over(a) ? b : a))

@@ -32,13 +32,15 @@ export type {
 } from "./internal/paths/Scheduler.ts"
 
 /**
- * The scheduler that new connections use. Without a Layer: the lowest RTT first.
+ * The scheduler that new connections use. Without a Layer: `layerDeliveryRate`. In simulated downloads over many pairs of paths it
+ * gained as much as the lowest RTT or more, most where round trips and queues are long, and small objects waited less often for
+ * a slow path; with one path, or with loss, there is no difference.
  *
  * @category services
  * @since 0.1.0
  */
 export const PathScheduler: Context.Reference<Factory> = Context.Reference<Factory>("effect-mpquic/PathScheduler", {
-  defaultValue: () => lowLatency
+  defaultValue: () => deliveryRate
 })
 
 /**
@@ -83,7 +85,7 @@ export const layer = <E = never, R = never>(
 
 /**
  * Weighted by measured delivery rate: each packet takes the path on which it arrives first. Bulk transfers fill every path, and
- * at their end nobody waits for what a slow path still carries. Use it where paths differ much.
+ * at their end nobody waits for what a slow path still carries. The default.
  *
  * @category layers
  * @since 0.2.0
@@ -144,7 +146,7 @@ export const layerWeightedRoundRobin = (
 
 /**
  * The lowest smoothed RTT that can send, the next one while its window is full. One packet in 16 asks a path whose RTT is not known
- * yet. The default.
+ * yet.
  *
  * @category layers
  * @since 0.1.0

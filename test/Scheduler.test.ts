@@ -249,6 +249,21 @@ describe("deliveryRate", () => {
     assert.isUndefined(deliveryRate().select({ ...ctx, queuedBytes: 40_000 }))
   })
 
+  it("waits for a faster path whose window has grown beyond what the last rounds delivered", () => {
+    const grown = fast({ deliveryRate: 600, congestionWindow: 24_000, bytesInFlight: 12_000 })
+    const ctx = { ...context(grown, slow()), queuedBytes: 50_000 }
+    // 2400 bytes a ms by its window, not 600 as a round ago.
+    assert.isUndefined(deliveryRate().select(ctx))
+    assert.strictEqual(deliveryRate().select({ ...ctx, queuedBytes: 120_000 })!.id, 1)
+  })
+
+  it("takes the last sample for the round trip of a path whose rate nobody knows: there its first queue shows", () => {
+    const queueing = path(0, { minRtt: 10, smoothedRtt: 12, latestRtt: 100, bytesInFlight: 6000 })
+    const other = path(1, { minRtt: 30, smoothedRtt: 30, deliveryRate: 400 })
+    assert.strictEqual(deliveryRate().select(context(queueing, other))!.id, 1)
+    assert.strictEqual(deliveryRate().select(context(path(0, { bytesInFlight: 6000 }), other))!.id, 0)
+  })
+
   it("while a writer waits the end is not in sight, but no path gets a queue of many round trips", () => {
     const ctx = { ...context(fast(), slow()), queuedBytes: 1200, moreToCome: true }
     assert.strictEqual(deliveryRate().select(ctx)!.id, 1)
@@ -377,7 +392,7 @@ describe("every scheduler", () => {
 describe("PathScheduler", () => {
   const name = Effect.map(Effect.service(PathScheduler.PathScheduler), (factory) => factory().name)
 
-  it.effect("has a default", () => Effect.map(name, (found) => assert.strictEqual(found, "lowLatency")))
+  it.effect("has a default", () => Effect.map(name, (found) => assert.strictEqual(found, "deliveryRate")))
 
   it.effect("is replaced by one Layer", () =>
     Effect.gen(function* () {

@@ -2,7 +2,7 @@
 import { quantile } from "./benefit.ts"
 import { linkOf } from "./design.ts"
 import type { Scenario } from "./design.ts"
-import { controllers, schedulers } from "./parts.ts"
+import { controllers, reinjections, schedulers } from "./parts.ts"
 import { download } from "./transfer.ts"
 
 export interface Task {
@@ -15,6 +15,7 @@ export interface Task {
   readonly schedulers: ReadonlyArray<string>
   readonly congestion: string
   readonly congestionAlone: string
+  readonly reinjection: string
 }
 
 export interface Outcome {
@@ -35,7 +36,8 @@ export const measure = (task: Task): Outcome => {
           seed: task.seed * 100 + repeat,
           open: task.open,
           scheduler: schedulers[scheduler]!,
-          congestion: controllers[congestion]!
+          congestion: controllers[congestion]!,
+          reinjection: reinjections[task.reinjection]
         })
       ),
       0.5

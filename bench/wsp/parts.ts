@@ -7,6 +7,7 @@ import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.t
 import { ecf } from "../../src/internal/paths/schedulers/Ecf.ts"
 import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { minRtt } from "../../src/internal/paths/schedulers/MinRtt.ts"
+import { redundant } from "../../src/internal/paths/schedulers/Redundant.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import { PathScheduler } from "../../src/PathScheduler.ts"
 import type { Parts } from "./transfer.ts"
@@ -19,10 +20,20 @@ export const schedulers: Readonly<Record<string, Parts["scheduler"]>> = {
   minRtt: minRtt(0.7),
   blest,
   ecf,
-  backup: backup(undefined, 1000)
+  backup: backup(undefined, 1000),
+  redundant
 }
 
 export const controllers: Readonly<Record<string, Parts["congestion"]>> = { cubic, newReno }
+
+/** By mode; without one nothing is reinjected, which is the default. */
+export const reinjections: Readonly<Record<string, Parts["reinjection"]>> = {
+  none: undefined,
+  onLoss: () => ({ name: "onLoss", modes: ["onLoss"] }),
+  onDelay: () => ({ name: "onDelay", modes: ["onDelay"] }),
+  onIdle: () => ({ name: "onIdle", modes: ["onIdle"] }),
+  all: () => ({ name: "all" })
+}
 
 /** What a connection has without any Layer. */
 export const defaultScheduler = PathScheduler.defaultValue()().name

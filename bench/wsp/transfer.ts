@@ -14,6 +14,7 @@ import type { NodeOptions } from "../../test/support/Machines.ts"
 export interface Parts {
   readonly scheduler: NonNullable<NodeOptions["scheduler"]>
   readonly congestion: NonNullable<NodeOptions["congestion"]>
+  readonly reinjection?: NodeOptions["reinjection"]
 }
 
 export interface Download extends Parts {
@@ -39,8 +40,8 @@ const settings = (paths: number): ConnectionSettings => ({
   maxPaths: paths > 1 ? paths : 0
 })
 
-export const pairOf = ({ congestion, links, scheduler, seed }: Omit<Download, "bytes">): Pair => {
-  const node = { settings: settings(links.length), scheduler, congestion }
+export const pairOf = ({ congestion, links, reinjection, scheduler, seed }: Omit<Download, "bytes">): Pair => {
+  const node = { settings: settings(links.length), scheduler, congestion, reinjection }
   return new Pair({ seed, links, client: node, server: node })
 }
 

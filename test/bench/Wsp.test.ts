@@ -116,7 +116,8 @@ describe("a run", () => {
     open: false,
     schedulers: ["deliveryRate"],
     congestion: "cubic",
-    congestionAlone: "cubic"
+    congestionAlone: "cubic",
+    reinjection: "none"
   }
 
   it("takes as long as its links make it, and repeats", () => {

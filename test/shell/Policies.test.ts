@@ -161,7 +161,7 @@ describe("D6: parts that users give", () => {
     Effect.gen(function* () {
       const stats = yield* transfer(world, controllers({ name: "fixed", pacingRate: 2000 }))
       assert.strictEqual(stats.controllerMistakes + stats.schedulerMistakes, 0)
-      assert.strictEqual(stats.scheduler, "lowLatency")
+      assert.strictEqual(stats.scheduler, "deliveryRate")
       assert.strictEqual(stats.paths[0]!.controller, "fixed")
       assert.deepStrictEqual(lines, [])
     })

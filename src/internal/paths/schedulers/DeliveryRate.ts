@@ -15,9 +15,18 @@ const ROUNDS = 4
 
 /** Bytes per ms, never 0. Before anything was measured, what the window would give. */
 const rateOf = (path: PathView): number => {
+  const { deliveryRate, latestRtt, smoothedRtt } = path
+  // A queue that has just begun is in the last sample, and hardly in their mean.
+  const rtt = deliveryRate === 0 && latestRtt > smoothedRtt ? latestRtt : smoothedRtt
+  const expected = path.congestionWindow / rtt
+  return deliveryRate > 0 && deliveryRate < expected ? deliveryRate : expected
+}
+
+/** The same of a path that packets wait for: a window that doubles is worth more than what the last rounds had. */
+const comingRateOf = (path: PathView): number => {
   const expected = path.congestionWindow / path.smoothedRtt
   const { deliveryRate } = path
-  return deliveryRate > 0 && deliveryRate < expected ? deliveryRate : expected
+  return deliveryRate > expected ? deliveryRate : expected
 }
 
 /** ms: the round trip without queues. */
@@ -59,7 +68,7 @@ export const deliveryRate = (): Scheduler => {
         if (path.bytesInFlight === 0 && path.nextSendTime === Infinity) continue
         const at = arrivalOn(path)
         if (at >= arrival) continue
-        rate += rateOf(path)
+        rate += comingRateOf(path)
         if (at < first) first = at
       }
       if (rate === 0) return chosen
