@@ -31,8 +31,14 @@ const { values } = parseArgs({
 
 const kept = inProject(".cache/bench/results.json")
 
+/** What follows it in RESULTS.md was measured by `bench/wsp.ts`, and stays. */
+const AGGREGATION = "\n## How well paths add up\n"
+
 const write = (results: Results): void => {
-  writeFileSync(inProject("bench/RESULTS.md"), markdown(results))
+  const file = inProject("bench/RESULTS.md")
+  const before = readFileSync(file, "utf8")
+  const from = before.indexOf(AGGREGATION)
+  writeFileSync(file, markdown(results) + (from < 0 ? "" : before.slice(from)))
   const download = results.figures.find(({ id }) => id === "download")
   if (download !== undefined) writeFileSync(inProject("bench/results.svg"), picture(download, results.machine))
 }
