@@ -7,7 +7,7 @@
  *
  * `--class` and `--scheduler` may be repeated; without them: all classes, the default scheduler. `--size BYTES` (20000000),
  * `--reinjection MODE` (none, onLoss, onDelay, onIdle, all), `--repeats N` (medians; 3 where packets are lost, else 1), `--workers N` (threads, 1), `--svg FILE`, `--runs` (a line for each
- * run). `--experiment` names another experiment: `equal` (both paths alike), `objects` (256 kB on a connection whose paths are
+ * run), `--open` (times count from the request, on a connection whose paths are open). `--experiment` names another experiment: `equal` (both paths alike), `objects` (256 kB on a connection whose paths are
  * open), `handover`.
  */
 import * as fs from "node:fs"
@@ -34,6 +34,7 @@ const { values } = parseArgs({
     workers: { type: "string", default: "1" },
     svg: { type: "string" },
     runs: { type: "boolean", default: false },
+    open: { type: "boolean", default: false },
     experiment: { type: "string", default: "classes" },
     json: { type: "boolean", default: false }
   }
@@ -78,7 +79,7 @@ const tasksOf = (of: ScenarioClass, list: ReadonlyArray<Scenario>): ReadonlyArra
     bytes,
     seed: seed * 1000 + index + 1,
     repeats: values.repeats === undefined ? (of.loss[1] > 0 ? 3 : 1) : whole("repeats", values.repeats, 1),
-    open: experiment === "objects",
+    open: values.open || experiment === "objects",
     schedulers: chosen,
     congestion,
     congestionAlone,
