@@ -95,7 +95,7 @@ export interface RemoteAddresses {
 }
 
 /**
- * Counters of a connection; bytes are UDP payload.
+ * Counters of a connection, over all of its paths, those that are gone included; bytes are UDP payload.
  *
  * @category models
  * @since 0.1.0
@@ -474,7 +474,7 @@ export class ConnectionImpl extends Value implements Connection {
   }
 
   get stats(): Stats {
-    const stats = this.machine.stats()
+    const stats = this.machine.stats(this.runtime.now())
     return { ...stats, paths: stats.paths.map(Path.toStats) }
   }
 

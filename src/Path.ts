@@ -33,15 +33,16 @@ export type { PathState, PathStatus }
 export const TypeId = "~effect-mpquic/Path"
 
 /**
- * Counters and measurements of one path at one moment. Bytes are UDP payload. Before the first sample `latestRtt` is zero,
- * `smoothedRtt` what is assumed (`initialRtt`), and `minRtt` infinite.
+ * Counters and measurements of one path at one moment. Bytes are UDP payload, rates bytes per ms. Before the first sample
+ * `latestRtt` is zero, `smoothedRtt` what is assumed (`initialRtt`), and `minRtt` infinite. Each packet that left is
+ * outstanding, acknowledged, lost or forgotten; those four add up to `packetsSent`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Stats extends Omit<
   PathStats,
-  "id" | "local" | "remote" | "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt"
+  "id" | "local" | "remote" | "latestRtt" | "minRtt" | "rttVariance" | "smoothedRtt" | "timeInState"
 > {
   /** The path ID. */
   readonly pathId: number
@@ -53,6 +54,12 @@ export interface Stats extends Omit<
   readonly rttVariance: Duration.Duration
   /** Moving average of the samples (RFC 9002 section 5.3). */
   readonly smoothedRtt: Duration.Duration
+  /**
+   * How long the path has been in its `state`.
+   *
+   * @since 0.2.0
+   */
+  readonly timeInState: Duration.Duration
   /** Where the path leaves from. */
   readonly local: NetAddress.InetAddress
   /** Where it leads. */
@@ -156,13 +163,9 @@ export const toStats = ({ id, ...stats }: PathStats): Stats => ({
   latestRtt: Duration.millis(stats.latestRtt),
   smoothedRtt: Duration.millis(stats.smoothedRtt),
   rttVariance: Duration.millis(stats.rttVariance),
-  minRtt: Duration.millis(stats.minRtt)
+  minRtt: Duration.millis(stats.minRtt),
+  timeInState: Duration.millis(stats.timeInState)
 })
-
-const statsOf = (connection: ConnectionMachine, view: PathView): Stats | undefined => {
-  const stats = connection.stats().paths.find((path) => path.id === view.id)
-  return stats === undefined ? undefined : toStats(stats)
-}
 
 /** @internal */
 export const toEvent = (event: PathEvent): Event => {
@@ -204,7 +207,6 @@ export class PathImpl extends Value implements Path {
   /** By `close`. */
   private closing = false
   private last: Stats | undefined = undefined
-  private recent: Stats
   private observed: NetAddress.InetAddress | undefined = undefined
 
   constructor(
@@ -218,7 +220,6 @@ export class PathImpl extends Value implements Path {
     this.move = move
     this.connection = connection
     this.view = view
-    this.recent = statsOf(connection, view) ?? unused(view)
     this.now = now
     this.events = events
   }
@@ -258,9 +259,7 @@ export class PathImpl extends Value implements Path {
   }
 
   get stats(): Stats {
-    if (this.last !== undefined) return this.last
-    this.recent = statsOf(this.connection, this.view) ?? this.recent
-    return this.recent
+    return this.last ?? toStats(this.connection.pathStats(this.view, this.now()))
   }
 
   readonly validated: Effect.Effect<void, QuicError> = Effect.suspend(() => {
@@ -352,29 +351,3 @@ export class PathImpl extends Value implements Path {
     })
   }
 }
-
-/** Of a path that the connection gave up before anybody asked for it. */
-const unused = (view: PathView): Stats =>
-  toStats({
-    id: view.id,
-    local: view.local,
-    remote: view.remote,
-    packetsSent: view.packetsSent,
-    packetsReceived: 0,
-    packetsLost: view.packetsLost,
-    spuriousLosses: 0,
-    bytesSent: 0,
-    bytesReceived: 0,
-    bytesLost: 0,
-    streamBytesSent: 0,
-    streamBytesReceived: 0,
-    latestRtt: view.latestRtt,
-    smoothedRtt: view.smoothedRtt,
-    rttVariance: view.rttVariance,
-    minRtt: view.minRtt,
-    congestionWindow: view.congestionWindow,
-    bytesInFlight: 0,
-    ptoCount: view.ptoCount,
-    mtu: view.mtu,
-    controller: ""
-  })

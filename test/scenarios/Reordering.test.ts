@@ -26,7 +26,7 @@ const run = (link: DuplexOptions, total: number, congestion: typeof cubic): Outc
   const up = send(pair.connection, pair.accepted, total)
   const end = pair.until(() => up.finished, start + 60_000, 5)
   intact(up, total, "reordered")
-  const { packetsSent, spuriousLosses } = pair.connection.path(0)!.stats()
+  const { packetsSent, spuriousLosses } = pair.connection.stats().paths[0]!
   return { rate: (total * 8) / (end - start) / 1000, packets: packetsSent, spurious: spuriousLosses }
 }
 

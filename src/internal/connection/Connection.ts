@@ -2,10 +2,12 @@
  * A QUIC connection: the parts put together, and what the shell calls. Synchronous; time and randomness are handed in.
  */
 import type { PacketProtection } from "../crypto/Protection.ts"
-import type { PathStatus } from "../paths/Scheduler.ts"
+import type { PathStatus, PathView } from "../paths/Scheduler.ts"
 import type { ConnectionIdSource, LocalConnectionId, LocalConnectionIds } from "../paths/LocalConnectionIds.ts"
 import { MtuDiscovery } from "../paths/MtuDiscovery.ts"
 import { Path } from "../paths/Path.ts"
+import { pathStats } from "../paths/PathStatistics.ts"
+import type { PathStats } from "../paths/PathStatistics.ts"
 import { PathValidation } from "../paths/PathValidation.ts"
 import type { RemoteAddresses } from "../paths/RemoteAddresses.ts"
 import type { RemoteConnectionIds, ResetTokenObserver } from "../paths/RemoteConnectionIds.ts"
@@ -358,25 +360,29 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     this.options.host.onWake(this)
   }
 
-  stats(): ConnectionStats {
-    const paths = this.core.paths.all.map((path) => path.stats())
-    const sum = (of: (path: (typeof paths)[number]) => number): number => paths.reduce((all, path) => all + of(path), 0)
-    const closed = this.pathControl.closedTotals
+  /** `now`: for what depends on the time; by default that of the last call. */
+  stats(now: number = this.core.now): ConnectionStats {
+    const { core } = this
     return {
-      packetsSent: closed.packetsSent + sum((path) => path.packetsSent),
-      packetsReceived: this.core.packetsReceived,
-      packetsLost: closed.packetsLost + sum((path) => path.packetsLost),
-      packetsDropped: this.core.packetsDropped,
-      bytesSent: closed.bytesSent + sum((path) => path.bytesSent),
-      bytesReceived: closed.bytesReceived + sum((path) => path.bytesReceived),
-      addressesDropped: this.core.addresses.dropped,
+      ...core.paths.totals.with(core.paths.all),
+      packetsDropped: core.packetsDropped,
+      addressesDropped: core.addresses.dropped,
       datagramsDropped: this.datagrams.droppedIncoming + this.datagrams.droppedOutgoing,
-      keyUpdates: this.core.keyUpdates,
-      scheduler: schedulerName(this.core.scheduler),
-      schedulerMistakes: this.core.mistakes.scheduler,
-      controllerMistakes: this.core.mistakes.controller,
-      paths
+      keyUpdates: core.keyUpdates,
+      scheduler: schedulerName(core.scheduler),
+      schedulerMistakes: core.mistakes.scheduler,
+      controllerMistakes: core.mistakes.controller,
+      paths: core.paths.all.map((path) => this.pathStats(path, now))
     }
+  }
+
+  /** Also of a path that is gone: it keeps its last figures. */
+  pathStats(path: PathView, now: number): PathStats {
+    const { closedAt, closeInfo, paths } = this.core
+    const stats = pathStats(path as Path, now, paths.totals.scheduled(paths.all))
+    return closeInfo === undefined || stats.state === "closed"
+      ? stats
+      : { ...stats, state: "closed", timeInState: Math.max(0, now - closedAt) }
   }
 
   /** Bytes of the largest frame that some open path carries. */
@@ -416,7 +422,9 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       remoteIds,
       validation: new PathValidation(random),
       discovery,
-      limited: this.role === "server"
+      limited: this.role === "server",
+      now: this.core.now,
+      onState: this.core.onPathState
     })
   }
 

@@ -77,6 +77,8 @@ export class ConnectionState {
   /** Why it ends or ended; whether a CONNECTION_CLOSE is to be sent; when the last state goes. */
   closeInfo: CloseInfo | undefined = undefined
   closePending = false
+  /** ms: when it ended. */
+  closedAt = Infinity
   closeDeadline = Infinity
   /** ms: the time of the call that is under way. */
   now: number
@@ -153,6 +155,7 @@ export class ConnectionState {
   close(info: CloseInfo): void {
     if (!this.open) return
     this.closeInfo = info
+    this.closedAt = this.now
     this.state = "closing"
     this.closePending = true
     this.closeDeadline = this.now + 3 * this.largestPto()
@@ -170,6 +173,7 @@ export class ConnectionState {
   }
 
   private end(info: CloseInfo, deadline: number): void {
+    if (this.closeInfo === undefined) this.closedAt = this.now
     this.closeInfo ??= info
     this.state = "draining"
     this.closePending = false
@@ -188,6 +192,10 @@ export class ConnectionState {
     }
     this.pathEvents++
     this.events.push(event)
+  }
+
+  readonly onPathState = (path: Path): void => {
+    path.stateSince = this.now
   }
 
   /** Tells the application what happened, when the machine is consistent again. */

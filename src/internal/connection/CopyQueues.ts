@@ -58,6 +58,19 @@ export class CopyQueues {
     while (queue.head !== undefined && this.writeOne(w, frames, queue.head)) queue.shift(this.core.pool)
   }
 
+  /** A packet of the path is about to leave with these copies. */
+  count(path: Path, queue: CopyQueue, list: SentFrame | undefined): void {
+    let bytes = 0
+    for (let frame = list; frame !== undefined; frame = frame.next) bytes += frame.length
+    if (queue === path.duplicates) {
+      path.packetsDuplicated++
+      path.bytesDuplicated += bytes
+    } else {
+      path.packetsReinjected++
+      path.bytesReinjected += bytes
+    }
+  }
+
   /** The first one fits no packet of the path. */
   giveBackFirst(queue: CopyQueue): void {
     if (queue.head === undefined) return

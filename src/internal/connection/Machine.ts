@@ -5,7 +5,8 @@
  */
 import type { PathStatus, PathView } from "../paths/Scheduler.ts"
 import type { PacketProtection } from "../crypto/Protection.ts"
-import type { OpenPathRefusal, PathEvent, PathStats } from "../paths/PathEvent.ts"
+import type { OpenPathRefusal, PathEvent } from "../paths/PathEvent.ts"
+import type { PacketCounters, PathStats } from "../paths/PathStatistics.ts"
 import type { RemoteAddresses } from "../paths/RemoteAddresses.ts"
 import type { DatagramQueue } from "../streams/DatagramQueue.ts"
 import type { StreamTable } from "../streams/StreamTable.ts"
@@ -16,7 +17,7 @@ import type { AdvertiseRefusal } from "./AddressExchange.ts"
 import type { ConnectionSettings } from "../Settings.ts"
 import type { PolicyFactories } from "./Policies.ts"
 
-export type { AdvertiseRefusal, OpenPathRefusal, PathEvent, PathStats }
+export type { AdvertiseRefusal, OpenPathRefusal, PacketCounters, PathEvent, PathStats }
 
 /** Why a connection ended. */
 export type CloseInfo =
@@ -42,19 +43,9 @@ export type CloseInfo =
   | { readonly kind: "internal"; readonly cause: unknown }
 
 /** Read with `connection.stats()`; a fresh plain object. Bytes are UDP payload bytes. */
-export interface ConnectionStats {
-  /** QUIC packets that left, on all paths. */
-  readonly packetsSent: number
-  /** QUIC packets that were authentic and new. */
-  readonly packetsReceived: number
-  /** Packets that were taken for lost. */
-  readonly packetsLost: number
+export interface ConnectionStats extends PacketCounters {
   /** Packets dropped: not authentic, duplicate, malformed, or for keys that are gone. */
   readonly packetsDropped: number
-  /** UDP payload on all paths. */
-  readonly bytesSent: number
-  /** UDP payload on all paths. */
-  readonly bytesReceived: number
   /** How many frames on addresses of the peer were of no use: more than are kept (`maxAdvertised`), or no address. */
   readonly addressesDropped: number
   /** Datagrams (RFC 9221) that nobody read in time (`datagramQueue`), and those that no path took. */
@@ -138,7 +129,9 @@ export interface ConnectionMachine {
   readonly close: (code: number, reason: string, now: number) => void
   /** Tells the endpoint that this connection may have something to send or another deadline. */
   readonly wake: () => void
-  readonly stats: () => ConnectionStats
+  readonly stats: (now?: number) => ConnectionStats
+  /** The last figures, if the path is gone. */
+  readonly pathStats: (path: PathView, now: number) => PathStats
 }
 
 export interface EndpointMachineOptions {

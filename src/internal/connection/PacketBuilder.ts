@@ -190,7 +190,9 @@ export class PacketBuilder {
     const marked = inFlight && recovery.ecn.marks
     const frames = this.frames.detach()
     for (let frame = frames; frame !== undefined; frame = frame.next) {
-      if (frame.kind === SentFrameKind.stream) path.streamBytesSent += frame.length
+      if (frame.kind !== SentFrameKind.stream) continue
+      path.streamBytesSent += frame.length
+      path.bytesRetransmitted += frame.value
     }
     if (this.duplicator !== undefined) this.duplicator.onPacketSent(path, frames)
     core.handshake.oneRtt!.onPacketSent(path.id, packetNumber)

@@ -14,8 +14,6 @@ const MIN_PATIENCE = 5000
 
 export class PathControl {
   private readonly core: ConnectionState
-  /** Figures of paths that are gone, so that those of the connection never fall. */
-  readonly closedTotals = { packetsSent: 0, packetsLost: 0, bytesSent: 0, bytesReceived: 0 }
 
   constructor(core: ConnectionState) {
     this.core = core
@@ -69,11 +67,6 @@ export class PathControl {
   }
 
   private readonly onDiscard = (path: Path): void => {
-    const totals = this.closedTotals
-    totals.packetsSent += path.recovery.packetsSent
-    totals.packetsLost += path.recovery.packetsLost
-    totals.bytesSent += path.recovery.bytesSent
-    totals.bytesReceived += path.bytesReceived
     this.core.handshake.oneRtt?.forgetPath(path.id)
   }
 

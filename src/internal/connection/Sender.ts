@@ -226,6 +226,7 @@ export class Sender {
         copies.giveBackFirst(queue)
         continue
       }
+      copies.count(path, queue, this.core.frames.head)
       if (packet.writer.remaining >= MAX_ACK_ROOM) this.acknowledger.write(path)
       packet.commit(true, true)
       queue.onSent(this.now)
@@ -309,6 +310,7 @@ export class Sender {
       streams.writeTrain(writer, frames, stream, offset, length)
       offset += length
       packet.commit(true, true)
+      path.packetsScheduled++
     }
     if (offset === from) return false
     streams.trainSent(stream, offset - from)
@@ -356,6 +358,7 @@ export class Sender {
     if (packet.isEmpty) return false
     const eliciting = packet.isEliciting
     packet.commit(eliciting, eliciting)
+    if (eliciting) path.packetsScheduled++
     // Only acknowledgements came of it: what waits may fit a packet without them.
     return eliciting || this.sendUnaccompanied(path)
   }
@@ -365,6 +368,7 @@ export class Sender {
     this.writeData(path)
     if (packet.isEmpty) return false
     packet.commit(true, true)
+    path.packetsScheduled++
     return true
   }
 

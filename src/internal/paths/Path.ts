@@ -3,7 +3,6 @@
  * of the handshake; a connection without multipath has no other.
  */
 import type { PathState, PathStatus, PathView } from "./Scheduler.ts"
-import type { PathStats } from "./PathEvent.ts"
 import type { CopyQueue } from "../recovery/CopyQueue.ts"
 import { Space } from "../recovery/PathRecovery.ts"
 import type { PathRecovery } from "../recovery/PathRecovery.ts"
@@ -86,6 +85,18 @@ export class Path implements PathView {
   bytesReceived = 0
   streamBytesSent = 0
   streamBytesReceived = 0
+  /** Of `streamBytesSent`, those that had been lost before, here or elsewhere. */
+  bytesRetransmitted = 0
+  /** Packets that left with copies of what another path carries, and the payload in them. */
+  packetsDuplicated = 0
+  bytesDuplicated = 0
+  packetsReinjected = 0
+  bytesReinjected = 0
+  /** Packets that the scheduler gave to this path. */
+  packetsScheduled = 0
+  /** ms: when the path was opened, and when it came into its state. */
+  readonly openedAt: number
+  stateSince: number
   /** PATH_STATUS: our sequence number, the peer's, and whether ours must be told. */
   statusSequence = 0
   remoteStatusSequence = -1
@@ -127,6 +138,7 @@ export class Path implements PathView {
   /** ms: since when acknowledgements have come on another path only. */
   private elsewhereSince = Infinity
   private current: PathState = "validating"
+  private readonly onState: ((path: Path, before: PathState) => void) | undefined
 
   constructor(options: {
     readonly id: number
@@ -138,6 +150,8 @@ export class Path implements PathView {
     readonly validation: PathValidation
     readonly discovery: MtuDiscovery
     readonly limited: boolean
+    readonly now: number
+    readonly onState?: ((path: Path, before: PathState) => void) | undefined
   }) {
     this.id = this.ackPath = options.id
     this.limited = options.limited
@@ -148,6 +162,8 @@ export class Path implements PathView {
     this.remoteIds = options.remoteIds
     this.validation = options.validation
     this.discovery = options.discovery
+    this.openedAt = this.stateSince = options.now
+    this.onState = options.onState
   }
 
   get hasCopies(): boolean {
@@ -228,8 +244,11 @@ export class Path implements PathView {
   }
 
   set state(state: PathState) {
+    const before = this.current
+    if (state === before) return
     this.current = state
     this.recovery.usable = state === "active"
+    this.onState?.(this, before)
   }
 
   /** Open in the sense of the draft: not abandoned by either side. */
@@ -338,32 +357,5 @@ export class Path implements PathView {
   private restartDiscovery(): void {
     this.discovery.restart()
     this.recovery.maxDatagramSize = this.discovery.current
-  }
-
-  stats(): PathStats {
-    const { recovery } = this
-    return {
-      id: this.id,
-      local: this.local,
-      remote: this.remote,
-      packetsSent: recovery.packetsSent,
-      packetsReceived: this.packetsReceived,
-      packetsLost: recovery.packetsLost,
-      spuriousLosses: recovery.spuriousLosses,
-      bytesSent: recovery.bytesSent,
-      bytesReceived: this.bytesReceived,
-      bytesLost: recovery.bytesLost,
-      streamBytesSent: this.streamBytesSent,
-      streamBytesReceived: this.streamBytesReceived,
-      latestRtt: recovery.rtt.latest,
-      smoothedRtt: recovery.rtt.smoothed,
-      rttVariance: recovery.rtt.variance,
-      minRtt: recovery.rtt.min,
-      congestionWindow: recovery.controller.congestionWindow,
-      bytesInFlight: recovery.bytesInFlight,
-      ptoCount: recovery.ptoCount,
-      mtu: this.mtu,
-      controller: recovery.controller.name
-    }
   }
 }

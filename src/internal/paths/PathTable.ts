@@ -11,6 +11,7 @@ import { LocalConnectionIds } from "./LocalConnectionIds.ts"
 import type { ConnectionIdSource, LocalConnectionId } from "./LocalConnectionIds.ts"
 import type { Path } from "./Path.ts"
 import type { OpenPathRefusal, PathEvent } from "./PathEvent.ts"
+import { PathTotals, pathStats } from "./PathStatistics.ts"
 import { PathFrames } from "./PathFrames.ts"
 import { RetiredConnectionIds } from "./RetiredConnectionIds.ts"
 import { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
@@ -47,6 +48,7 @@ export class PathTable {
   handshakeAddress!: Address
   /** What has to be told to the peer. */
   readonly frames = new PathFrames(this)
+  readonly totals = new PathTotals()
   /** Connection IDs of paths that are not in use yet, ours and the peer's. */
   readonly unusedLocal = new Map<number, LocalConnectionIds>()
   readonly unusedRemote = new Map<number, RemoteConnectionIds>()
@@ -403,14 +405,19 @@ export class PathTable {
       }
       if (path.discardAt > now) continue
       path.state = "closed"
-      onDiscard(path)
       path.recovery.abandon(now)
+      this.totals.onGone(path)
+      onDiscard(path)
       path.recovery.close()
       path.localIds.retireAll()
       path.remoteIds.clear()
       this.all.splice(i, 1)
       this.raiseLimit()
-      this.context.emit({ kind: "closed", pathId: path.id, stats: path.stats() })
+      this.context.emit({
+        kind: "closed",
+        pathId: path.id,
+        stats: pathStats(path, now, this.totals.scheduled(this.all))
+      })
     }
   }
 

@@ -31,6 +31,9 @@ export class PacketLedger<Path> {
   bytesSent = 0
   bytesAcked = 0
   bytesLost = 0
+  /** Given up without a judgement. */
+  packetsForgotten = 0
+  bytesForgotten = 0
   readonly pool: SentFramePool
   private readonly path: Path
   private readonly events: PacketEvents<Path>
@@ -117,7 +120,7 @@ export class PacketLedger<Path> {
     const slot = packetNumber & sp.mask
     const flags = sp.flags[slot]!
     if ((flags & PacketFlag.outstanding) !== 0) {
-      this.takeOut(sp, slot, 0)
+      this.forgotten(sp, slot)
       const list = sp.frames[slot]
       sp.frames[slot] = undefined
       this.reportLost(list, flags)
@@ -146,7 +149,7 @@ export class PacketLedger<Path> {
   discard(sp: SentPackets): void {
     for (let n = sp.base; n < sp.next; n++) {
       const slot = n & sp.mask
-      if ((sp.flags[slot]! & PacketFlag.outstanding) !== 0) this.takeOut(sp, slot, 0)
+      if ((sp.flags[slot]! & PacketFlag.outstanding) !== 0) this.forgotten(sp, slot)
       this.pool.release(sp.frames[slot])
       sp.frames[slot] = undefined
     }
@@ -162,6 +165,12 @@ export class PacketLedger<Path> {
       if (!frame.covered) this.events.frameLost(this.path, frame)
     }
     return probe
+  }
+
+  private forgotten(sp: SentPackets, slot: number): void {
+    this.packetsForgotten++
+    this.bytesForgotten += sp.size[slot]!
+    this.takeOut(sp, slot, 0)
   }
 
   /** A packet leaves flight; `state` is what its slot says from now on. */

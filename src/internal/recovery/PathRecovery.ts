@@ -84,6 +84,8 @@ export class PathRecovery implements ProbeState {
   readonly delivery = new DeliveryRate()
   /** Probe timeouts in a row without an acknowledgement. */
   ptoCount = 0
+  /** All of them so far. */
+  probeTimeouts = 0
   /** ms: when the first of the probe timeouts in a row expired. */
   silentSince = 0
   /** ms: when the newest acknowledged packet left: the path worked then. */
@@ -186,6 +188,13 @@ export class PathRecovery implements ProbeState {
   }
   get bytesLost(): number {
     return this.ledger.bytesLost
+  }
+  /** Packets whose fate does not matter any more, or never did: neither acknowledged nor lost. */
+  get packetsForgotten(): number {
+    return this.ledger.packetsForgotten
+  }
+  get bytesForgotten(): number {
+    return this.ledger.bytesForgotten
   }
 
   /** Bytes of a full packet. */
@@ -351,6 +360,7 @@ export class PathRecovery implements ProbeState {
     }
     if (this.probe.deadline(this.spaces) > now) return RecoveryTimeout.none
     this.probeSpace = this.probe.space
+    this.probeTimeouts++
     if (this.ptoCount++ === 0) this.silentSince = now
     // The next timeout counts from here even if no probe can be sent, so that it cannot be due at once.
     const sp = this.spaces[this.probeSpace]

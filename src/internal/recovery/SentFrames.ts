@@ -50,7 +50,7 @@ export class SentFrame {
   space: number = Space.application
   /** Of MAX_STREAMS and STREAMS_BLOCKED: the type of streams. */
   unidirectional = false
-  /** Limit, sequence number, or stream ID, by kind. */
+  /** Limit, sequence number, or stream ID, by kind; of STREAM how many of its bytes had been sent before and were lost. */
   value = 0
   /** The same is on its way in a copy, whose loss asks for it again: the loss of this one need not. */
   covered = false

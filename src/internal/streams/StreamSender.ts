@@ -221,7 +221,7 @@ export class StreamSender {
     const buffer = send.buffer
     const again = buffer.hasRetransmission
     const offset = again ? buffer.retransmitOffset : buffer.unsentOffset
-    const length = this.fill(w, frames, stream, offset, again ? buffer.retransmitLength : 0)
+    const length = this.fill(w, frames, stream, offset, again ? buffer.retransmitLength : 0, again)
     if (length < 0) return false
     if (again) {
       buffer.markRetransmitted(length)
@@ -238,7 +238,7 @@ export class StreamSender {
     const buffer = send.buffer
     const credit = this.limit - this.sent
     const sendable = send.sendableNew
-    const length = this.fill(w, frames, stream, buffer.unsentOffset, sendable < credit ? sendable : credit)
+    const length = this.fill(w, frames, stream, buffer.unsentOffset, sendable < credit ? sendable : credit, false)
     if (length < 0) return false
     buffer.markSent(length)
     this.onNewSent(stream, send, length)
@@ -258,7 +258,14 @@ export class StreamSender {
   }
 
   /** One frame with as much of `available` as fits; gives the length, or -1 when it is not worth a frame. */
-  private fill(w: ByteWriter, frames: SentFrameList, stream: Stream, offset: number, available: number): number {
+  private fill(
+    w: ByteWriter,
+    frames: SentFrameList,
+    stream: Stream,
+    offset: number,
+    available: number,
+    again: boolean
+  ): number {
     const room = w.remaining - streamHeaderLength(stream.id, offset, -1)
     if (room < 0 || (room < available && room < MIN_FRAME_DATA)) return -1
     let length = available
@@ -269,7 +276,8 @@ export class StreamSender {
     else writePadding(w, room - available)
     const buffer = stream.send!.buffer
     const fin = buffer.finPending && offset + length === buffer.writtenOffset
-    this.emit(w, frames, stream, offset, length, fin, withLength)
+    const frame = this.emit(w, frames, stream, offset, length, fin, withLength)
+    if (again) frame.value = length
     if (fin) buffer.finSent = true
     return length
   }
