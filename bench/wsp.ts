@@ -5,10 +5,10 @@
  *
  *     node bench/wsp.ts [--scenarios 12] [--seed 1] [--class low-bdp-no-loss] [--scheduler deliveryRate] [--congestion cubic] [--json]
  *
- * `--class` and `--scheduler` may be repeated; without them: all classes, the default scheduler. `--size BYTES` (20000000),
- * `--reinjection MODE` (none, onLoss, onDelay, onIdle, all), `--repeats N` (medians; 3 where packets are lost, else 1), `--workers N` (threads, 1), `--svg FILE`, `--runs` (a line for each
- * run), `--open` (times count from the request, on a connection whose paths are open). `--experiment` names another experiment: `equal` (both paths alike), `objects` (256 kB on a connection whose paths are
- * open), `handover`.
+ * `--class` and `--scheduler` may be repeated; without them: all classes, the default scheduler. Further: `--size BYTES` (20000000),
+ * `--reinjection MODE` (none, onLoss, onDelay, onIdle, all), `--repeats N` (medians; 3 where packets are lost, else 1), `--workers N`
+ * (processes, 1), `--svg FILE`, `--runs` (a line for each run), `--open` (times count from the request, on a connection whose paths are
+ * open). `--experiment` names another one: `equal` (both paths alike), `objects` (256 kB, open), `handover`.
  */
 import * as fs from "node:fs"
 import { parseArgs } from "node:util"

@@ -32,9 +32,9 @@ export type {
 } from "./internal/paths/Scheduler.ts"
 
 /**
- * The scheduler that new connections use. Without a Layer: `layerDeliveryRate`. In simulated downloads over many pairs of paths it
- * gained as much as the lowest RTT or more, most where round trips and queues are long, and small objects waited less often for
- * a slow path; with one path, or with loss, there is no difference.
+ * The scheduler that new connections use. Without a Layer: `layerDeliveryRate`. In simulated downloads over many pairs of paths
+ * (bench/RESULTS.md) it gained as much as the lowest RTT or more, most where round trips and queues are long, and small objects waited
+ * less often for a slow path; with one path there is no difference.
  *
  * @category services
  * @since 0.1.0
