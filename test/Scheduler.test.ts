@@ -389,6 +389,88 @@ describe("every scheduler", () => {
   }
 })
 
+/** A generator of numbers below 1 (xorshift), so that a failure repeats. */
+const random = (seed: number) => (): number => {
+  seed ^= seed << 13
+  seed ^= seed >>> 17
+  seed ^= seed << 5
+  return (seed >>> 0) / 0x1_0000_0000
+}
+
+/** A path in any state that recovery can leave it in: idle, full, just back from an outage, measured never or long ago. */
+const anyPath = (id: number, next: () => number): PathScheduler.PathView => {
+  const wide = (low: number, high: number): number => low * (high / low) ** next()
+  const hasRtt = next() < 0.8
+  const minRtt = hasRtt ? wide(0.2, 2000) : Infinity
+  const smoothedRtt = hasRtt ? minRtt * wide(1, 50) : 333
+  const congestionWindow = wide(2400, 1e6)
+  const bytesInFlight = next() < 0.5 ? 0 : congestionWindow * next()
+  const canSend = next() < 0.8 && bytesInFlight + 1200 <= congestionWindow
+  return path(id, {
+    hasRtt,
+    minRtt,
+    smoothedRtt,
+    rttVariance: smoothedRtt * next(),
+    latestRtt: hasRtt ? wide(minRtt, smoothedRtt * 2) : 0,
+    congestionWindow,
+    bytesInFlight,
+    deliveryRate: next() < 0.3 ? 0 : wide(0.01, 1e5),
+    canSend,
+    // A path that cannot send has something under way, is paced, or is blocked.
+    nextSendTime: canSend ? 0 : next() < 0.5 ? Infinity : wide(1, 100),
+    packetsSent: Math.floor(next() * 1000),
+    ptoCount: next() < 0.8 ? 0 : Math.floor(next() * 6)
+  })
+}
+
+describe("no scheduler waits for nothing", () => {
+  const all = {
+    backup: backup(undefined, 0),
+    blest,
+    deliveryRate,
+    ecf,
+    lowLatency,
+    minRtt: minRtt(0.5),
+    roundRobin,
+    weightedRoundRobin: weightedRoundRobin(new Map([["10.0.0.1", 1.5]]))
+  }
+
+  for (const [name, factory] of Object.entries(all)) {
+    it(`${name}: with any paths it gives one that can send, or waits for one that will`, () => {
+      for (let seed = 1; seed <= 2000; seed++) {
+        const next = random(seed * 7919)
+        const scheduler = factory()
+        for (let step = 0; step < 5; step++) {
+          const paths = Array.from({ length: 1 + Math.floor(next() * 4) }, (_, id) => anyPath(id, next))
+          const ctx = {
+            ...context(...paths),
+            kind: (["data", "retransmission", "control"] as const)[Math.floor(next() * 3)]!,
+            queuedBytes: Math.floor(next() * 1e6),
+            moreToCome: next() < 0.5,
+            now: step * 10
+          }
+          const chosen = scheduler.select(ctx)
+          const what = `seed ${seed}, step ${step}: ${JSON.stringify(ctx)}`
+          if (chosen !== undefined) assert.isTrue(chosen.canSend && paths.includes(chosen), what)
+          else if (paths.some((each) => each.canSend)) {
+            // An acknowledgement or time must be to come on the one that it waits for.
+            const waits = paths.some(
+              (each) => !each.canSend && (each.bytesInFlight > 0 || each.nextSendTime < Infinity)
+            )
+            assert.isTrue(waits, what)
+          }
+        }
+      }
+    })
+  }
+
+  it("a path that was idle is taken for empty, whatever its round trips were before the outage", () => {
+    const back = path(0, { smoothedRtt: 900, latestRtt: 2000, congestionWindow: 2400, minRtt: 20 })
+    const busy = path(1, { smoothedRtt: 60, bytesInFlight: 60_000, congestionWindow: 60_000, canSend: false })
+    assert.strictEqual(deliveryRate().select({ ...context(back, busy), queuedBytes: 1e6 })?.id, 0)
+  })
+})
+
 describe("PathScheduler", () => {
   const name = Effect.map(Effect.service(PathScheduler.PathScheduler), (factory) => factory().name)
 

@@ -62,9 +62,12 @@ describe("RttEstimator (RFC 9002 section 5)", () => {
     const rtt = new RttEstimator(333)
     rtt.update(80, 0, 0, true, 25)
     rtt.resetMin()
+    assert.strictEqual(rtt.min, 80, "nobody sees a path with samples and without a minimum")
     rtt.update(150, 0, 1, true, 25)
     assert.strictEqual(rtt.min, 150)
     assert.strictEqual(rtt.smoothed, 0.875 * 80 + 0.125 * 150)
+    rtt.update(160, 0, 2, true, 25)
+    assert.strictEqual(rtt.min, 150)
   })
 
   it("VAL-7 forgets everything for a new address", () => {

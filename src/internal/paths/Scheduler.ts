@@ -62,7 +62,7 @@ export interface PathView {
   /** Bytes that were sent, and are neither acknowledged nor lost. */
   readonly bytesInFlight: number
   /**
-   * Bytes acknowledged per ms: the highest of the last round trips; 0 until there was one.
+   * Bytes acknowledged per ms: the highest of the last round trips; 0 until there was one in which the window was full.
    *
    * @since 0.2.0
    */

@@ -8,7 +8,7 @@ const ROUNDS = 4
 const MIN_ROUND = 10
 
 export class DeliveryRate {
-  /** Bytes per ms; 0 until the first round is over. */
+  /** Bytes per ms; 0 until a round is over in which the window was full. */
   rate = 0
   /** Made by the first round: most connections are quiet. */
   private rounds: Float64Array | undefined = undefined
@@ -44,7 +44,8 @@ export class DeliveryRate {
   }
 
   private add(sample: number, appLimited: boolean): void {
-    if (appLimited && sample < this.rate) return
+    // The first one neither: nobody would send much where little was sent.
+    if (appLimited && (this.rate === 0 || sample < this.rate)) return
     const rounds = (this.rounds ??= new Float64Array(ROUNDS))
     rounds[this.next] = sample
     this.next = (this.next + 1) % ROUNDS

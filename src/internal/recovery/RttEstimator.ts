@@ -12,6 +12,8 @@ export class RttEstimator implements PathRttView {
   hasSample = false
   /** When the first sample was taken; Infinity before. Losses from before it prove no persistent congestion (section 7.6.2). */
   firstSampleTime = Infinity
+  /** The next sample is the minimum, whatever was before. */
+  private minDue = true
 
   constructor(initialRtt: number) {
     this.smoothed = initialRtt
@@ -24,6 +26,7 @@ export class RttEstimator implements PathRttView {
     this.smoothed = initialRtt
     this.variance = initialRtt / 2
     this.min = Infinity
+    this.minDue = true
     this.hasSample = false
     this.firstSampleTime = Infinity
   }
@@ -42,14 +45,15 @@ export class RttEstimator implements PathRttView {
     this.min = from.min
     this.hasSample = from.hasSample
     this.firstSampleTime = from.firstSampleTime
+    this.minDue = from.minDue
   }
 
   /**
    * The next sample sets the minimum anew: after persistent congestion (RFC 9002 section 5.2), and when acknowledgements
-   * start to return on another path (draft-ietf-quic-multipath-21 section 5).
+   * start to return on another path (draft-ietf-quic-multipath-21 section 5). Until then the old one stands.
    */
   resetMin(): void {
-    this.min = Infinity
+    this.minDue = true
   }
 
   /**
@@ -61,11 +65,13 @@ export class RttEstimator implements PathRttView {
       this.hasSample = true
       this.firstSampleTime = now
       this.min = latest
+      this.minDue = false
       this.smoothed = latest
       this.variance = latest / 2
       return
     }
-    if (latest < this.min) this.min = latest
+    if (this.minDue || latest < this.min) this.min = latest
+    this.minDue = false
     // A peer may hold packets for longer than it promised only until it has all keys (section 5.3).
     const delay = handshakeConfirmed && ackDelay > maxAckDelay ? maxAckDelay : ackDelay
     const adjusted = latest >= this.min + delay ? latest - delay : latest

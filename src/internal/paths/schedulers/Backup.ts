@@ -1,9 +1,11 @@
 /**
  * Primary and standby: everything on one path while it works, as in MPTCP's backup mode (RFC 8684 section 2.5). When it fails
  * or is gone, the next one is promoted at once; when it is back, and has stayed for a while, it carries everything again.
- * A full window is no failure: the packet waits.
+ * A full window is no failure: the packet waits. A full socket is none either, and as nobody knows for how long it is full,
+ * the packet goes elsewhere.
  */
 import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
+import { fastest, stuck } from "./LowLatency.ts"
 
 /** The lowest is the best. */
 const rank = (path: PathView, primary: number | undefined): number => (path.id === primary ? -1 : path.id)
@@ -34,7 +36,8 @@ export const backup = (primary: number | undefined, returnAfter: number) => (): 
         current = best.id
         betterSince = Infinity
       }
-      return used.canSend ? used : undefined
+      if (used.canSend) return used
+      return stuck(used) ? fastest(context) : undefined
     }
   }
 }

@@ -6,6 +6,7 @@
  * with rates in place of windows, which say little where queues are long.
  */
 import type { Scheduler, SelectContext, PathView } from "../Scheduler.ts"
+import { stuck } from "./LowLatency.ts"
 
 /**
  * While a writer waits for room, the end is not in sight, and a slower path may have so many of its shortest round trips under
@@ -35,7 +36,9 @@ const baseOf = (path: PathView): number => (path.hasRtt ? path.minRtt : path.smo
 /** ms until a packet that leaves now arrives: half of the base round trip, longer behind what fills a queue. */
 const arrivalOn = (path: PathView): number => {
   const base = baseOf(path)
-  const drained = (path.bytesInFlight + path.mtu) / rateOf(path)
+  // Nothing under way means no queue, whatever the round trips were before: so a path that was away gets its turn again.
+  const drained =
+    path.bytesInFlight === 0 ? path.mtu / comingRateOf(path) : (path.bytesInFlight + path.mtu) / rateOf(path)
   return (drained > base ? drained : base) - base / 2
 }
 
@@ -64,8 +67,7 @@ export const deliveryRate = (): Scheduler => {
       let first = Infinity
       for (let i = 0; i < paths.length; i++) {
         const path = paths[i]!
-        // Neither an acknowledgement nor time will let it send.
-        if (path.bytesInFlight === 0 && path.nextSendTime === Infinity) continue
+        if (stuck(path)) continue
         const at = arrivalOn(path)
         if (at >= arrival) continue
         rate += comingRateOf(path)

@@ -22,13 +22,17 @@ export const fastest = (context: SelectContext): PathView | undefined => {
   return chosen
 }
 
-/** The same, full or not: leaves out what neither an acknowledgement nor time will let send. */
+/** Neither an acknowledgement nor time will let it send: a full socket, or the 3x limit. Nobody waits for such a path. */
+export const stuck = (path: PathView): boolean =>
+  path.bytesInFlight === 0 && !path.canSend && path.nextSendTime === Infinity
+
+/** The same, full or not. */
 const fastestOfAll = (context: SelectContext): PathView | undefined => {
   const paths = context.paths
   let chosen: PathView | undefined
   for (let i = 0; i < paths.length; i++) {
     const path = paths[i]!
-    if (path.bytesInFlight === 0 && !path.canSend && path.nextSendTime === Infinity) continue
+    if (stuck(path)) continue
     if (chosen === undefined || path.smoothedRtt < chosen.smoothedRtt) chosen = path
   }
   return chosen
