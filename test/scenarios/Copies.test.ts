@@ -92,8 +92,8 @@ describe("duplication", () => {
       { ...lossy, delay: 5 },
       { ...lossy, delay: 5 }
     ]
-    const without = messageDelays(twoPaths(links), 2000)
-    const pair = twoPaths(links, { duplication: everything })
+    const without = messageDelays(twoPaths(links, { scheduler: lowLatency }), 2000)
+    const pair = twoPaths(links, { scheduler: lowLatency, duplication: everything })
     const duplicated = messageDelays(pair, 2000)
     const [before, after] = [at(without, 0.999), at(duplicated, 0.999)]
     assert.isBelow(after, before / 2, `${after.toFixed(0)} ms, without ${before.toFixed(0)} ms`)

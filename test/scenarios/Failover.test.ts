@@ -1,8 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
+import { blest } from "../../src/internal/paths/schedulers/Blest.ts"
+import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
+import { ecf } from "../../src/internal/paths/schedulers/Ecf.ts"
+import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
+import { minRtt } from "../../src/internal/paths/schedulers/MinRtt.ts"
+import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import type { Pair } from "../support/Machines.ts"
 import { awaitPath, connected, eventsOf, openPath, transfer, withPaths } from "../support/Multipath.ts"
 import type { TransferResult } from "../support/Multipath.ts"
-import { established, exchange } from "../support/Scenario.ts"
+import { established, exchange, send } from "../support/Scenario.ts"
 
 const MB = 1_000_000
 const twoLinks = [
@@ -93,6 +99,26 @@ describe("F2: links that flap", () => {
       }
     }
   })
+})
+
+describe("a path that was away carries its share again", () => {
+  const all = { deliveryRate, ecf, blest, lowLatency, minRtt: minRtt(0.5), roundRobin }
+  for (const [name, scheduler] of Object.entries(all)) {
+    it.each([0, 1])(`soon after it is back: ${name}, path %i`, (index) => {
+      const pair = withPaths({ links: twoLinks, node: { scheduler } })
+      const incoming = send(pair.accepted, pair.connection, 40 * MB)
+      pair.run(pair.simulator.now + 1000)
+      pair.links[index]!.set({ up: false })
+      pair.run(pair.simulator.now + 1000)
+      pair.links[index]!.set({ up: true })
+      pair.run(pair.simulator.now + 2000)
+      const before = pair.accepted.paths[index]!.streamBytesSent
+      pair.run(pair.simulator.now + 2000)
+      // Of 2.5 MB that the link takes in that time.
+      assert.isAbove(pair.accepted.paths[index]!.streamBytesSent - before, MB)
+      assert.isFalse(incoming.finished)
+    })
+  }
 })
 
 describe("F9: a hand-over", () => {

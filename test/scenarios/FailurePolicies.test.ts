@@ -29,7 +29,8 @@ const cutInTransfer = (pair: Pair): { readonly limit: number; readonly stall: nu
   pair.links[0]!.cut()
   const cut = simulator.now
   const path = connection.path(0)!
-  const limit = connection.core.pto(path) + path.smoothedRtt
+  // What was under way comes on the other path, behind its queue.
+  const limit = connection.core.pto(path) + Math.max(...connection.paths.map(({ smoothedRtt }) => smoothedRtt))
   let [received, last, stall] = [incoming.drain!.received, cut, 0]
   const done = pair.until(
     () => {

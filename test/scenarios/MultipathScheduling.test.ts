@@ -305,7 +305,8 @@ describe("RTT: samples and the way back", () => {
       links: [
         { mbps: 20, delay: 50 },
         { mbps: 20, delay: 150 }
-      ]
+      ],
+      node: { scheduler: lowLatency }
     })
     exchange(pair, MB, 20_000, "before")
     assert.closeTo(pair.accepted.path(0)!.minRtt, 100, 5)
@@ -335,7 +336,8 @@ describe("RTT: samples and the way back", () => {
     assert.isFalse(path.samplesFrom(1, later))
     assert.strictEqual(path.minRtt, min)
     assert.isTrue(path.samplesFrom(1, later + 0.1 + path.recovery.pto))
-    assert.strictEqual(path.minRtt, Infinity)
+    path.recovery.rtt.update(min + 70, 0, later + 0.1, true, 25)
+    assert.strictEqual(path.minRtt, min + 70)
     assert.isTrue(path.samplesFrom(1, later + 1 + path.recovery.pto))
     assert.isTrue(path.samplesFrom(0, later + 2 + path.recovery.pto))
   })

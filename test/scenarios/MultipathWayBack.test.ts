@@ -3,6 +3,7 @@ import type { Acknowledger } from "../../src/internal/connection/Acknowledger.ts
 import type { Connection } from "../../src/internal/connection/Connection.ts"
 import type { Path } from "../../src/internal/paths/Path.ts"
 import { PathError } from "../../src/internal/wire/Protocol.ts"
+import { lowLatency } from "../support/Machines.ts"
 import { closePath, eventsOf, transfer, withPaths } from "../support/Multipath.ts"
 
 /** Makes a connection acknowledge as noq does (ACK-4 allows it): all paths on the lowest one that is open. */
@@ -24,7 +25,7 @@ const links = [
 
 describe("ACK-4: the path with all acknowledgements", () => {
   it("dies while data is sent: the sender finds out which path works, and abandons the other", () => {
-    const pair = withPaths({ links })
+    const pair = withPaths({ links, node: { scheduler: lowLatency } })
     acknowledgeOnLowest(pair.connection)
     const { stall } = transfer(pair, {
       bytes: 10_000_000,

@@ -3,13 +3,21 @@
  * timeout. A plan is plain data made from a seed, so that a failing one can be repeated and made smaller.
  */
 import type { Connection } from "../../src/internal/connection/Connection.ts"
+import { backup } from "../../src/internal/paths/schedulers/Backup.ts"
+import { blest } from "../../src/internal/paths/schedulers/Blest.ts"
+import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
+import { ecf } from "../../src/internal/paths/schedulers/Ecf.ts"
+import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
+import { minRtt } from "../../src/internal/paths/schedulers/MinRtt.ts"
+import { redundant } from "../../src/internal/paths/schedulers/Redundant.ts"
+import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import type { Stream } from "../../src/internal/streams/Stream.ts"
 import type { PacketProtection } from "../../src/PacketProtection.ts"
 import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
 import type { DuplexOptions, Nat } from "../../src/testing/internal/SimulatorCore.ts"
 import type { LinkOptions } from "../../src/testing/internal/Link.ts"
 import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
-import { Drain, lowLatency, Pair, pattern, roundRobin } from "./Machines.ts"
+import { Drain, Pair, pattern } from "./Machines.ts"
 import { establish } from "./Scenario.ts"
 
 export type Happening =
@@ -51,11 +59,22 @@ const plain: PacketProtection = {
   headerKey: () => ({ masks: (_bytes, _offsets, count, masks) => void masks.fill(0, 0, 16 * count), close: () => {} })
 }
 
+const schedulers = {
+  backup: backup(undefined, 1000),
+  blest,
+  deliveryRate,
+  ecf,
+  lowLatency,
+  minRtt: minRtt(0.5),
+  redundant,
+  roundRobin
+}
+
 export interface Plan {
   readonly seed: number
   readonly links: ReadonlyArray<DuplexOptions>
   readonly nat: boolean
-  readonly scheduler: "lowLatency" | "roundRobin"
+  readonly scheduler: keyof typeof schedulers
   /** A socket that is full for 20 ms after so many transmits; 0: never. */
   readonly fullAfter: number
   readonly events: ReadonlyArray<{ readonly at: number; readonly happening: Happening }>
@@ -168,7 +187,7 @@ export const makePlan = (seed: number): Plan => {
     seed,
     links,
     nat,
-    scheduler: pick(random, ["lowLatency", "roundRobin"] as const),
+    scheduler: pick(random, Object.keys(schedulers) as ReadonlyArray<keyof typeof schedulers>),
     fullAfter: pick(random, [0, 0, 0, 7]),
     events,
     survivors: oneWay
@@ -220,7 +239,7 @@ class Run {
     const node = {
       settings,
       protection: plain,
-      scheduler: plan.scheduler === "lowLatency" ? lowLatency : roundRobin,
+      scheduler: schedulers[plan.scheduler],
       socket
     }
     this.pair = new Pair({ seed: plan.seed, links: plan.links, client: node, server: node })

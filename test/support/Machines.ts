@@ -16,6 +16,7 @@ import type { Factory as DuplicationFactory } from "../../src/internal/paths/Dup
 import type { Factory as FailureFactory } from "../../src/internal/paths/FailurePolicy.ts"
 import type { Factory as ObserverFactory } from "../../src/internal/paths/Observer.ts"
 import type { Factory as ReinjectionFactory } from "../../src/internal/paths/ReinjectionPolicy.ts"
+import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
 import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import type { Stream } from "../../src/internal/streams/Stream.ts"
@@ -171,7 +172,7 @@ export class Node {
       serveAlpn: server ? ["test"] : [],
       protection: options.protection ?? nodeProtection,
       policies: {
-        scheduler: options.scheduler ?? lowLatency,
+        scheduler: options.scheduler ?? deliveryRate,
         congestion: options.congestion ?? cubic,
         duplication: options.duplication,
         reinjection: options.reinjection,
