@@ -401,17 +401,17 @@ const random = (seed: number) => (): number => {
 const anyPath = (id: number, next: () => number): PathScheduler.PathView => {
   const wide = (low: number, high: number): number => low * (high / low) ** next()
   const hasRtt = next() < 0.8
-  const minRtt = hasRtt ? wide(0.2, 2000) : Infinity
-  const smoothedRtt = hasRtt ? minRtt * wide(1, 50) : 333
+  const shortest = hasRtt ? wide(0.2, 2000) : Infinity
+  const smoothedRtt = hasRtt ? shortest * wide(1, 50) : 333
   const congestionWindow = wide(2400, 1e6)
   const bytesInFlight = next() < 0.5 ? 0 : congestionWindow * next()
   const canSend = next() < 0.8 && bytesInFlight + 1200 <= congestionWindow
   return path(id, {
     hasRtt,
-    minRtt,
+    minRtt: shortest,
     smoothedRtt,
     rttVariance: smoothedRtt * next(),
-    latestRtt: hasRtt ? wide(minRtt, smoothedRtt * 2) : 0,
+    latestRtt: hasRtt ? wide(shortest, smoothedRtt * 2) : 0,
     congestionWindow,
     bytesInFlight,
     deliveryRate: next() < 0.3 ? 0 : wide(0.01, 1e5),
