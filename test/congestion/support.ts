@@ -15,9 +15,8 @@ export class TestPath implements PathInfo {
   }
 
   setRtt(ms: number): void {
-    this.rtt.hasSample = true
-    this.rtt.latest = this.rtt.smoothed = ms
-    this.rtt.min = Math.min(this.rtt.min, ms)
+    this.rtt.update(ms, 0, 0, true, 0)
+    this.rtt.smoothed = ms
   }
 }
 
