@@ -111,9 +111,12 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly remote: NetAddress.InetAddress
   /** Where the path is in its life. */
   readonly state: PathState
-  /** What this side told the peer about using it: `backup` paths carry data only while no available one works. */
+  /**
+   * What this side wants of it: `backup` paths carry data only while no available one works. The peer is told; of a path that
+   * has failed it is told `backup` until the path is back.
+   */
   readonly status: PathStatus
-  /** What the peer told; undefined if nothing. */
+  /** What the peer told; undefined if nothing. `backup` also while the peer takes the path for failed. */
   readonly remoteStatus: PathStatus | undefined
   /**
    * Where the peer sees this side: behind a NAT, the address that it has on the outside. The peer's word; undefined until it

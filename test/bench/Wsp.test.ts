@@ -4,8 +4,12 @@ import { execFile } from "node:child_process"
 import * as path from "node:path"
 import { benefitOf, quantile, summaryOf } from "../../bench/wsp/benefit.ts"
 import { classes, linkOf, scenariosOf, spaceFilling } from "../../bench/wsp/design.ts"
+import { handover } from "../../bench/wsp/handover.ts"
 import { measure } from "../../bench/wsp/measure.ts"
 import { picture } from "../../bench/wsp/picture.ts"
+import { cubic } from "../../src/internal/congestion/Cubic.ts"
+import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
+import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
 
 const closest = (points: ReadonlyArray<ReadonlyArray<number>>): number =>
@@ -152,4 +156,17 @@ describe("a run", () => {
     assert.strictEqual(summaries[0]!["runs"], 2)
     for (const key of ["shareAboveZero", "median", "p10"]) assert.isNumber(summaries[0]![key])
   })
+})
+
+describe("handover (STA-8)", () => {
+  // Before the request, while it is under way, at the server, and while the reply is under way or acknowledged.
+  for (const [name, scheduler] of Object.entries({ deliveryRate, lowLatency })) {
+    it(`${name}: whenever the path dies, one request waits, for a probe timeout and a round trip at most`, () => {
+      for (const diesAt of [7000, 7200.5, 7204.5, 7207.5, 7208.5, 7212.5, 7216.5, 7217.5, 7220.5, 7240.5]) {
+        const { affected, normal, pto, rtt, slow } = handover({ scheduler, congestion: cubic }, diesAt)
+        assert.isAtMost(affected, normal + pto + rtt, `dies at ${diesAt} ms`)
+        assert.isAtMost(slow, 1, `dies at ${diesAt} ms`)
+      }
+    })
+  }
 })

@@ -47,6 +47,8 @@ describe("RttEstimator (RFC 9002 section 5)", () => {
     const rtt = new RttEstimator(333)
     rtt.update(80, 0, 0, true, 25)
     rtt.update(90, 20, 1, true, 25)
+    assert.strictEqual(rtt.smoothed, 80)
+    rtt.update(110, 20, 1, true, 25)
     assert.strictEqual(rtt.smoothed, 0.875 * 80 + 0.125 * 90)
     rtt.update(70, 20, 2, true, 25)
     assert.strictEqual(rtt.min, 70)

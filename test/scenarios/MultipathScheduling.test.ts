@@ -200,7 +200,9 @@ describe("STA-1: status", () => {
           step = 2
           assert.isAbove(streamBytes(pair)[1]!, 500_000)
           pair.links[0]!.restore()
-        } else if (step === 2 && eventsOf(pair.server, "recovered").length > 0) {
+        } else if (step === 2 && pair.accepted.path(0)!.remoteStatus === "available") {
+          // The client told the server of the failure, and tells it of the return (STA-8).
+          assert.isAbove(eventsOf(pair.server, "recovered").length, 0)
           step = 3
           atRestore = streamBytes(pair)[1]!
         }

@@ -114,6 +114,7 @@ export class FailureDetector {
   onProven(path: Path): void {
     if (path.state === "potentiallyFailed" && !path.addressLost) {
       path.state = "active"
+      this.core.paths.stateChanged(path)
       this.core.emitPath({ kind: "recovered", pathId: path.id })
     }
     // Those that it carried itself before its silence was noticed are lost.
@@ -158,6 +159,8 @@ export class FailureDetector {
   private suspect(path: Path): void {
     if (path.state !== "active") return
     path.state = "potentiallyFailed"
+    // What still comes over it shows that the peer's direction works: only ours is left alone then.
+    if (this.isOneOfSeveral(path) && path.lastReceived < path.silentFrom) this.core.paths.stateChanged(path)
     this.core.emitPath({ kind: "potentiallyFailed", pathId: path.id })
   }
 

@@ -97,7 +97,8 @@ export class Path implements PathView {
   /** ms: when the path was opened, and when it came into its state. */
   readonly openedAt: number
   stateSince: number
-  /** PATH_STATUS: our sequence number, the peer's, and whether ours must be told. */
+  /** PATH_STATUS: what the peer is told, our sequence number, the peer's, and whether ours must be told. */
+  toldStatus: PathStatus = "available"
   statusSequence = 0
   remoteStatusSequence = -1
   statusPending = false

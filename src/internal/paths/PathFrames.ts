@@ -79,8 +79,14 @@ export class PathFrames {
     path.abandonPending = this.due = true
   }
 
-  /** PATH_STATUS_AVAILABLE or PATH_STATUS_BACKUP. */
+  /**
+   * PATH_STATUS_AVAILABLE or PATH_STATUS_BACKUP, if it says anything new. A path that has failed is told as backup: the peer,
+   * which may have sent nothing on it, would find out by a timeout of its own (STA-8).
+   */
   statusChanged(path: Path): void {
+    const status = path.state === "potentiallyFailed" ? "backup" : path.status
+    if (path.toldStatus === status) return
+    path.toldStatus = status
     path.statusSequence++
     path.statusPending = this.due = true
   }
@@ -123,7 +129,7 @@ export class PathFrames {
       if (path.statusPending && path.open) {
         if (w.remaining < LARGEST_FRAME) return
         path.statusPending = false
-        writePathStatus(w, path.id, path.statusSequence, path.status === "backup")
+        writePathStatus(w, path.id, path.statusSequence, path.toldStatus === "backup")
         const frame = frames.add(SentFrameKind.pathStatus)
         frame.pathId = path.id
         frame.value = path.statusSequence

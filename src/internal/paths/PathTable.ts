@@ -145,7 +145,7 @@ export class PathTable {
     const id = this.nextId
     const path = this.use(id, local, remote, this.unusedLocal.get(id)!, this.unusedRemote.get(id)!)
     path.status = status
-    if (status === "backup") this.frames.statusChanged(path)
+    this.frames.statusChanged(path)
     this.fillIds(path)
     this.announce(path, "local")
     return path
@@ -188,8 +188,12 @@ export class PathTable {
   }
 
   setStatus(path: Path, status: PathStatus): void {
-    if (path.status === status) return
     path.status = status
+    if (this.multipath) this.frames.statusChanged(path)
+  }
+
+  /** A path has failed, or is back. */
+  stateChanged(path: Path): void {
     if (this.multipath) this.frames.statusChanged(path)
   }
 

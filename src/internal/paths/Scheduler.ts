@@ -41,9 +41,9 @@ export interface PathView {
   /** Where it leads. */
   readonly remote: Address
   readonly state: PathState
-  /** What this side told the peer. */
+  /** What this side wants of it, and tells the peer. */
   readonly status: PathStatus
-  /** What the peer told; undefined if nothing. */
+  /** What the peer told; undefined if nothing. `backup` also while the peer takes the path for failed. */
   readonly remoteStatus: PathStatus | undefined
   /** Whether the peer has answered there. */
   readonly validated: boolean

@@ -74,7 +74,9 @@ export class RttEstimator implements PathRttView {
     this.minDue = false
     // A peer may hold packets for longer than it promised only until it has all keys (section 5.3).
     const delay = handshakeConfirmed && ackDelay > maxAckDelay ? maxAckDelay : ackDelay
-    const adjusted = latest >= this.min + delay ? latest - delay : latest
+    // No delay that a peer reports leads below the minimum. What leads to it is still taken off: where every sample but those
+    // of the larger packets of the handshake is a delayed one, the estimate would else hold the delay, and the timeout twice.
+    const adjusted = latest - delay > this.min ? latest - delay : this.min
     this.variance = 0.75 * this.variance + 0.25 * Math.abs(this.smoothed - adjusted)
     this.smoothed = 0.875 * this.smoothed + 0.125 * adjusted
   }
