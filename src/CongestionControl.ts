@@ -12,9 +12,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { cubic } from "./internal/congestion/Cubic.ts"
-import type { Factory } from "./internal/congestion/Controller.ts"
-import { newReno } from "./internal/congestion/NewReno.ts"
+import { balia as baliaFactory } from "./internal/congestion/Balia.ts"
+import { cubic as cubicFactory } from "./internal/congestion/Cubic.ts"
+import type { Factory, PathInfo } from "./internal/congestion/Controller.ts"
+import { lia as liaFactory } from "./internal/congestion/Lia.ts"
+import { newReno as newRenoFactory } from "./internal/congestion/NewReno.ts"
+import { olia as oliaFactory } from "./internal/congestion/Olia.ts"
+import { perPath as perPathFactory } from "./internal/congestion/PerPath.ts"
 
 export type {
   PathRttView,
@@ -32,7 +36,7 @@ export type {
  */
 export const CongestionControl: Context.Reference<Factory> = Context.Reference<Factory>(
   "effect-mpquic/CongestionControl",
-  { defaultValue: () => cubic }
+  { defaultValue: () => cubicFactory }
 )
 
 /**
@@ -76,7 +80,7 @@ export const layer = <E = never, R = never>(
  * @category layers
  * @since 0.1.0
  */
-export const layerNewReno: Layer.Layer<never> = layer(newReno)
+export const layerNewReno: Layer.Layer<never> = layer(newRenoFactory)
 
 /**
  * CUBIC (RFC 9438) with HyStart++ (RFC 9406) on each path. The default.
@@ -84,4 +88,91 @@ export const layerNewReno: Layer.Layer<never> = layer(newReno)
  * @category layers
  * @since 0.1.0
  */
-export const layerCubic: Layer.Layer<never> = layer(cubic)
+export const layerCubic: Layer.Layer<never> = layer(cubicFactory)
+
+/**
+ * LIA (RFC 6356) over all paths of a connection: together they take what one connection would get on the best of them, so
+ * that paths which share a bottleneck are fair to others there. Slow start is that of each path. Close to NewReno in its
+ * rate: over long fat networks slower than CUBIC.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerLia: Layer.Layer<never> = layer(liaFactory)
+
+/**
+ * OLIA (draft-khalili-mptcp-congestion-control) over all paths of a connection: as fair as LIA, and moves traffic away from
+ * congested paths to the best ones.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerOlia: Layer.Layer<never> = layer(oliaFactory)
+
+/**
+ * BALIA (draft-walid-mptcp-congestion-control) over all paths of a connection: as fair as LIA, and reacts faster than OLIA
+ * when paths change.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerBalia: Layer.Layer<never> = layer(baliaFactory)
+
+/**
+ * The factory of `layerNewReno`, for `perPath`.
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const newReno: Factory = newRenoFactory
+
+/**
+ * The factory of `layerCubic`, for `perPath`.
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const cubic: Factory = cubicFactory
+
+/**
+ * The factory of `layerLia`, for `perPath`.
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const lia: Factory = liaFactory
+
+/**
+ * The factory of `layerOlia`, for `perPath`.
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const olia: Factory = oliaFactory
+
+/**
+ * The factory of `layerBalia`, for `perPath`.
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const balia: Factory = baliaFactory
+
+/**
+ * Another congestion control for each path: `choose` is called once per path, when the path is made, and gives a factory.
+ * Paths that get the same factory share its state: two with `olia` are coupled, a third with `cubic` is not.
+ *
+ * **Example** (The first path as CUBIC, those opened later coupled with each other)
+ *
+ * ```ts
+ * import { CongestionControl } from "effect-mpquic"
+ *
+ * const mixed = CongestionControl.layer(
+ *   CongestionControl.perPath((path) => (path.pathId === 0 ? CongestionControl.cubic : CongestionControl.olia))
+ * )
+ * ```
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const perPath: (choose: (path: PathInfo) => Factory) => Factory = perPathFactory

@@ -18,7 +18,10 @@ const schedulers = {
 
 const congestionControls = {
   cubic: CongestionControl.layerCubic,
-  newreno: CongestionControl.layerNewReno
+  newreno: CongestionControl.layerNewReno,
+  lia: CongestionControl.layerLia,
+  olia: CongestionControl.layerOlia,
+  balia: CongestionControl.layerBalia
 } as const
 
 const namesOf = <K extends string>(table: Readonly<Record<K, unknown>>): ReadonlyArray<K> =>

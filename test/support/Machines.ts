@@ -104,6 +104,8 @@ export interface NodeOptions {
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
   readonly resetKey?: Uint8Array | undefined
+  /** Of what is random in it. Default: that of the simulator; a second client needs another one. */
+  readonly seed?: number | undefined
 }
 
 /** Sees each datagram before it is on the link: `false` loses it. Bytes are only good during the call. */
@@ -156,8 +158,9 @@ export class Node {
 
   constructor(simulator: Simulator, hosts: ReadonlyArray<string>, port: number, server: boolean, options: NodeOptions) {
     this.simulator = simulator
-    const random = seededBytes(simulator.seed * 2 + (server ? 1 : 0))
-    const scramble = seededBytes(simulator.seed * 2 + 1000 + (server ? 1 : 0))
+    const seed = options.seed ?? simulator.seed
+    const random = seededBytes(seed * 2 + (server ? 1 : 0))
+    const scramble = seededBytes(seed * 2 + 1000 + (server ? 1 : 0))
     this.endpoint = new Endpoint({
       settings: { ...defaultSettings, ...options.settings },
       tls: withParameters(

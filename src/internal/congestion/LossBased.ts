@@ -10,6 +10,8 @@ export interface Growth {
   readonly name: string
   /** The window after `bytes` more were acknowledged in congestion avoidance. */
   readonly acked: (window: number, bytes: number, now: number) => number
+  /** Bytes were acknowledged, in whatever state the path is. */
+  readonly delivered?: (bytes: number) => void
   /** The window after a congestion event. */
   readonly reduced: (window: number) => number
   /** For `duration` ms the application, not the window, was the limit. */
@@ -67,6 +69,7 @@ export class LossBased implements Controller {
   onPacketSent(): void {}
 
   onAcked(now: number, bytes: number, largestSentTime: number, appLimited: boolean): void {
+    this.growth.delivered?.(bytes)
     if (appLimited) {
       if (Number.isNaN(this.limitedSince)) this.limitedSince = now
       return
@@ -78,7 +81,9 @@ export class LossBased implements Controller {
     if (largestSentTime <= this.recoveryStart) return
     const window = this.settle()
     if (window >= this.slowStartThreshold) {
-      this.window = this.growth.acked(window, bytes, now)
+      this.window = Math.max(this.growth.acked(window, bytes, now), minimumWindow(this.path.maxDatagramSize))
+      // Growth that takes some of the window back (OLIA) does not lead into slow start.
+      if (this.window < this.slowStartThreshold) this.slowStartThreshold = this.window
       return
     }
     const { hystart } = this

@@ -4,12 +4,15 @@
 import type { Factory as DuplicationFactory, Policy as DuplicationPolicy } from "../paths/DuplicationPolicy.ts"
 import type { Factory as FailureFactory, Policy as FailurePolicy } from "../paths/FailurePolicy.ts"
 import type { Factory as ReinjectionFactory, Policy as ReinjectionPolicy } from "../paths/ReinjectionPolicy.ts"
+import { balia } from "../congestion/Balia.ts"
 import type { ConnectionControllers, Factory as CongestionFactory } from "../congestion/Controller.ts"
 import { cubic } from "../congestion/Cubic.ts"
 import { guardControllers } from "../congestion/Guard.ts"
+import { lia } from "../congestion/Lia.ts"
 import { newReno } from "../congestion/NewReno.ts"
 import { Observers } from "../paths/Observer.ts"
 import type { Factory as ObserverFactory } from "../paths/Observer.ts"
+import { olia } from "../congestion/Olia.ts"
 import type { Scheduler, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
 import { dropPromise } from "../Unwanted.ts"
 import { Mistakes } from "./Mistakes.ts"
@@ -35,7 +38,7 @@ export interface ConnectionPolicies {
 }
 
 /** What is ours needs no guard. */
-const ours: ReadonlySet<CongestionFactory> = new Set([cubic, newReno])
+const ours: ReadonlySet<CongestionFactory> = new Set([cubic, newReno, lia, olia, balia])
 
 const mustBeFunction = (what: string, factory: unknown): void => {
   if (typeof factory !== "function")
