@@ -23,8 +23,8 @@ const drainAll = (server: Node, seen: Set<object>): void => {
 /** Bytes that arrive of each connection in the time measured, the first with two paths, the other with one. */
 const share = (congestion: Factory, single: Factory, seed: number): number => {
   const simulator = new Simulator({ seed })
-  // Jitter of the sources breaks the lockstep of a queue with tail drop.
-  const bottleneck = { mbps: 6, delay: 20, queue: 30 }
+  // Without jitter, flows and a queue with tail drop fall into a lockstep in which the seed decides who loses.
+  const bottleneck = { mbps: 6, delay: 20, jitter: 2, queue: 30 }
   simulator.link(["10.0.0.1", "10.0.1.1", "10.0.2.1"], "10.9.0.1", bottleneck)
   const server = new Node(simulator, ["10.9.0.1"], 4433, true, { settings: multipathSettings })
   const two = new Node(simulator, ["10.0.0.1", "10.0.1.1"], 5000, false, node(congestion))
@@ -60,10 +60,14 @@ const share = (congestion: Factory, single: Factory, seed: number): number => {
   return a! / b!
 }
 
+/** The mean over seeds: one run sees too few losses to say much. */
+const meanShare = (congestion: Factory, single: Factory): number =>
+  (share(congestion, single, 1) + share(congestion, single, 2)) / 2
+
 describe("REC-3: two paths through one bottleneck beside a connection with one", () => {
   for (const factory of [lia, olia, balia]) {
     it(`${factory.name} takes at most 1.2 times its share`, () => {
-      const ratio = share(factory, newReno, 1)
+      const ratio = meanShare(factory, newReno)
       assert.isAtMost(ratio, 1.2)
     })
   }
