@@ -92,8 +92,9 @@ export const layerCubic: Layer.Layer<never> = layer(cubicFactory)
 
 /**
  * LIA (RFC 6356) over all paths of a connection: together they take what one connection would get on the best of them, so
- * that paths which share a bottleneck are fair to others there. Slow start is that of each path. Close to NewReno in its
- * rate: over long fat networks slower than CUBIC.
+ * that paths which share a bottleneck are about fair to others there: two take 1.2 times the share of one connection, since
+ * LIA grows faster while their windows differ. OLIA and BALIA come closer. Slow start is that of each path. Close to NewReno
+ * in its rate: over long fat networks slower than CUBIC.
  *
  * @category layers
  * @since 0.2.0
@@ -101,8 +102,8 @@ export const layerCubic: Layer.Layer<never> = layer(cubicFactory)
 export const layerLia: Layer.Layer<never> = layer(liaFactory)
 
 /**
- * OLIA (draft-khalili-mptcp-congestion-control) over all paths of a connection: as fair as LIA, and moves traffic away from
- * congested paths to the best ones.
+ * OLIA (draft-khalili-mptcp-congestion-control) over all paths of a connection: fairer than LIA, and moves traffic away
+ * from congested paths to the best ones.
  *
  * @category layers
  * @since 0.2.0
@@ -110,8 +111,8 @@ export const layerLia: Layer.Layer<never> = layer(liaFactory)
 export const layerOlia: Layer.Layer<never> = layer(oliaFactory)
 
 /**
- * BALIA (draft-walid-mptcp-congestion-control) over all paths of a connection: as fair as LIA, and reacts faster than OLIA
- * when paths change.
+ * BALIA (draft-walid-mptcp-congestion-control) over all paths of a connection: fairer than LIA, and reacts faster than
+ * OLIA when paths change.
  *
  * @category layers
  * @since 0.2.0
