@@ -230,6 +230,30 @@ describe("HyStart++ (RFC 9406)", () => {
     assert.approximately(controller.congestionWindow, before + (25 + 15 / 4) * MSS, 2 * MSS)
   })
 
+  it("C6: the window waits while the RTT rises further, and slow start still ends after 5 rounds", () => {
+    const path = new TestPath()
+    const controller = make(path)
+    let now = 0
+    for (let i = 0; i < 3; i++) now = round(controller, path, now)
+    path.setRtt(113)
+    now = round(controller, path, now)
+    const before = controller.congestionWindow
+    path.setRtt(120)
+    now = round(controller, path, now)
+    // Two groups of samples: the first one has some of before.
+    assert.isAtMost(controller.congestionWindow, before + (16 / 4) * MSS)
+    const held = controller.congestionWindow
+    now = round(controller, path, now)
+    assert.strictEqual(controller.congestionWindow, held)
+    assert.strictEqual(controller.slowStartThreshold, Infinity)
+    // No longer: a quarter as fast as at first again.
+    path.setRtt(118)
+    now = round(controller, path, now)
+    assert.approximately(controller.congestionWindow, 1.25 * held, 3 * MSS)
+    for (let i = 0; i < 2; i++) now = round(controller, path, now)
+    assert.isBelow(controller.slowStartThreshold, Infinity)
+  })
+
   it("a longer way back of the acknowledgements is no queue: what is below the minimum of the path is of another way", () => {
     const path = new TestPath()
     const controller = make(path)

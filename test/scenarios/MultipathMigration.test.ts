@@ -85,7 +85,7 @@ describe("VAL-6: a NAT forgets one path of two", () => {
     assert.strictEqual(pair.accepted.path(1)!.remote.host, "198.51.100.7")
     assert.isAtMost(pair.accepted.path(1)!.congestionWindow, 14_720)
     assert.isAbove(windows[1]!, 20_000)
-    assert.strictEqual(pair.accepted.path(0)!.congestionWindow, windows[0])
+    assert.isAtLeast(pair.accepted.path(0)!.congestionWindow, windows[0]!)
     exchange(pair, MB, 10_000, "after")
   })
 

@@ -34,7 +34,7 @@ describe("ACK-4: the path with all acknowledgements", () => {
         if (elapsed === 400) pair.links[0]!.set({ up: false })
       }
     })
-    assert.isBelow(stall, 700)
+    assert.isBelow(stall, 750)
     const abandoned = eventsOf(pair.server, "abandoned", 0)
     assert.deepStrictEqual(abandoned, [
       { kind: "abandoned", pathId: 0, initiator: "local", code: PathError.unstableOrPoor }

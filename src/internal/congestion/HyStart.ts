@@ -8,12 +8,16 @@ const RTT_SAMPLES = 8
 const CSS_GROWTH_DIVISOR = 4
 const CSS_ROUNDS = 5
 
+/** Of the threshold: an RTT that has risen by so much more is that of a queue which goes on growing. */
+const GROWING = 0.5
+
 /**
  * HyStart++ (RFC 9406): leaves slow start when the RTT rises, before the queue overflows. Between the two lies conservative
  * slow start, which goes back to slow start if the rise was only noise. Rounds are told apart by send times.
  *
  * Not the minimum of a round is judged, but that of every eight samples. Slow start leaves at twice the rate, and pauses when
- * the window is full, so each round begins with an empty queue: its minimum shows nothing of what is filled behind it.
+ * the window is full, so each round begins with an empty queue: its minimum shows nothing of what is filled behind it. And while
+ * the RTT still rises, the window waits: what has left by then doubles the queue, and a quarter more each round overflows it.
  */
 export class HyStart {
   /** Conservative slow start has run its rounds: congestion avoidance shall begin. */
@@ -29,6 +33,9 @@ export class HyStart {
   private conservativeRounds = 0
   /** The RTT that began conservative slow start; Infinity outside it. */
   private baseline = Infinity
+  /** The RTT from which on the window waits. */
+  private growing = Infinity
+  private waiting = false
 
   constructor(rtt: PathRttView) {
     this.rtt = rtt
@@ -48,12 +55,13 @@ export class HyStart {
       if (++this.samples >= RTT_SAMPLES) this.judge()
     }
     // Packets are paced, so a burst of acknowledgements needs no cap (RFC 9406 section 4.3, L).
+    if (this.waiting) return 0
     return this.conservative ? bytes / CSS_GROWTH_DIVISOR : bytes
   }
 
   /** Slow start begins again. */
   reset(): void {
-    this.done = false
+    this.done = this.waiting = false
     this.roundStart = -Infinity
     this.lastRoundMin = this.roundMin = this.groupMin = this.baseline = Infinity
     this.samples = this.conservativeRounds = 0
@@ -67,6 +75,7 @@ export class HyStart {
     this.samples = 0
     this.groupMin = Infinity
     if (this.conservative) {
+      this.waiting = groupMin >= this.growing
       if (groupMin < this.baseline) {
         this.baseline = Infinity
         this.conservativeRounds = 0
@@ -76,7 +85,9 @@ export class HyStart {
     if (lastRoundMin === Infinity) return
     const share = lastRoundMin / MIN_RTT_DIVISOR
     const threshold = Math.max(MIN_RTT_THRESHOLD, Math.min(share, MAX_RTT_THRESHOLD))
-    if (groupMin >= lastRoundMin + threshold) this.baseline = groupMin
+    if (groupMin < lastRoundMin + threshold) return
+    this.baseline = groupMin
+    this.growing = groupMin + GROWING * threshold
   }
 
   private nextRound(now: number): void {
