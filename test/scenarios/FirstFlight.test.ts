@@ -123,6 +123,43 @@ describe("RFC 9000 8.1: address validation of the handshake", () => {
   })
 })
 
+describe("RFC 9002 6.2.3: what the other side sends says that the first flight is lost", () => {
+  const identity = { ...longChain, certificates: longChain.certificates.slice(0, 2) }
+
+  /** When the handshake is confirmed if the datagrams of these indexes are lost. */
+  const losing = (client: ReadonlyArray<number>, server: ReadonlyArray<number>) => {
+    const pair = new Pair({ links: [{ delay: DELAY }], server: { identity } })
+    const sent = { client: 0, server: 0 }
+    pair.client.tap = () => !client.includes(sent.client++)
+    pair.server.tap = () => !server.includes(sent.server++)
+    return { time: establish(pair), pair }
+  }
+
+  it("a client that reads nothing of the server for want of keys asks again at once, and is answered at once", () => {
+    assert.strictEqual(losing([], []).time, 4 * DELAY)
+    for (const lost of [[0], [0, 1]]) assert.isAtMost(losing([], lost).time, 6 * DELAY, `${lost.join(", ")} lost`)
+    assert.isAtMost(losing([1], [0]).time, 6 * DELAY, "and the client's acknowledgement")
+  })
+
+  it("a server that hears the ClientHello again sends its flight again, before its own probe timeout", () => {
+    // All of the first flight is lost: only the client's probe timeout tells, and its own is as long.
+    const { time, pair } = losing([0], [0])
+    const { primary } = pair.accepted.core.paths
+    assert.strictEqual(primary.recovery.probeTimeouts, 0)
+    assert.isAtMost(time, 1000 + 6 * DELAY)
+  })
+
+  it("does so once in a connection", () => {
+    const pair = new Pair({ links: [{ delay: DELAY }], server: { identity } })
+    const hellos: Array<number> = []
+    pair.client.tap = (_bytes, _from, _to, now) => hellos.push(now) > 0
+    // Nothing with an Initial in it ever comes.
+    pair.server.tap = (bytes) => headers(bytes)[0]!.level !== Level.initial
+    pair.run(900)
+    assert.deepStrictEqual(hellos, [0, 2 * DELAY, 2 * DELAY])
+  })
+})
+
 describe("RFC 9000 12.2, 14.1: datagrams of the first flights", () => {
   it("every datagram with an Initial has at least 1200 bytes, and levels share datagrams", () => {
     const pair = new Pair()

@@ -137,7 +137,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       remote: undefined
     })
     const { negotiation, pathControl } = this
-    const reactions = new Reactions(core, this, pathControl, migration, failureDetector, negotiation)
+    const reactions = new Reactions(core, this, pathControl, migration, failureDetector, negotiation, probing)
     this.receiver = new Receiver(core, new Frames(core, reactions), reactions, options.ownId.bytes.length)
     const client = options.role === "client"
     // Until the server answers, its connection ID is the one that we made up.

@@ -19,6 +19,8 @@ import type { CloseInfo } from "./Machine.ts"
 export interface FrameEvents {
   readonly onHandshakeFailure: (failure: HandshakeFailure) => void
   readonly onHandshakeDone: (now: number) => void
+  /** Server: a client says again what it said in its first flight. */
+  readonly onHandshakeRepeated: () => void
   readonly onPeerClose: (info: CloseInfo, now: number) => void
   readonly onPathValidated: (path: Path, now: number) => void
   /** A path that had gone silent is acknowledged again. */
@@ -85,6 +87,12 @@ export class Frames {
     return true
   }
 
+  /** Whether all of a CRYPTO frame of the Initial level was read before. */
+  private isRepeated(): boolean {
+    const { dataLength, offset } = this.reader
+    return dataLength > 0 && offset + dataLength <= this.core.handshake.stream(Level.initial).readOffset
+  }
+
   private onStream(path: Path, now: number): Violation | undefined {
     const { reader } = this
     path.streamBytesReceived += reader.dataLength
@@ -126,6 +134,7 @@ export class Frames {
           this.onAck(paths.get(reader.pathId), spaceOfLevel(level), level, path, remote, generation, now)
         )
       case FrameType.crypto: {
+        if (level === Level.initial && core.role === "server" && this.isRepeated()) this.events.onHandshakeRepeated()
         const failure = core.handshake.onCrypto(level, reader.offset, reader.bytes, reader.dataStart, reader.dataLength)
         if (failure !== undefined) this.events.onHandshakeFailure(failure)
         return undefined

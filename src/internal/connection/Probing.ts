@@ -16,6 +16,7 @@ const HEARD = 1000
 export class Probing {
   private readonly core: ConnectionState
   private readonly handshakeSender: HandshakeSender
+  private repaired = false
 
   constructor(core: ConnectionState, handshakeSender: HandshakeSender) {
     this.core = core
@@ -46,6 +47,19 @@ export class Probing {
       other.probes = 1
       other.probeWithData = true
     }
+  }
+
+  /**
+   * What the peer sent says that our first flight, or its answer, is lost: it goes out again before its probe timeout, which is
+   * long as long as the RTT is not known. Once: endpoints that did so each time could answer each other for ever (RFC 9002
+   * section 6.2.3).
+   */
+  handshakeEarly(): void {
+    const path = this.core.paths.primary
+    const outstanding = path.recovery.sent(Space.initial)?.ackElicitingOutstanding ?? 0
+    if (this.repaired || outstanding === 0) return
+    this.repaired = true
+    this.handshake(path, Space.initial)
   }
 
   /**

@@ -13,6 +13,7 @@ import type { CloseInfo } from "./Machine.ts"
 import type { Migration } from "./Migration.ts"
 import type { Negotiation } from "./Negotiation.ts"
 import type { PathControl } from "./PathControl.ts"
+import type { Probing } from "./Probing.ts"
 import type { ReceiverEvents } from "./Receiver.ts"
 
 /** What the connection itself does about the handshake. */
@@ -30,6 +31,7 @@ export class Reactions implements FrameEvents, ReceiverEvents {
   private readonly migration: Migration
   private readonly failureDetector: FailureDetector
   private readonly negotiation: Negotiation
+  private readonly probing: Probing
 
   constructor(
     core: ConnectionState,
@@ -37,7 +39,8 @@ export class Reactions implements FrameEvents, ReceiverEvents {
     pathControl: PathControl,
     migration: Migration,
     failureDetector: FailureDetector,
-    negotiation: Negotiation
+    negotiation: Negotiation,
+    probing: Probing
   ) {
     this.core = core
     this.connection = connection
@@ -45,6 +48,7 @@ export class Reactions implements FrameEvents, ReceiverEvents {
     this.migration = migration
     this.failureDetector = failureDetector
     this.negotiation = negotiation
+    this.probing = probing
   }
 
   onHandshakeFailure(failure: HandshakeFailure): void {
@@ -53,6 +57,14 @@ export class Reactions implements FrameEvents, ReceiverEvents {
 
   onHandshakeDone(): void {
     this.connection.onConfirmed()
+  }
+
+  onHandshakeRepeated(): void {
+    this.probing.handshakeEarly()
+  }
+
+  onKeysMissing(): void {
+    this.probing.handshakeEarly()
   }
 
   onPeerClose(info: CloseInfo): void {

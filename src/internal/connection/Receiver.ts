@@ -50,6 +50,8 @@ export interface ReceiverEvents {
   /** Server: the first packet of an unused path ID. */
   readonly onNewPath: (pathId: number, burst: DatagramBurst, datagram: number, now: number) => Path | undefined
   readonly onHandshakePacket: (now: number) => void
+  /** Client: packets wait for the keys that the server's first one would bring. */
+  readonly onKeysMissing: () => void
   /** Something arrived on a path on which probes are not acknowledged, or which is closed on this side. */
   readonly onSilentPathHeard: (path: Path, now: number) => void
   readonly onRetry: (burst: DatagramBurst, datagram: number, header: PacketHeader, now: number) => void
@@ -397,7 +399,10 @@ export class Receiver {
   private replay(now: number): void {
     const { core, undecryptable } = this
     if (undecryptable.length === 0 || !core.open) return
-    if (core.handshake.handshake === undefined && core.handshake.oneRtt === undefined) return
+    if (core.handshake.handshake === undefined && core.handshake.oneRtt === undefined) {
+      if (core.role === "client") this.events.onKeysMissing()
+      return
+    }
     const waiting = undecryptable.splice(0)
     for (const { burst, id } of waiting) {
       if (!core.open) return

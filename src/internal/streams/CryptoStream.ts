@@ -44,6 +44,11 @@ export class CryptoStream {
     return this.outgoing.bufferedBytes === 0
   }
 
+  /** Bytes that TLS has read. */
+  get readOffset(): number {
+    return this.incoming.readOffset
+  }
+
   /** Hands over bytes of TLS; they are kept, not copied. */
   append(bytes: Uint8Array): void {
     if (!this.discarded) this.outgoing.append(bytes)
