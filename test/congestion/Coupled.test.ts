@@ -23,6 +23,7 @@ const group = <M extends Coupled<M>>(
     path.setRtt(rtt)
     const member = new growth(path, members)
     member.controller = { congestionWindow: window * MSS }
+    member.delivered(0, 0)
     members.push(member)
   }
   return members
@@ -67,8 +68,8 @@ describe("LIA (RFC 6356 section 3)", () => {
 describe("OLIA (draft-khalili-mptcp-congestion-control section 3)", () => {
   it("by hand: the best path has the smaller window, so traffic moves there", () => {
     const [a, b] = group(Olia, [10, 100], [20, 100])
-    a!.delivered(200 * MSS)
-    b!.delivered(100 * MSS)
+    a!.delivered(200 * MSS, 0)
+    b!.delivered(100 * MSS, 0)
     close(a!.alpha(), 1 / 2)
     close(b!.alpha(), -1 / 2)
     // (10/100^2) / (30/100)^2 + 0.5/10 and (20/100^2) / (30/100)^2 - 0.5/20
@@ -78,18 +79,18 @@ describe("OLIA (draft-khalili-mptcp-congestion-control section 3)", () => {
 
   it("alpha is 0 everywhere when the best path has the largest window", () => {
     const [a, b] = group(Olia, [10, 100], [20, 100])
-    b!.delivered(100 * MSS)
+    b!.delivered(100 * MSS, 0)
     close(a!.alpha(), 0)
     close(b!.alpha(), 0)
   })
 
   it("the best path is that of the largest l^2/RTT, l the larger of the last two times between losses", () => {
     const [a, b] = group(Olia, [10, 400], [20, 100])
-    a!.delivered(150 * MSS)
-    b!.delivered(100 * MSS)
+    a!.delivered(150 * MSS, 0)
+    b!.delivered(100 * MSS, 0)
     // 150^2/400 = 56.25 against 100^2/100 = 100
     close(a!.alpha(), 0)
-    a!.delivered(60 * MSS)
+    a!.delivered(60 * MSS, 0)
     // 210^2/400 = 110.25
     close(a!.alpha(), 0.5)
     a!.reduced(a!.window)
@@ -98,12 +99,21 @@ describe("OLIA (draft-khalili-mptcp-congestion-control section 3)", () => {
     close(a!.alpha(), 0)
   })
 
+  it("alpha lifts no path above Reno (RFC 6356 goal 2)", () => {
+    const [short, long] = group(Olia, [10, 10], [20, 400])
+    short!.delivered(100 * MSS, 0)
+    close(short!.alpha(), 0.5)
+    // (10/10^2) / (10/10 + 20/400)^2 = 0.0907, and 0.5/10: more than 1/10
+    close(increase(short!), 0.1)
+    assert.isBelow(increase(long!), 0)
+  })
+
   it("a loss that was none is taken back, and what came since counts", () => {
     const [a] = group(Olia, [10, 100])
-    a!.delivered(30)
+    a!.delivered(30, 0)
     a!.save()
     a!.reduced(a!.window)
-    a!.delivered(20)
+    a!.delivered(20, 0)
     a!.restore()
     close(a!.quality, 50 ** 2 / 100)
   })
@@ -180,9 +190,9 @@ describe("properties over random windows, round trips and histories", () => {
   it("OLIA: the sum of all alphas is 0, each within -1 and 1", () => {
     cases(Olia, (members, info) => {
       for (const member of members) {
-        member.delivered(Math.floor(uniform() * 1e6))
+        member.delivered(Math.floor(uniform() * 1e6), 0)
         if (uniform() < 0.5) member.reduced(member.window)
-        member.delivered(Math.floor(uniform() * 1e6))
+        member.delivered(Math.floor(uniform() * 1e6), 0)
       }
       let sum = 0
       for (const member of members) {
@@ -277,6 +287,9 @@ describe("the paths of one connection", () => {
       const unmeasured = avoiding(factory)
       unmeasured[1].path.rtt.hasSample = false
       assert.approximately(perRound(unmeasured, 1), 1, 0.02, "never measured")
+      const idle = avoiding(factory)
+      assert.approximately(perRound(idle, 1, 500), 0.25, 0.02, "idle for less than a second")
+      assert.approximately(perRound(idle, 1, 2000), 1, 0.03, "idle for longer")
     })
 
     it(`${name}: connections share nothing`, () => {
@@ -325,24 +338,24 @@ describe("the paths of one connection", () => {
 describe("what goes wrong in mp-quic-go (2.E) does not here", () => {
   it("2.E: RTT does not cancel out: of two paths alike but for it, the shorter is the better", () => {
     const [long, short] = group(Olia, [20, 200], [10, 50])
-    long!.delivered(100 * MSS)
-    short!.delivered(100 * MSS)
+    long!.delivered(100 * MSS, 0)
+    short!.delivered(100 * MSS, 0)
     assert.isAbove(short!.quality, long!.quality)
     close(short!.alpha(), 0.5)
   })
 
   it("2.E: the best path is the largest, not the smallest", () => {
     const [good, bad] = group(Olia, [10, 50], [20, 50])
-    good!.delivered(1000 * MSS)
-    bad!.delivered(10 * MSS)
+    good!.delivered(1000 * MSS, 0)
+    bad!.delivered(10 * MSS, 0)
     assert.isAbove(good!.alpha(), 0)
     assert.isBelow(bad!.alpha(), 0)
   })
 
   it("2.E: nothing overflows: 100,000 packets at 0.1 ms and at 2 s", () => {
     const [a, b] = group(Olia, [100_000, 0.1], [100_000, 2000])
-    a!.delivered(2 ** 45)
-    b!.delivered(2 ** 45)
+    a!.delivered(2 ** 45, 0)
+    b!.delivered(2 ** 45, 0)
     assert.approximately(increase(a!) * 100_000, (1 / (1 + 0.1 / 2000)) ** 2, 1e-6)
     assert.isTrue(Number.isFinite(b!.quality) && increase(b!) >= 0)
   })

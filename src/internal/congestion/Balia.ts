@@ -12,8 +12,8 @@ export class Balia extends Coupled<Balia> {
     const alpha = this.alpha()
     const total = this.totalRate()
     const factor = ((1 + alpha) / 2) * ((4 + alpha) / 5)
-    const coupled = (this.window / this.rtt ** 2 / total ** 2) * factor * bytes * this.path.maxDatagramSize
-    return window + Math.min(coupled, this.reno(window, bytes))
+    // Never above Reno: the best path has a factor of 1, and at any other one alpha is in the sum of the rates, too.
+    return window + (this.window / this.rtt ** 2 / total ** 2) * factor * bytes * this.path.maxDatagramSize
   }
 
   override reduced(window: number): number {

@@ -10,6 +10,10 @@ import type { Growth } from "./LossBased.ts"
 /** ms; what is shorter counts as this, so that no quotient is infinite. */
 const SHORTEST_RTT = 0.001
 
+/** A path on which nothing is acknowledged for so many ms, and so many round trips, carries no data. */
+const IDLE_TIME = 1000
+const IDLE_ROUNDS = 4
+
 /** Growth that looks at the other paths of its connection: `members` is one array for all of them. */
 export abstract class Coupled<M extends Coupled<M>> implements Growth {
   abstract readonly name: string
@@ -17,6 +21,8 @@ export abstract class Coupled<M extends Coupled<M>> implements Growth {
   protected readonly members: Array<M>
   /** The controller around this, which knows the window in slow start, too. */
   controller: Pick<Controller, "congestionWindow"> | undefined = undefined
+  /** ms: when bytes were last acknowledged here. */
+  private deliveredAt = -Infinity
 
   constructor(path: PathInfo, members: Array<M>) {
     this.path = path
@@ -34,12 +40,12 @@ export abstract class Coupled<M extends Coupled<M>> implements Growth {
     return smoothed > SHORTEST_RTT ? smoothed : SHORTEST_RTT
   }
 
-  /** Whether the others look at it: what is closed, failing or was never measured takes nothing from them. */
-  get counts(): boolean {
-    return this.path.usable && this.path.rtt.hasSample
-  }
-
   abstract acked(window: number, bytes: number): number
+
+  /** Slow start and an application that is the limit count, too. */
+  delivered(_bytes: number, now: number): void {
+    this.deliveredAt = now
+  }
 
   reduced(window: number): number {
     return window / 2
@@ -55,9 +61,16 @@ export abstract class Coupled<M extends Coupled<M>> implements Growth {
     if (at >= 0) this.members.splice(at, 1)
   }
 
-  /** Whether `member` counts for this one, which itself always does: it has just got an acknowledgement. */
+  /**
+   * Whether `member` counts for this one. What is closed, failing or was never measured takes nothing from the others, and
+   * neither does a window that nobody uses: that of a backup path, or of one that the scheduler leaves alone. The algorithms
+   * know none such: their senders fill every path. The path itself always counts: it has just got an acknowledgement.
+   */
   protected sees(member: M): boolean {
-    return (member as unknown) === this || member.counts
+    if ((member as unknown) === this) return true
+    if (!member.path.usable || !member.path.rtt.hasSample) return false
+    const idle = this.deliveredAt - member.deliveredAt
+    return !(idle > IDLE_TIME && idle > IDLE_ROUNDS * member.rtt)
   }
 
   /** The sum of window over RTT: bytes per ms. */
@@ -70,7 +83,7 @@ export abstract class Coupled<M extends Coupled<M>> implements Growth {
     return sum
   }
 
-  /** Window that Reno adds for `bytes`: no coupled path is more aggressive than a connection of its own would be. */
+  /** Window that Reno adds for `bytes`: a coupled path takes no more than a connection of its own would (RFC 6356 section 2). */
   protected reno(window: number, bytes: number): number {
     return (bytes * this.path.maxDatagramSize) / window
   }

@@ -11,7 +11,7 @@ export interface Growth {
   /** The window after `bytes` more were acknowledged in congestion avoidance. */
   readonly acked: (window: number, bytes: number, now: number) => number
   /** Bytes were acknowledged, in whatever state the path is. */
-  readonly delivered?: (bytes: number) => void
+  readonly delivered?: (bytes: number, now: number) => void
   /** The window after a congestion event. */
   readonly reduced: (window: number) => number
   /** For `duration` ms the application, not the window, was the limit. */
@@ -69,7 +69,7 @@ export class LossBased implements Controller {
   onPacketSent(): void {}
 
   onAcked(now: number, bytes: number, largestSentTime: number, appLimited: boolean): void {
-    this.growth.delivered?.(bytes)
+    this.growth.delivered?.(bytes, now)
     if (appLimited) {
       if (Number.isNaN(this.limitedSince)) this.limitedSince = now
       return

@@ -13,12 +13,13 @@ export class Olia extends Coupled<Olia> {
   acked(window: number, bytes: number): number {
     const coupled = (this.window / this.rtt ** 2 / this.totalRate() ** 2) * bytes * this.path.maxDatagramSize
     const reno = this.reno(window, bytes)
-    // The draft has no such limit: alpha could lift a path that already has nearly all of the rate above it.
+    // The limit is not in the draft, but serves a goal that it takes over (RFC 6356 section 2, goal 2): while alpha is above 0,
+    // a path of short RTT that has nearly all of the rate would grow up to 1.5 times as fast as a connection of its own.
     return window + Math.min(coupled + this.alpha() * reno, reno)
   }
 
-  /** Slow start and an application that is the limit count, too. */
-  delivered(bytes: number): void {
+  override delivered(bytes: number, now: number): void {
+    super.delivered(bytes, now)
     this.since += bytes
   }
 
@@ -47,7 +48,7 @@ export class Olia extends Coupled<Olia> {
     return Math.floor(this.window / this.path.maxDatagramSize)
   }
 
-  /** How good the path is: the square of the bytes between losses, over the RTT. */
+  /** How good the path is: the square of the bytes between losses, over the RTT (the paper has them over the square of the RTT). */
   get quality(): number {
     return Math.max(this.between, this.since) ** 2 / this.rtt
   }
