@@ -120,6 +120,24 @@ export const layerOlia: Layer.Layer<never> = layer(oliaFactory)
 export const layerBalia: Layer.Layer<never> = layer(baliaFactory)
 
 /**
+ * Another congestion control for each path: `layer(perPath(choose))`.
+ *
+ * **Example** (CUBIC over the mobile network, the others coupled with each other)
+ *
+ * ```ts
+ * import { CongestionControl } from "effect-mpquic"
+ *
+ * const mixed = CongestionControl.layerPerPath((path) =>
+ *   path.local.host.startsWith("10.64.") ? CongestionControl.cubic : CongestionControl.olia
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerPerPath = (choose: (path: PathInfo) => Factory): Layer.Layer<never> => layer(perPathFactory(choose))
+
+/**
  * The factory of `layerNewReno`, for `perPath`.
  *
  * @category factories
@@ -162,6 +180,9 @@ export const balia: Factory = baliaFactory
 /**
  * Another congestion control for each path: `choose` is called once per path, when the path is made, and gives a factory.
  * Paths that get the same factory share its state: two with `olia` are coupled, a third with `cubic` is not.
+ *
+ * A choice that throws or is no factory, and a factory that makes no controller, are logged once and counted in
+ * `controllerMistakes`; the path has CUBIC then.
  *
  * **Example** (The first path as CUBIC, those opened later coupled with each other)
  *

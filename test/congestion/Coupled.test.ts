@@ -7,6 +7,7 @@ import type { Controller, Factory } from "../../src/CongestionControl.ts"
 import * as CongestionControl from "../../src/CongestionControl.ts"
 import { Balia } from "../../src/internal/congestion/Balia.ts"
 import type { Coupled } from "../../src/internal/congestion/Coupling.ts"
+import { makeControllers } from "../../src/internal/congestion/PerPath.ts"
 import { Lia } from "../../src/internal/congestion/Lia.ts"
 import { Olia } from "../../src/internal/congestion/Olia.ts"
 import { make as seededBytes } from "../../src/testing/SeededRandom.ts"
@@ -394,5 +395,34 @@ describe("congestion control of each path", () => {
     )
     const pair = avoiding(CongestionControl.perPath(() => CongestionControl.olia))
     assert.approximately(perRound(pair, 2), 0.5, 0.02)
+  })
+
+  it("one perPath may choose another, and each its own for what is wrong in it", () => {
+    const inner = CongestionControl.perPath((path) =>
+      path.pathId === 1 ? CongestionControl.newReno : (undefined as never)
+    )
+    const wrong: Array<ReadonlyArray<unknown>> = []
+    const controllers = makeControllers(
+      CongestionControl.perPath((path) => (path.pathId === 0 ? CongestionControl.balia : inner)),
+      (...what) => wrong.push(what)
+    )
+    const make = (pathId: number): Controller => controllers.make(Object.assign(new TestPath(), { pathId }))
+    assert.deepStrictEqual(
+      [0, 1, 2].map((id) => make(id).name),
+      ["balia", "newReno", "cubic"]
+    )
+    assert.deepStrictEqual(wrong, [["perPath", "choice for a path", "undefined", "CUBIC"]])
+  })
+
+  it("figures of a chosen controller of the user's own are guarded", () => {
+    const wrong: Array<unknown> = []
+    const odd = { congestionWindow: { value: Number.NaN }, name: { value: "odd" } }
+    const own: Factory = () => ({ make: (path) => Object.create(CongestionControl.cubic().make(path), odd) })
+    const controllers = makeControllers(
+      CongestionControl.perPath(() => own),
+      (name, field) => wrong.push(`${name} ${field}`)
+    )
+    assert.strictEqual(controllers.make(new TestPath()).congestionWindow, 12_000)
+    assert.deepStrictEqual(wrong, ["odd congestionWindow"])
   })
 })

@@ -1,4 +1,5 @@
 import type { Controller, PathInfo } from "../../src/CongestionControl.ts"
+import { Address } from "../../src/internal/wire/Datagram.ts"
 import { RttEstimator } from "../../src/internal/recovery/RttEstimator.ts"
 
 export const MSS = 1200
@@ -6,6 +7,8 @@ export const MSS = 1200
 /** A path with a fixed RTT of 100 ms, which tests may change. */
 export class TestPath implements PathInfo {
   readonly pathId = 0
+  readonly local = new Address("10.0.0.1", 5000, 4)
+  readonly remote = new Address("10.9.0.1", 4433, 4)
   maxDatagramSize = MSS
   usable = true
   readonly rtt = new RttEstimator(100)

@@ -14,7 +14,7 @@ const make = (options: {
   controller.pacingRate = options.pacingRate ?? 0
   controller.slowStartThreshold = options.threshold ?? 0
   const rtt = new RttEstimator(options.rtt ?? 100)
-  return [new Pacer(controller, { pathId: 0, maxDatagramSize: 1200, usable: true, rtt }), controller]
+  return [new Pacer(controller, { maxDatagramSize: 1200, rtt }), controller]
 }
 
 /** Sends as much as the pacer lets go until `end`, woken `late` ms after each time it names. Returns bytes after the first burst. */

@@ -3,6 +3,7 @@ import type { ConnectionControllers } from "../../src/CongestionControl.ts"
 import { PathRecovery, RecoveryTimeout, Space } from "../../src/internal/recovery/PathRecovery.ts"
 import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import { seeded, SpyController } from "./support.ts"
+import { Address } from "../../src/internal/wire/Datagram.ts"
 
 interface Packet {
   readonly n: number
@@ -101,6 +102,8 @@ describe("PathRecovery against a plain model", () => {
       const controllers: ConnectionControllers = { make: () => new SpyController() }
       const path = new PathRecovery({
         pathId: 0,
+        local: new Address("10.0.0.1", 5000, 4),
+        remote: new Address("10.9.0.1", 4433, 4),
         events: {
           frameAcked: (_path, frame) => settle(frame.value, "acked"),
           frameLost: (_path, frame) => settle(frame.value, "lost"),

@@ -4,6 +4,7 @@ import { PathRecovery, Space } from "../../src/internal/recovery/PathRecovery.ts
 import type { PathRecoveryOptions, RecoveryEvents } from "../../src/internal/recovery/PathRecovery.ts"
 import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
 import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
+import { Address } from "../../src/internal/wire/Datagram.ts"
 
 /** mulberry32: a small seeded generator, 0 up to 1. */
 export const seeded = (seed: number): (() => number) => {
@@ -73,6 +74,8 @@ export class Bench {
     }
     this.path = new PathRecovery({
       pathId: 0,
+      local: new Address("10.0.0.1", 5000, 4),
+      remote: new Address("10.9.0.1", 4433, 4),
       events,
       pool: this.pool,
       controllers,

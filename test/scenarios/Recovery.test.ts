@@ -162,6 +162,36 @@ describe("PathInfo.usable", () => {
   })
 })
 
+describe("PathInfo.local and remote", () => {
+  it("tell the controller where its path leads, also after a move of either side", () => {
+    const watched = (infos: Array<PathInfo>) => () => {
+      const made = cubic()
+      return {
+        make: (path: PathInfo) => {
+          infos[path.pathId] = path
+          return made.make(path)
+        }
+      }
+    }
+    const [client, server]: [Array<PathInfo>, Array<PathInfo>] = [[], []]
+    const link = { mbps: 20, delay: 15, queue: 100 }
+    const pair = connected({
+      links: [link, link, link],
+      client: { congestion: watched(client) },
+      server: { congestion: watched(server) }
+    })
+    const ways = (infos: Array<PathInfo>) => infos.map(({ local, remote }) => `${local} to ${remote}`)
+    awaitPath(pair, openPath(pair, 1))
+    assert.deepStrictEqual(ways(client), ["10.0.0.1:5000 to 10.9.0.1:4433", "10.0.1.1:5000 to 10.9.0.1:4433"])
+    assert.deepStrictEqual(ways(server), ["10.9.0.1:4433 to 10.0.0.1:5000", "10.9.0.1:4433 to 10.0.1.1:5000"])
+    assert.isUndefined(pair.connection.migratePath(1, pair.client.addresses[2]!, false, pair.simulator.now))
+    pair.connection.wake()
+    pair.run(pair.simulator.now + 500)
+    assert.strictEqual(ways(client)[1], "10.0.2.1:5000 to 10.9.0.1:4433")
+    assert.strictEqual(ways(server)[1], "10.9.0.1:4433 to 10.0.2.1:5000")
+  })
+})
+
 describe("C5: small windows are paced", () => {
   for (const [name, congestion, least] of [
     ["CUBIC", cubic, 0.95],

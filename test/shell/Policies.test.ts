@@ -170,6 +170,57 @@ describe("D6: parts that users give", () => {
   const boom = (): never => {
     throw new Error("out of order")
   }
+  const wrongControl: Record<string, readonly [choose: () => unknown, told: RegExp]> = {
+    "a chooser that throws": [
+      boom,
+      /"perPath" is wrong: its choice for a path is an error, Error: out of order\. CUBIC/
+    ],
+    "a chooser that gives nothing": [() => undefined, /its choice for a path is undefined\. CUBIC is used instead/],
+    "a chooser that gives a Promise": [() => Promise.reject(new Error("late")), /its choice for a path is object/],
+    "a chooser that gives a name": [() => "bbr", /its choice for a path is string/],
+    "a chosen factory that throws": [() => boom, /factory of the chosen controller is an error, Error: out of order/],
+    "a chosen factory that gives nothing": [() => () => undefined, /must give an object with a function `make`/],
+    "chosen controllers that throw": [() => () => ({ make: boom }), /is an error, Error: out of order/],
+    "a chosen controller that is none": [
+      () => () => ({ make: () => ({ name: "x" }) }),
+      /"x" has no function onPacketSent/
+    ]
+  }
+  for (const [what, [choose, told]] of Object.entries(wrongControl)) {
+    policyTest(`perPath: ${what}: CUBIC, counted, told once, and nothing is lost`, (world, lines) =>
+      Effect.gen(function* () {
+        const stats = yield* transfer(world, CongestionControl.layerPerPath(choose as never))
+        assert.strictEqual(stats.controllerMistakes, 1)
+        assert.strictEqual(stats.paths[0]!.controller, "cubic")
+        assert.lengthOf(lines, 1)
+        assert.match(lines[0]!, told)
+      })
+    )
+  }
+
+  policyTest(
+    "perPath: a path that is opened later has CUBIC if the chooser throws then, and carries data",
+    (world, lines) =>
+      Effect.gen(function* () {
+        const policy = CongestionControl.layerPerPath((path) => (path.pathId === 0 ? CongestionControl.olia : boom()))
+        const client = yield* Effect.provide(connectTo(world.client), policy)
+        const path = yield* client.openPath()
+        yield* path.validated
+        assert.deepStrictEqual(
+          client.stats.paths.map(({ controller }) => controller),
+          ["olia", "cubic"]
+        )
+        const server = yield* takeOne(world.server)
+        const stream = yield* client.openStream()
+        yield* stream.end(new Uint8Array(200_000))
+        assert.strictEqual((yield* (yield* server.acceptStream).bytes).length, 200_000)
+        assert.isAbove(client.stats.paths[1]!.streamBytesSent, 0)
+        assert.strictEqual(client.stats.controllerMistakes, 1)
+        assert.lengthOf(lines, 1)
+      }),
+    { client: { multipath: { maxPaths: 2 } }, server: { multipath: { maxPaths: 2 } } }
+  )
+
   const broken: Record<string, Layer.Layer<never>> = {
     "a scheduler's factory that throws": PathScheduler.layer(boom),
     "a factory that gives no scheduler": PathScheduler.layer((() => ({ name: "x" })) as never),

@@ -2,6 +2,8 @@
  * The shape of congestion control: what recovery calls for every packet and every acknowledgement, and what it shows.
  */
 
+import type { Address } from "../wire/Datagram.ts"
+
 /**
  * Facts about the path's round trip that a controller may read at any time. The same object for the path's whole life.
  *
@@ -29,6 +31,18 @@ export interface PathRttView {
  */
 export interface PathInfo {
   readonly pathId: number
+  /**
+   * Where the path leaves from now: it changes when the path moves.
+   *
+   * @since 0.2.0
+   */
+  readonly local: Address
+  /**
+   * Where it leads now.
+   *
+   * @since 0.2.0
+   */
+  readonly remote: Address
   /** Bytes of a full packet now: it changes with path MTU discovery. */
   readonly maxDatagramSize: number
   /** Whether the path carries data now: validated, and not failing or closing. */

@@ -30,6 +30,7 @@ export class GuardedController implements Controller {
   private lastWindow: number
 
   constructor(own: Controller, path: PathInfo, onWrong: OnWrongFigure) {
+    dropPromise(own)
     const name = nameOf(own)
     for (const method of METHODS) {
       if (typeof own[method] !== "function")

@@ -399,6 +399,8 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       events: this.delivery,
       pool: this.core.pool,
       controllers: policies.controllers,
+      local,
+      remote,
       random: randomNumber,
       initialRtt: settings.initialRtt,
       maxDatagramSize: settings.initialMtu,

@@ -4,15 +4,10 @@
 import type { Factory as DuplicationFactory, Policy as DuplicationPolicy } from "../paths/DuplicationPolicy.ts"
 import type { Factory as FailureFactory, Policy as FailurePolicy } from "../paths/FailurePolicy.ts"
 import type { Factory as ReinjectionFactory, Policy as ReinjectionPolicy } from "../paths/ReinjectionPolicy.ts"
-import { balia } from "../congestion/Balia.ts"
 import type { ConnectionControllers, Factory as CongestionFactory } from "../congestion/Controller.ts"
-import { cubic } from "../congestion/Cubic.ts"
-import { guardControllers } from "../congestion/Guard.ts"
-import { lia } from "../congestion/Lia.ts"
-import { newReno } from "../congestion/NewReno.ts"
+import { makeControllers } from "../congestion/PerPath.ts"
 import { Observers } from "../paths/Observer.ts"
 import type { Factory as ObserverFactory } from "../paths/Observer.ts"
-import { olia } from "../congestion/Olia.ts"
 import type { Scheduler, Factory as SchedulerFactory } from "../paths/Scheduler.ts"
 import { dropPromise } from "../Unwanted.ts"
 import { Mistakes } from "./Mistakes.ts"
@@ -36,9 +31,6 @@ export interface ConnectionPolicies {
   readonly observers: Observers | undefined
   readonly mistakes: Mistakes
 }
-
-/** What is ours needs no guard. */
-const ours: ReadonlySet<CongestionFactory> = new Set([cubic, newReno, lia, olia, balia])
 
 const mustBeFunction = (what: string, factory: unknown): void => {
   if (typeof factory !== "function")
@@ -75,14 +67,12 @@ export const makePolicies = (factories: PolicyFactories): ConnectionPolicies => 
     dropPromise(scheduler)
     throw new TypeError("the factory of the path scheduler must give an object with a function `select`")
   }
-  const controllers = factories.congestion()
+  const controllers = makeControllers(factories.congestion, (name, field, value, instead) =>
+    mistakes.inController(name, field, value, instead)
+  )
   return {
     scheduler,
-    controllers: ours.has(factories.congestion)
-      ? controllers
-      : guardControllers(controllers, (name, field, value, instead) =>
-          mistakes.inController(name, field, value, instead)
-        ),
+    controllers,
     duplication: makePolicy("duplication policy", factories.duplication),
     reinjection: makePolicy("reinjection policy", factories.reinjection),
     failures: makePolicy("failure detector", factories.failures),

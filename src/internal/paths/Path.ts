@@ -37,8 +37,6 @@ export interface PreviousAddress {
 
 export class Path implements PathView {
   readonly id: number
-  local: Address
-  remote: Address
   readonly recovery: PathRecovery
   readonly localIds: LocalConnectionIds
   readonly remoteIds: RemoteConnectionIds
@@ -139,6 +137,8 @@ export class Path implements PathView {
   /** ms: since when acknowledgements have come on another path only. */
   private elsewhereSince = Infinity
   private current: PathState = "validating"
+  private from: Address
+  private to: Address
   private readonly onState: ((path: Path, before: PathState) => void) | undefined
 
   constructor(options: {
@@ -156,8 +156,8 @@ export class Path implements PathView {
   }) {
     this.id = this.ackPath = options.id
     this.limited = options.limited
-    this.local = options.local
-    this.remote = options.remote
+    this.from = options.local
+    this.to = options.remote
     this.recovery = options.recovery
     this.localIds = options.localIds
     this.remoteIds = options.remoteIds
@@ -238,6 +238,22 @@ export class Path implements PathView {
     }
     this.elsewhereSince = Infinity
     return true
+  }
+
+  get local(): Address {
+    return this.from
+  }
+
+  set local(address: Address) {
+    this.from = this.recovery.local = address
+  }
+
+  get remote(): Address {
+    return this.to
+  }
+
+  set remote(address: Address) {
+    this.to = this.recovery.remote = address
   }
 
   get state(): PathState {

@@ -15,12 +15,12 @@ const MAX_BURST = 8 * 65536
 /** Spreads a path's packets over the round trip (RFC 9002 section 7.7): a token bucket in bytes. */
 export class Pacer {
   private readonly controller: Controller
-  private readonly path: PathInfo
+  private readonly path: Pick<PathInfo, "maxDatagramSize" | "rtt">
   /** Negative after packets that did not ask, such as probes. */
   private tokens: number
   private last = -Infinity
 
-  constructor(controller: Controller, path: PathInfo) {
+  constructor(controller: Controller, path: Pick<PathInfo, "maxDatagramSize" | "rtt">) {
     this.controller = controller
     this.path = path
     this.tokens = this.firstBurst

@@ -1,4 +1,5 @@
 import type { ConnectionControllers, Controller, PathInfo } from "../congestion/Controller.ts"
+import type { Address } from "../wire/Datagram.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
 import { CongestionEvents } from "./CongestionEvents.ts"
@@ -58,6 +59,9 @@ export interface PathRecoveryOptions {
   readonly events: RecoveryEvents
   readonly pool: SentFramePool
   readonly controllers: ConnectionControllers
+  /** Of the path: what its controller is told. */
+  readonly local: Address
+  readonly remote: Address
   /** 0 up to 1: which packet numbers to skip. */
   readonly random: () => number
   /** ms of RTT assumed before the first sample. */
@@ -124,7 +128,8 @@ export class PathRecovery implements ProbeState {
     this.pathId = options.pathId
     this.initialRtt = options.initialRtt
     this.rtt = new RttEstimator(options.initialRtt)
-    this.info = { pathId: options.pathId, maxDatagramSize: options.maxDatagramSize, usable: false, rtt: this.rtt }
+    const { pathId, local, remote, maxDatagramSize } = options
+    this.info = { pathId, local, remote, maxDatagramSize, usable: false, rtt: this.rtt }
     this.controller = options.controllers.make(this.info)
     this.pacer = new Pacer(this.controller, this.info)
     this.ecn = new EcnValidation(options.ecn)
@@ -205,6 +210,14 @@ export class PathRecovery implements ProbeState {
   /** Path MTU discovery, or a validated change of address, found another packet size. */
   set maxDatagramSize(bytes: number) {
     this.info.maxDatagramSize = bytes
+  }
+
+  /** The path leads from and to other addresses: its controller is told. */
+  set local(address: Address) {
+    this.info.local = address
+  }
+  set remote(address: Address) {
+    this.info.remote = address
   }
 
   /** Whether the path may carry data now: its controller is told. */
