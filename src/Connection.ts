@@ -664,6 +664,7 @@ export class ConnectionImpl extends Value implements Connection {
   /** Closes at once. Without a code: that of a clean end, unless something is dropped. */
   closeNow(code?: number, reason = ""): void {
     if (this.machine.closeInfo !== undefined) return
+    if (this.machine.busy) return this.runtime.defer(() => this.closeNow(code, reason))
     const { codes } = this
     const dropped = this.ownStreams.undelivered
     const wrong = dropped === undefined ? reason : reason || "closed before everything was delivered"
@@ -685,12 +686,8 @@ export class ConnectionImpl extends Value implements Connection {
   private pathOf(view: PathView): Path.PathImpl {
     let path = this.known?.get(view.id)
     if (path === undefined) {
-      path = new Path.PathImpl(
-        this.machine,
-        view,
-        () => this.runtime.now(),
-        this.broadcast,
-        (pathId, local) => this.migrate(pathId, local)
+      path = new Path.PathImpl(this.machine, view, this.runtime, this.broadcast, (pathId, local) =>
+        this.migrate(pathId, local)
       )
       ;(this.known ??= new Map()).set(view.id, path)
     }
@@ -774,6 +771,7 @@ export class ConnectionImpl extends Value implements Connection {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
+      if (this.machine.busy) return Effect.andThen(Effect.yieldNow, this.tryOpenPath(options))
       const opened = attemptPolicy(() => this.machine.openPath(options, this.runtime.now()))
       if (opened instanceof QuicError) return Effect.fail(opened)
       if (typeof opened === "string")
@@ -871,6 +869,7 @@ export class ConnectionImpl extends Value implements Connection {
     return Effect.suspend(() => {
       const closed = this.machine.closeInfo
       if (closed !== undefined) return Effect.fail(closeError(closed))
+      if (this.machine.busy) return Effect.andThen(Effect.yieldNow, this.tryMigrate(pathId, local, gone, rounds))
       const refusal = this.machine.migratePath(pathId, local, gone, this.runtime.now())
       this.machine.wake()
       if (refusal === undefined) return Effect.void

@@ -6,7 +6,13 @@
  * @since 0.2.0
  */
 import { Context, Effect, Layer } from "effect"
+import { isConnection } from "./Connection.ts"
+import type { Connection } from "./Connection.ts"
 import type { Factory } from "./internal/paths/Observer.ts"
+import * as Arguments from "./internal/runtime/Arguments.ts"
+import { isPath } from "./Path.ts"
+import type { Path } from "./Path.ts"
+import { PathFailed, QuicError } from "./QuicError.ts"
 
 export type { Factory, Observer } from "./internal/paths/Observer.ts"
 
@@ -109,4 +115,54 @@ export const layer = <E = never, R = never>(parts: Parts<E, R>): Layer.Layer<nev
         )
   ].filter((part) => part !== undefined)
   return layers.reduce((all, part) => Layer.merge(all, part), Layer.empty as Layer.Layer<never, E, R>)
+}
+
+/**
+ * Says of a path, or of the one with this ID, that it is not to be relied on, or takes that back: `Path.setState` for those
+ * who know a path by its number, as policies and observers do. What they want from inside a call is done when that is over.
+ *
+ * Fails with `PathFailed` for a path that is closed or unknown, and with `BadConfig` for one of another connection.
+ *
+ * **Example** (Away from a path while every tenth packet is lost)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { MultipathController } from "effect-mpquic"
+ * import type { Connection } from "effect-mpquic"
+ *
+ * const review = (connection: Connection.Connection) =>
+ *   Effect.forEach(connection.paths, (path) => {
+ *     const { packetsLost, packetsSent } = path.stats
+ *     const bad = packetsSent > 100 && packetsLost > packetsSent / 10
+ *     return bad ? MultipathController.setPathState(connection, path, "potentiallyFailed") : Effect.void
+ *   })
+ * ```
+ *
+ * @category operations
+ * @since 0.2.0
+ */
+export const setPathState = (
+  connection: Connection,
+  path: Path | number,
+  state: "active" | "potentiallyFailed"
+): Effect.Effect<void, QuicError> =>
+  Arguments.withArguments(
+    "path",
+    () => pathOf(connection, path),
+    (found) => found.setState(state)
+  )
+
+/** Throws a `QuicError`. */
+const pathOf = (connection: unknown, path: unknown): Path => {
+  if (!isConnection(connection)) throw Arguments.badArgument("connection", connection, "a Connection")
+  if (!isPath(path)) {
+    const pathId = Arguments.pathId("path", path)
+    const found = connection.path(pathId)
+    if (found === undefined) throw new QuicError({ reason: new PathFailed({ pathId, why: "unknown" }) })
+    return found
+  }
+  // One that is closed says so itself.
+  const gone = path.state === "closing" || path.state === "closed"
+  if (!gone && connection.path(path.id) !== path) throw Arguments.badArgument("path", path, "a path of this connection")
+  return path
 }

@@ -8,7 +8,7 @@
  * @module
  * @since 0.1.0
  */
-import { Duration, Effect, Stream } from "effect"
+import { Duration, Effect, Predicate, Stream } from "effect"
 import type { Inspectable, Pipeable } from "effect"
 import type { NetAddress } from "effect/net"
 import type { ConnectionMachine, PathEvent, PathStats } from "./internal/connection/Machine.ts"
@@ -16,6 +16,7 @@ import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
 import type { Broadcast } from "./internal/runtime/Broadcast.ts"
+import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
 import { Value } from "./internal/runtime/Value.ts"
 import { WaitList } from "./internal/runtime/WaitList.ts"
 import { PathError } from "./internal/wire/Protocol.ts"
@@ -132,6 +133,20 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   /** Tells the peer (PATH_STATUS_AVAILABLE, PATH_STATUS_BACKUP) and schedules accordingly. */
   readonly setStatus: (status: PathStatus) => Effect.Effect<void, QuicError>
   /**
+   * `potentiallyFailed` says that the path is not to be relied on, although it may answer: a modem that reports bad signal, a
+   * network that costs too much now. A `PotentiallyFailed` event follows; what is under way there is sent on the others at once,
+   * the peer is told `backup`, and data goes over it only while no other path works, so over the last one it goes on. It stays
+   * so, whatever it answers, until `active` takes it back: the path is asked, and `active` again with a `Recovered` event once
+   * it answers; `active` also asks a path that is suspected for its silence, instead of waiting for its next probe. A path that
+   * is not validated yet is suspected as soon as it is.
+   *
+   * Called from inside a policy or an observer it is done when the packet that is being worked on is done. Fails with
+   * `PathFailed` if the path is closed.
+   *
+   * @since 0.2.0
+   */
+  readonly setState: (state: "active" | "potentiallyFailed") => Effect.Effect<void, QuicError>
+  /**
    * Sends a PATH_CHALLENGE, to see whether the path still works (RFC 9000 section 8.2). A `Probed` event tells whether it was
    * answered: after one round trip, or after three probe timeouts without an answer.
    */
@@ -156,6 +171,14 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
    */
   readonly changes: Stream.Stream<Event>
 }
+
+/**
+ * Whether a value is a `Path`.
+ *
+ * @category guards
+ * @since 0.2.0
+ */
+export const isPath = (u: unknown): u is Path => Predicate.hasProperty(u, TypeId)
 
 /** @internal */
 export const toStats = ({ id, ...stats }: PathStats): Stats => ({
@@ -202,7 +225,7 @@ export class PathImpl extends Value implements Path {
   readonly [TypeId] = TypeId
   private readonly connection: ConnectionMachine
   private readonly view: PathView
-  private readonly now: () => number
+  private readonly runtime: Pick<EndpointRuntime, "now" | "defer">
   private readonly events: Broadcast<Event>
   private readonly move: (pathId: number, local: AddressInput | undefined) => Effect.Effect<void, QuicError>
   private readonly waiting = new WaitList(() => this.gone || this.view.validated)
@@ -215,7 +238,7 @@ export class PathImpl extends Value implements Path {
   constructor(
     connection: ConnectionMachine,
     view: PathView,
-    now: () => number,
+    runtime: Pick<EndpointRuntime, "now" | "defer">,
     events: Broadcast<Event>,
     move: (pathId: number, local: AddressInput | undefined) => Effect.Effect<void, QuicError>
   ) {
@@ -223,7 +246,7 @@ export class PathImpl extends Value implements Path {
     this.move = move
     this.connection = connection
     this.view = view
-    this.now = now
+    this.runtime = runtime
     this.events = events
   }
 
@@ -262,7 +285,7 @@ export class PathImpl extends Value implements Path {
   }
 
   get stats(): Stats {
-    return this.last ?? toStats(this.connection.pathStats(this.view, this.now()))
+    return this.last ?? toStats(this.connection.pathStats(this.view, this.runtime.now()))
   }
 
   readonly validated: Effect.Effect<void, QuicError> = Effect.suspend(() => {
@@ -280,8 +303,15 @@ export class PathImpl extends Value implements Path {
       (wanted) => this.act(() => this.connection.setPathStatus(this.view.id, wanted))
     )
 
+  readonly setState = (state: "active" | "potentiallyFailed"): Effect.Effect<void, QuicError> =>
+    Arguments.withArguments(
+      "state",
+      () => Arguments.oneOf("state", state, undefined, "active", "potentiallyFailed"),
+      (wanted) => this.act(() => this.connection.setPathState(this.view.id, wanted, this.runtime.now()))
+    )
+
   readonly probe: Effect.Effect<void, QuicError> = Effect.suspend(() =>
-    this.act(() => this.connection.probePath(this.view.id, this.now()))
+    this.act(() => this.connection.probePath(this.view.id, this.runtime.now()))
   )
 
   readonly migrate = (options?: { readonly local?: AddressInput | undefined }): Effect.Effect<void, QuicError> =>
@@ -298,7 +328,7 @@ export class PathImpl extends Value implements Path {
       (code) =>
         this.gone
           ? Effect.void
-          : this.act(() => (this.closing = this.connection.closePath(this.view.id, code, this.now())))
+          : this.act(() => (this.closing = this.connection.closePath(this.view.id, code, this.runtime.now())))
     )
 
   readonly changes: Stream.Stream<Event> = Stream.suspend(() =>
@@ -334,7 +364,15 @@ export class PathImpl extends Value implements Path {
 
   private act(action: () => boolean): Effect.Effect<void, QuicError> {
     return Effect.suspend(() => {
-      if (this.gone || !action()) return Effect.fail(this.failure("closed"))
+      if (this.gone) return Effect.fail(this.failure("closed"))
+      // Called by a policy or an observer: the packet that it was told of comes first.
+      if (this.connection.busy) {
+        this.runtime.defer(() => {
+          if (!this.gone && action()) this.connection.wake()
+        })
+        return Effect.void
+      }
+      if (!action()) return Effect.fail(this.failure("closed"))
       this.connection.wake()
       return Effect.void
     })

@@ -27,6 +27,7 @@ export type Happening =
   | { readonly what: "loss"; readonly link: number; readonly loss: number }
   | { readonly what: "rotate"; readonly side: Side; readonly path: number }
   | { readonly what: "backup"; readonly side: Side; readonly path: number; readonly backup: boolean }
+  | { readonly what: "mark"; readonly side: Side; readonly path: number; readonly failed: boolean }
   | { readonly what: "traffic"; readonly side: Side; readonly bytes: number; readonly every: number }
   | { readonly what: "rough"; readonly link: number; readonly options: LinkOptions }
   | { readonly what: "allMtu"; readonly way: "forward" | "backward"; readonly mtu: number }
@@ -182,7 +183,17 @@ export const makePlan = (seed: number): Plan => {
     at: others.int(TURMOIL / 2),
     happening: more(others, count)
   }))
-  const events = [...failures, ...rest].toSorted((x, y) => x.at - y.at)
+  const words = new Prng(seed, "words")
+  const marks = Array.from({ length: words.int(5) }, () => ({
+    at: words.int(TURMOIL),
+    happening: {
+      what: "mark",
+      side: pick(words, ["client", "server"] as const),
+      path: words.int(count),
+      failed: words.int(3) > 0
+    } as const
+  }))
+  const events = [...failures, ...rest, ...marks].toSorted((x, y) => x.at - y.at)
   return {
     seed,
     links,
@@ -375,6 +386,12 @@ class Run {
       case "backup": {
         const { paths } = of(event.side)
         of(event.side).setPathStatus(paths[event.path % paths.length]!.id, event.backup ? "backup" : "available")
+        break
+      }
+      case "mark": {
+        const { paths } = of(event.side)
+        const path = paths[event.path % paths.length]!
+        of(event.side).setPathState(path.id, event.failed ? "potentiallyFailed" : "active", pair.simulator.now)
         break
       }
       case "traffic":

@@ -89,7 +89,7 @@ export class Closing {
     crypto.write(w, core.frames)
     core.frames.discard()
     if (crypto.hasData) return 0
-    path.recovery.onPacketSent(Space.handshake, packetNumber, now, datagram.close(w), false, false, false, undefined)
+    this.sent(path, Space.handshake, packetNumber, now, datagram.close(w))
     return datagram.seal()
   }
 
@@ -104,6 +104,11 @@ export class Closing {
     } else {
       writeConnectionClose(w, info.kind === "internal" ? TransportError.internal : TransportError.noError, 0, "")
     }
+  }
+
+  private sent(path: Path, space: number, packetNumber: number, now: number, bytes: number): void {
+    path.recovery.onPacketSent(space, packetNumber, now, bytes, false, false, false, undefined)
+    this.core.observers?.packetSent(path, bytes, now)
   }
 
   /** Sends the packet behind the first `from` bytes of the slab, which are of the same datagram. */
@@ -130,7 +135,7 @@ export class Closing {
     single.packetNumber[0] = packetNumber
     protect(single, 0, 1, keys.write, keys.headerWrite)
     keys.sealed(1)
-    path.recovery.onPacketSent(Space.application, packetNumber, now, end - from, false, false, false, undefined)
+    this.sent(path, Space.application, packetNumber, now, end - from)
     path.onDatagramSent(end, now)
     sink.send({
       local: path.local,
@@ -160,7 +165,7 @@ export class Closing {
       // Both packets must fit, whatever the reason says.
       w.end = Math.min(w.end, w.position + 400)
       this.writeClose(true)
-      path.recovery.onPacketSent(space, packetNumber, now, datagram.close(w), false, false, false, undefined)
+      this.sent(path, space, packetNumber, now, datagram.close(w))
     }
     if (datagram.count === 0) return
     w.end = budget

@@ -99,6 +99,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   private readonly handshakeSender: HandshakeSender
   private readonly closing: Closing
   private readonly pathControl: PathControl
+  private readonly failureDetector: FailureDetector
   private readonly localMigration: LocalMigration
   private readonly timers: Timers
   private readonly negotiation: Negotiation
@@ -128,6 +129,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     const migration = new Migration(core, this.pathControl)
     const probing = new Probing(core, this.handshakeSender)
     const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
+    this.failureDetector = failureDetector
     this.localMigration = new LocalMigration(core, failureDetector, probing)
     this.timers = new Timers(core, this.sender, this.pathControl, migration, failureDetector, options.now)
     this.negotiation = new Negotiation(core, options.protection, {
@@ -179,6 +181,9 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   get confirmed(): boolean {
     return this.core.confirmed
   }
+  get busy(): boolean {
+    return this.core.busy
+  }
   get multipath(): boolean {
     return this.core.paths.multipath
   }
@@ -215,26 +220,37 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     count: number,
     now: number
   ): void {
-    this.core.now = now
-    if (this.core.open) {
-      this.sender.onReceived()
-      this.receiver.receive(burst, indexes, ids, count, now)
-    } else {
-      for (let i = 0; i < count; i++) this.closing.onDatagram()
+    const { core } = this
+    core.now = now
+    core.busy = true
+    try {
+      if (core.open) {
+        this.sender.onReceived()
+        this.receiver.receive(burst, indexes, ids, count, now)
+      } else {
+        for (let i = 0; i < count; i++) this.closing.onDatagram()
+      }
+    } finally {
+      core.busy = false
     }
     this.settle()
   }
 
   /** Sends what may be sent now. `false`: a socket is full, something may wait for it. */
   poll(now: number, sink: TransmitSink): boolean {
-    this.core.now = now
     const { core } = this
+    core.now = now
+    core.busy = true
     let ready = true
-    if (core.open) {
-      ready = this.handshakeSender.poll(now, sink, this.negotiation.ids.local)
-      ready = this.sender.poll(now, sink) && ready
+    try {
+      if (core.open) {
+        ready = this.handshakeSender.poll(now, sink, this.negotiation.ids.local)
+        ready = this.sender.poll(now, sink) && ready
+      }
+      if (core.state === "closing") this.closing.poll(now, sink, this.negotiation.ids.local)
+    } finally {
+      core.busy = false
     }
-    if (core.state === "closing") this.closing.poll(now, sink, this.negotiation.ids.local)
     this.settle()
     return ready
   }
@@ -244,8 +260,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   }
 
   onTimeout(now: number): void {
-    this.core.now = now
-    this.timers.onTimeout(now)
+    this.during(now, () => this.timers.onTimeout(now))
     this.settle()
     if (this.core.state !== "closing" && this.core.state !== "draining") return
     if (this.core.closeDeadline <= now) this.discard()
@@ -284,8 +299,9 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     },
     now: number
   ): number | OpenPathRefusal {
-    this.core.now = now
-    return this.pathControl.open(options.local, options.remote, options.status ?? "available", now)
+    return this.during(now, () =>
+      this.pathControl.open(options.local, options.remote, options.status ?? "available", now)
+    )
   }
 
   get pathEvents(): number {
@@ -297,19 +313,28 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   }
 
   migratePath(pathId: number, local: Address, gone: boolean, now: number): OpenPathRefusal | undefined {
-    this.core.now = now
     const path = this.core.paths.get(pathId)
-    return path === undefined ? "closed" : this.localMigration.migrate(path, local, gone, now)
+    return path === undefined ? "closed" : this.during(now, () => this.localMigration.migrate(path, local, gone, now))
   }
 
   localAddressLost(pathId: number): void {
     const path = this.core.paths.get(pathId)
-    if (path !== undefined) this.localMigration.onAddressLost(path)
+    if (path !== undefined) this.during(this.core.now, () => this.localMigration.onAddressLost(path))
   }
 
   localAddressBack(pathId: number): void {
     const path = this.core.paths.get(pathId)
     if (path !== undefined) this.localMigration.onAddressBack(path)
+  }
+
+  setPathState(pathId: number, state: "active" | "potentiallyFailed", now: number): boolean {
+    const path = this.core.paths.get(pathId)
+    if (path === undefined || !path.open) return false
+    this.during(now, () => {
+      if (state === "active") this.failureDetector.onTrusted(path, now)
+      else this.failureDetector.onDistrusted(path)
+    })
+    return true
   }
 
   setPathStatus(pathId: number, status: PathStatus): boolean {
@@ -331,8 +356,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   }
 
   closePath(pathId: number, code: number, now: number): boolean {
-    this.core.now = now
-    return this.pathControl.close(pathId, code, now)
+    return this.during(now, () => this.pathControl.close(pathId, code, now))
   }
 
   maxDatagramSize(): number {
@@ -415,7 +439,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       discovery.limit(peer.maxUdpPayloadSize)
       recovery.maxDatagramSize = discovery.current
     }
-    return new Path({
+    const path = new Path({
       id,
       local,
       remote,
@@ -428,6 +452,8 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       now: this.core.now,
       onState: this.core.onPathState
     })
+    this.core.observers?.pathState(path, this.core.now)
+    return path
   }
 
   /** For `Handshake`. */
@@ -512,6 +538,18 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     this.core.close({ kind: "transport", initiator: "local", code, reason, frameType, tls: failure.tls })
   }
 
+  /** A call that may get as far as policies and observers. */
+  private during<A>(now: number, call: () => A): A {
+    const { core } = this
+    core.now = now
+    core.busy = true
+    try {
+      return call()
+    } finally {
+      core.busy = false
+    }
+  }
+
   /** The machine is consistent again: now the application hears about it. */
   private settle(): void {
     const { core } = this
@@ -544,6 +582,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     this.options.host.onDiscarded(this)
     core.listener?.onDiscarded()
     for (const path of core.paths.all) {
+      path.state = "closed"
       try {
         path.recovery.close()
       } catch {

@@ -80,8 +80,9 @@ export class ConnectionState {
   /** ms: when it ended. */
   closedAt = Infinity
   closeDeadline = Infinity
-  /** ms: the time of the call that is under way. */
+  /** ms: the time of the call that is under way; and whether one is. */
   now: number
+  busy = false
   /** Address validation token for Initial packets (client, after Retry). */
   token: Uint8Array = NO_TOKEN
   handshakeDonePending = false
@@ -186,16 +187,13 @@ export class ConnectionState {
       this.streams.onPathClosed(event.pathId)
       this.datagrams.onPathClosed(event.pathId)
     }
-    if (this.observers !== undefined) {
-      const path = this.paths.get(event.pathId)
-      if (path !== undefined) this.observers.pathState(path, this.now)
-    }
     this.pathEvents++
     this.events.push(event)
   }
 
   readonly onPathState = (path: Path): void => {
     path.stateSince = this.now
+    if (this.observers !== undefined) this.observers.pathState(path, this.now)
   }
 
   /** Tells the application what happened, when the machine is consistent again. */

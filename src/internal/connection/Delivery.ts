@@ -104,22 +104,22 @@ export class Delivery implements RecoveryEvents {
     const { core } = this
     // RFC 9002 section 6.2.2.1: who acknowledges Handshake packets has validated our address.
     if (space === Space.handshake) recovery.peerAddressValidated = true
-    if (space !== Space.application) return
     const path = core.paths.get(recovery.pathId)
     if (path === undefined) return
+    if (core.observers !== undefined) core.observers.packetAcked(path, bytes, core.now)
+    if (space !== Space.application) return
     path.discovery.onPacketAcked(packetNumber, bytes)
     core.scheduler.onPacketAcked?.(path, bytes)
-    if (core.observers !== undefined) core.observers.packetAcked(path, bytes, core.now)
   }
 
   packetLost(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
     const { core } = this
-    if (space !== Space.application) return
     const path = core.paths.get(recovery.pathId)
     if (path === undefined) return
+    if (core.observers !== undefined) core.observers.packetLost(path, bytes, core.now)
+    if (space !== Space.application) return
     const { next } = recovery.sent(Space.application)!
     if (path.discovery.onPacketLost(packetNumber, bytes, next)) recovery.maxDatagramSize = path.mtu
     core.scheduler.onPacketLost?.(path, bytes)
-    if (core.observers !== undefined) core.observers.packetLost(path, bytes, core.now)
   }
 }

@@ -71,8 +71,35 @@ export class FailureDetector {
     }
   }
 
+  /** The application's word: what answers may be of no use all the same, so answers change nothing. */
+  onDistrusted(path: Path): void {
+    if (path.distrusted) return
+    path.distrusted = true
+    // One that is not proven yet carries no data; it is suspected then.
+    if (!path.validated) return
+    this.leave(path)
+    // One that was suspected before, for its silence, has told the peer only if that came from the peer's side, too.
+    this.core.paths.stateChanged(path)
+    // It may be dead as well: the other paths should know what is left when they fail.
+    this.probing.alone(path)
+  }
+
+  /** Takes that back. A path that works shows it: by an answer to what leaves from now on. */
+  onTrusted(path: Path, now: number): void {
+    if (path.distrusted) path.trustedAt = now
+    path.distrusted = false
+    if (path.state !== "potentiallyFailed") return
+    if (!path.validation.running) this.core.validate(path, now)
+    if (this.core.hasAlternative(path)) this.probing.alone(path)
+    else this.probing.withData(path)
+  }
+
   /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */
   onAddressLost(path: Path): void {
+    this.leave(path)
+  }
+
+  private leave(path: Path): void {
     const alternative = this.core.hasAlternative(path)
     this.probing.others(path, !alternative, Infinity)
     if (alternative) this.reinjection.onPathFailed(path)
@@ -83,6 +110,8 @@ export class FailureDetector {
   onAnswered(path: Path, now: number): void {
     path.answeredAt = path.provenAt = now
     this.abandonDeadWayBack(path, now)
+    // One that the application had suspected may have nothing else to be acknowledged.
+    if (path.open && path.state === "potentiallyFailed" && path.ptoCount === 0 && !path.distrusted) this.onProven(path)
   }
 
   /**
@@ -112,7 +141,8 @@ export class FailureDetector {
 
   /** A way is open again: what is stuck on paths that are still silent takes it. */
   onProven(path: Path): void {
-    if (path.state === "potentiallyFailed" && !path.addressLost) {
+    if (path.distrusted) this.suspect(path)
+    else if (path.state === "potentiallyFailed" && !path.addressLost && path.provenAt >= path.trustedAt) {
       path.state = "active"
       this.core.paths.stateChanged(path)
       this.core.emitPath({ kind: "recovered", pathId: path.id })
@@ -160,7 +190,8 @@ export class FailureDetector {
     if (path.state !== "active") return
     path.state = "potentiallyFailed"
     // What still comes over it shows that the peer's direction works: only ours is left alone then.
-    if (this.isOneOfSeveral(path) && path.lastReceived < path.silentFrom) this.core.paths.stateChanged(path)
+    const silent = this.isOneOfSeveral(path) && path.lastReceived < path.silentFrom
+    if (silent || path.distrusted) this.core.paths.stateChanged(path)
     this.core.emitPath({ kind: "potentiallyFailed", pathId: path.id })
   }
 

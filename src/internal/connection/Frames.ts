@@ -301,7 +301,7 @@ export class Frames {
     const problem = path.recovery.onAck(space, reader, delay, now, samples)
     if (path.recovery.deliveredAt === deliveredAt) return problem
     path.provenAt = Math.max(path.provenAt, path.recovery.deliveredAt)
-    const silent = ptoCount > 0 || path.state === "potentiallyFailed"
+    const silent = ptoCount > 0 || (path.state === "potentiallyFailed" && !path.distrusted)
     if (silent && path.ptoCount === 0) this.events.onPathProven(path)
     return problem
   }

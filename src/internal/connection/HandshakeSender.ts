@@ -68,6 +68,7 @@ export class HandshakeSender {
           false,
           packet.frames
         )
+        if (core.observers !== undefined) core.observers.packetSent(path, packet.size, now)
       }
       sink.send({ local: path.local, remote: path.remote, ecn: Ecn.notEct, segmentSize: end, bytes })
       if (sentHandshake) this.onHandshakePacketSent()

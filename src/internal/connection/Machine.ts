@@ -119,6 +119,13 @@ export interface ConnectionMachine {
   /** The host has lost the local address of a path, or has it again. */
   readonly localAddressLost: (pathId: number) => void
   readonly localAddressBack: (pathId: number) => void
+  /**
+   * By the application's word. `potentiallyFailed`: the path is not relied on, whatever it answers, until that is taken back.
+   * `active` does so: one that is suspected is asked now, and relied on once it answers.
+   */
+  readonly setPathState: (pathId: number, state: "active" | "potentiallyFailed", now: number) => boolean
+  /** A call is under way, and with it what policies and observers do: what they want changed has to wait until it is over. */
+  readonly busy: boolean
   readonly setPathStatus: (pathId: number, status: PathStatus) => boolean
   readonly probePath: (pathId: number, now: number) => boolean
   readonly closePath: (pathId: number, code: number, now: number) => boolean

@@ -38,6 +38,12 @@ export class Mistakes {
       )
   }
 
+  inObserver(name: string, what: string): void {
+    this.policy++
+    if (this.isNew(`observer ${name} ${what}`))
+      this.untold.push(`The observer ${JSON.stringify(name)} is wrong: ${what}. It is not called any more`)
+  }
+
   /** A figure of a policy within bounds; what is none, or beyond, is told. */
   figure<P extends { readonly name: string }>(
     part: string,

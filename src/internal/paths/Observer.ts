@@ -1,9 +1,12 @@
 /** The shape of an observer: what is told of each packet. */
+import { dropPromise } from "../Unwanted.ts"
 import type { PathState, PathView } from "./Scheduler.ts"
 
 /**
  * Told of each packet and of each change of a path's state: plain synchronous functions, called by the protocol. Paths are views:
- * read them, do not keep them. Bytes are UDP payload, times are ms as in `PathView.nextSendTime`.
+ * read them, do not keep them, and change nothing from here. Bytes are UDP payload, times are ms as in `PathView.nextSendTime`.
+ *
+ * One that throws, or gives a Promise, is logged once by its name and not called any more.
  *
  * @category models
  * @since 0.2.0
@@ -11,9 +14,12 @@ import type { PathState, PathView } from "./Scheduler.ts"
 export interface Observer {
   /** For logs. */
   readonly name: string
+  /** A packet left, those of the handshake included. */
   readonly onPacketSent?: ((path: PathView, bytes: number, now: number) => void) | undefined
+  /** Of each packet that left at most one of these two is told: none of what is forgotten (`Path.Stats`). */
   readonly onPacketAcked?: ((path: PathView, bytes: number, now: number) => void) | undefined
   readonly onPacketLost?: ((path: PathView, bytes: number, now: number) => void) | undefined
+  /** A path is in a state that it was not in before: from `validating`, when it is made, to `closed`. */
   readonly onPathState?: ((path: PathView, state: PathState, now: number) => void) | undefined
 }
 
@@ -28,22 +34,32 @@ export type Factory = () => Observer
 /** Told what an observer did wrong. */
 export type OnMistake = (name: string, what: string) => void
 
-type Call = "onPacketSent" | "onPacketAcked" | "onPacketLost" | "onPathState"
+const CALLS = ["onPacketSent", "onPacketAcked", "onPacketLost", "onPathState"] as const
+type Call = (typeof CALLS)[number]
 
 /** All observers of a connection as one. Who throws is told once, and not called any more. */
 export class Observers {
-  private readonly list: Array<Observer>
+  /** Another array when one is dropped: a loop over it may be under way. */
+  private list: ReadonlyArray<Observer>
   private readonly onMistake: OnMistake
 
+  /** Throws a `TypeError` for what cannot be called. */
   constructor(list: ReadonlyArray<Observer>, onMistake: OnMistake) {
-    this.list = [...list]
+    for (const one of list) {
+      for (const call of CALLS) {
+        if (one[call] !== undefined && typeof one[call] !== "function")
+          throw new TypeError(`${call} of the observer ${JSON.stringify(nameOf(one))} is no function`)
+      }
+    }
+    this.list = list
     this.onMistake = onMistake
   }
 
   packetSent(path: PathView, bytes: number, now: number): void {
     for (const one of this.list) {
       try {
-        one.onPacketSent?.(path, bytes, now)
+        const given: unknown = one.onPacketSent?.(path, bytes, now)
+        if (given !== undefined) this.look(one, "onPacketSent", given)
       } catch (error) {
         this.drop(one, "onPacketSent", error)
       }
@@ -53,7 +69,8 @@ export class Observers {
   packetAcked(path: PathView, bytes: number, now: number): void {
     for (const one of this.list) {
       try {
-        one.onPacketAcked?.(path, bytes, now)
+        const given: unknown = one.onPacketAcked?.(path, bytes, now)
+        if (given !== undefined) this.look(one, "onPacketAcked", given)
       } catch (error) {
         this.drop(one, "onPacketAcked", error)
       }
@@ -63,7 +80,8 @@ export class Observers {
   packetLost(path: PathView, bytes: number, now: number): void {
     for (const one of this.list) {
       try {
-        one.onPacketLost?.(path, bytes, now)
+        const given: unknown = one.onPacketLost?.(path, bytes, now)
+        if (given !== undefined) this.look(one, "onPacketLost", given)
       } catch (error) {
         this.drop(one, "onPacketLost", error)
       }
@@ -73,15 +91,36 @@ export class Observers {
   pathState(path: PathView, now: number): void {
     for (const one of this.list) {
       try {
-        one.onPathState?.(path, path.state, now)
+        const given: unknown = one.onPathState?.(path, path.state, now)
+        if (given !== undefined) this.look(one, "onPathState", given)
       } catch (error) {
         this.drop(one, "onPathState", error)
       }
     }
   }
 
+  /** Arrow functions give all sorts of values, of which only one can do harm. */
+  private look(observer: Observer, call: Call, given: unknown): void {
+    if (dropPromise(given)) this.remove(observer, `its ${call} gives a Promise`)
+  }
+
   private drop(observer: Observer, call: Call, error: unknown): void {
-    this.list.splice(this.list.indexOf(observer), 1)
-    this.onMistake(observer.name, `its ${call} throws ${String(error)}`)
+    this.remove(observer, `its ${call} throws ${messageOf(error)}`)
+  }
+
+  private remove(observer: Observer, what: string): void {
+    this.list = this.list.filter((one) => one !== observer)
+    this.onMistake(nameOf(observer), what)
+  }
+}
+
+const nameOf = (observer: Observer): string => (typeof observer.name === "string" ? observer.name : "without a name")
+
+/** What is thrown may be anything. */
+const messageOf = (error: unknown): string => {
+  try {
+    return String(error)
+  } catch {
+    return "something without words"
   }
 }

@@ -74,6 +74,9 @@ export class Path implements PathView {
   silentFrom = 0
   /** The host has lost the local address: what is still acknowledged left before that. */
   addressLost = false
+  /** The application has said that the path is not to be relied on; ms: when it took that back. */
+  distrusted = false
+  trustedAt = -Infinity
   /** When something authentic last arrived here. */
   lastReceived = 0
   lastSent = 0
