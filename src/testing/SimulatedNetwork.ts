@@ -34,8 +34,7 @@
  *
  * ```ts
  * import { Effect } from "effect"
- * import type { NetAddress } from "effect/net"
-import { TestClock } from "effect/testing"
+ * import { TestClock } from "effect/testing"
  * import { Endpoint } from "effect-mpquic"
  * import { SimulatedNetwork } from "effect-mpquic/testing"
  *
