@@ -42,6 +42,7 @@ export const picture = (download: Measured, machine: string): string => {
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Goodput of one stream by stack">
 <style>
+.ground { fill: #ffffff }
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 15px; font-weight: 600 }
 .ours { font-weight: 600 }
@@ -50,12 +51,14 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .mine { fill: #2f6fdb }
 .ceiling { stroke: #d1242f; stroke-width: 2; fill: none }
 @media (prefers-color-scheme: dark) {
+.ground { fill: #0d1117 }
 text { fill: #e6edf3 }
 .note { fill: #9198a1 }
 .bar { fill: #59636e }
 .mine { fill: #4f8ff7 }
 }
 </style>
+<rect class="ground" width="${WIDTH}" height="${height}" rx="6"/>
 <text class="title" x="16" y="24">One stream, download, loopback: Gbit/s</text>
 <text class="note" x="16" y="42">Medians of interleaved rounds, one core a process. Red: what sockets and encryption alone reach in that lane.</text>
 ${rows.join("\n")}

@@ -89,4 +89,40 @@ describe("documentation", () => {
     }
     assert.deepStrictEqual(dead, [])
   })
+
+  it("README: pictures and documents that it links to are in the package", () => {
+    const { files: packed } = JSON.parse(read("package.json")) as { readonly files: ReadonlyArray<string> }
+    const missing = [...read("README.md").matchAll(/\]\((?![a-z]+:|#)([^)#\s]+)/g)]
+      .map((match) => match[1]!)
+      .filter(
+        (link) => !packed.some((pattern) => path.matchesGlob(link, pattern) || `${link}/`.startsWith(`${pattern}/`))
+      )
+      // Folders of which a part is there.
+      .filter((link) => !packed.some((pattern) => pattern.startsWith(`${link}/`)))
+    assert.deepStrictEqual(missing, [])
+  })
+
+  it("README: its figures of aggregation are those of bench/RESULTS.md", () => {
+    const results = read("bench/RESULTS.md")
+    const cells = (heading: string, kind: string): ReadonlyArray<string> => {
+      const section = results.slice(results.indexOf(`\n### ${heading}`) + 1)
+      const row = new RegExp(`^\\| ${kind} \\| deliveryRate \\|.*`, "m").exec(section)![0]
+      return row.split("|").map((cell) => cell.trim())
+    }
+    const cold = (kind: string) => cells("40 scenarios a class", kind)
+    const gain = (row: ReadonlyArray<string>): string => Number(row[6]).toFixed(2)
+    const high = cold("high-bdp-no-loss")
+    const handover = /^\| deliveryRate \| cubic \| 7000 ms \| ([\d.]+) ms \| ([\d.]+) ms/m.exec(results)!
+    const text = read("README.md").replaceAll(/\s+/g, " ")
+    for (const part of [
+      `the median gain is ${gain(cold("low-bdp-no-loss"))} where bandwidth-delay products are low`,
+      `and ${gain(cold("low-bdp-loss"))} there with random loss`,
+      `it is ${gain(high)} from the first packet on`,
+      `and ${gain(cells("The same with the paths open", "high-bdp-no-loss"))} on connections whose paths are open`,
+      `in ${(100 - Number.parseFloat(high[5]!)).toFixed(0)} % of those runs`,
+      `takes ${Math.round(Number(handover[2]))} ms instead of ${Math.round(Number(handover[1]))}`
+    ]) {
+      assert.include(text, part)
+    }
+  })
 })

@@ -68,6 +68,7 @@ export const picture = (title: string, note: string, panels: ReadonlyArray<Panel
   )
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${2 * WIDTH}" height="${height}" viewBox="0 0 ${2 * WIDTH} ${height}" role="img" aria-label="${escape(title)}">
 <style>
+.ground { fill: #ffffff }
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 15px; font-weight: 600 }
 .panel { font-weight: 600 }
@@ -82,6 +83,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .c4 { stroke: #8250df }
 .c5 { stroke: #59636e }
 @media (prefers-color-scheme: dark) {
+.ground { fill: #0d1117 }
 text { fill: #e6edf3 }
 .note { fill: #9198a1 }
 .grid { stroke: #3d444d }
@@ -93,6 +95,7 @@ text { fill: #e6edf3 }
 .c5 { stroke: #9198a1 }
 }
 </style>
+<rect class="ground" width="${2 * WIDTH}" height="${height}" rx="6"/>
 <text class="title" x="16" y="22">${escape(title)}</text>
 <text class="note" x="16" y="38">${escape(note)}</text>
 ${legend.join("\n")}
