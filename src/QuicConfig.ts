@@ -145,7 +145,16 @@ export class MultipathConfig extends Schema.Class<MultipathConfig>("effect-mpqui
    *
    * @since 0.2.0
    */
-  maxAdvertised: integer(8, 0, MAX_ADVERTISED, "addresses")
+  maxAdvertised: integer(8, 0, MAX_ADVERTISED, "addresses"),
+  /**
+   * Lets a path of long round trip that is opened beside a working one start with a larger window: so many times the usual one
+   * as its round trip is longer than 25 ms, at most 40 times, and paced. It saves round trips of slow start: 10 MB over 1 Mbit/s
+   * and a satellite of 10 Mbit/s and 600 ms took 9.2 s instead of 11.3. Yet a path that is long and slow loses packets at its
+   * start. Default false.
+   *
+   * @since 0.2.0
+   */
+  scaledStart: flag(false)
 }) {}
 
 /** Code of an application (RFC 9000 section 20.2). Exact in a JavaScript number up to 2^53. */
@@ -562,6 +571,7 @@ export const toSettings = (self: QuicConfig): ConnectionSettings => ({
   maxPaths: self.multipath.maxPaths,
   advertise: self.multipath.advertise.flatMap((text) => advertisable(text) ?? []),
   maxAdvertised: self.multipath.maxAdvertised,
+  scaledStart: self.multipath.scaledStart,
   addressDiscovery: self.addressDiscovery,
   initialRtt: Duration.toMillis(self.initialRtt),
   maxPtoInterval: Duration.toMillis(self.maxPtoInterval),

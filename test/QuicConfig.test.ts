@@ -49,6 +49,7 @@ describe("QuicConfig", () => {
         maxPaths: 0,
         advertise: [],
         maxAdvertised: 8,
+        scaledStart: false,
         addressDiscovery: "off",
         initialRtt: 333,
         maxPtoInterval: 2000,
@@ -83,13 +84,14 @@ describe("QuicConfig", () => {
         maxPaths: 8,
         advertise: [new AddressBook().intern("203.0.113.7", 4433)],
         maxAdvertised: 12,
+        scaledStart: true,
         addressDiscovery: "both" as const,
         initialRtt: 9,
         maxPtoInterval: 2500,
         grease: false
       }
-      const { advertise, maxAdvertised, maxPaths, ...same } = settings
-      const multipath = { advertise: advertise.map(String), maxAdvertised, maxPaths }
+      const { advertise, maxAdvertised, maxPaths, scaledStart, ...same } = settings
+      const multipath = { advertise: advertise.map(String), maxAdvertised, maxPaths, scaledStart }
       const config = yield* QuicConfig.make({ ...same, multipath })
       assert.deepStrictEqual(QuicConfig.toSettings(config), settings)
     })
@@ -212,7 +214,7 @@ describe("QuicConfig", () => {
       assert.include(yield* badConfig(untyped({ idletimeout: 5 })), "idletimeout is 5; allowed: only the settings idle")
       assert.strictEqual(
         yield* badConfig(untyped({ multipath: { paths: 5 } })),
-        "multipath.paths is 5; allowed: only the settings maxPaths, advertise, maxAdvertised"
+        "multipath.paths is 5; allowed: only the settings maxPaths, advertise, maxAdvertised, scaledStart"
       )
       assert.include(
         yield* badConfig(untyped({ multipath: true })),

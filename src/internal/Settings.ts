@@ -44,6 +44,8 @@ export interface ConnectionSettings {
   readonly advertise: ReadonlyArray<AdvertisedAddress>
   /** Addresses of the peer that are kept when it advertises them; 0: this side takes no part. */
   readonly maxAdvertised: number
+  /** A path opened beside a working one may start with a window that its RTT scales. */
+  readonly scaledStart: boolean
   /** Reports of observed addresses: this side gives them, wants them. */
   readonly addressDiscovery: "off" | "send" | "receive" | "both"
   /** ms of RTT assumed before the first sample. */

@@ -1,4 +1,5 @@
 import type { Controller, PathInfo } from "../../src/CongestionControl.ts"
+import { initialWindow } from "../../src/internal/congestion/Window.ts"
 import { Address } from "../../src/internal/wire/Datagram.ts"
 import { RttEstimator } from "../../src/internal/recovery/RttEstimator.ts"
 
@@ -11,6 +12,9 @@ export class TestPath implements PathInfo {
   readonly remote = new Address("10.9.0.1", 4433, 4)
   maxDatagramSize = MSS
   usable = true
+  get initialWindow(): number {
+    return initialWindow(this.maxDatagramSize)
+  }
   readonly rtt = new RttEstimator(100)
 
   constructor() {

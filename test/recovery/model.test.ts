@@ -115,6 +115,7 @@ describe("PathRecovery against a plain model", () => {
         random,
         initialRtt: 100,
         maxDatagramSize: 1200,
+        scaledStart: false,
         maxPtoInterval: 60_000,
         localMaxAckDelay: 25,
         ecn: false

@@ -83,6 +83,7 @@ export class Bench {
       initialRtt: 100,
       maxPtoInterval: 60_000,
       maxDatagramSize: 1200,
+      scaledStart: false,
       localMaxAckDelay: 25,
       ecn: false,
       ...options

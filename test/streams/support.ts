@@ -56,6 +56,7 @@ export const settings = (overrides: Partial<ConnectionSettings> = {}): Connectio
   maxPtoInterval: 2000,
   advertise: [],
   maxAdvertised: 0,
+  scaledStart: false,
   addressDiscovery: "off",
   grease: false,
   ...overrides

@@ -60,6 +60,7 @@ export const defaultSettings: ConnectionSettings = {
   maxPaths: 0,
   advertise: [],
   maxAdvertised: 0,
+  scaledStart: false,
   addressDiscovery: "off",
   initialRtt: 333,
   maxPtoInterval: 2000,

@@ -45,6 +45,13 @@ export interface PathInfo {
   readonly remote: Address
   /** Bytes of a full packet now: it changes with path MTU discovery. */
   readonly maxDatagramSize: number
+  /**
+   * Bytes that may be in flight while nothing is known of the path: ten full packets. With the setting `scaledStart`, of a path
+   * that was opened beside a working one, so many times more as its round trip is longer than 25 ms, once it is measured.
+   *
+   * @since 0.2.0
+   */
+  readonly initialWindow: number
   /** Whether the path carries data now: validated, and not failing or closing. */
   readonly usable: boolean
   readonly rtt: PathRttView

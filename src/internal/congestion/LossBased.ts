@@ -1,6 +1,6 @@
 import type { Controller, PathInfo } from "./Controller.ts"
 import type { HyStart } from "./HyStart.ts"
-import { initialWindow, minimumWindow } from "./Window.ts"
+import { minimumWindow } from "./Window.ts"
 
 /**
  * What tells one loss-based algorithm from another: how the window grows in congestion avoidance, and what a congestion
@@ -61,7 +61,7 @@ export class LossBased implements Controller {
   get congestionWindow(): number {
     const size = this.path.maxDatagramSize
     // RFC 9002 section 7.2: the initial window follows the size.
-    if (this.fresh) return initialWindow(size)
+    if (this.fresh) return this.path.initialWindow
     const least = minimumWindow(size)
     return this.window < least ? least : this.window
   }

@@ -428,6 +428,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       random: randomNumber,
       initialRtt: settings.initialRtt,
       maxDatagramSize: settings.initialMtu,
+      scaledStart: settings.scaledStart && id > 0 && this.core.hasAlternative(undefined),
       localMaxAckDelay: settings.maxAckDelay,
       ecn: settings.ecn,
       maxPtoInterval: settings.maxPtoInterval

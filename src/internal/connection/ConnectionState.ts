@@ -257,7 +257,7 @@ export class ConnectionState {
   }
 
   /** Whether another path works as far as we know: it is proven, and acknowledged. */
-  hasAlternative(path: Path): boolean {
+  hasAlternative(path: Path | undefined): boolean {
     for (const other of this.paths.all) {
       if (other !== path && other.open && other.validated && other.ptoCount === 0) return true
     }

@@ -6,6 +6,8 @@
 const ROUNDS = 4
 /** ms. */
 const MIN_ROUND = 10
+/** Of the window: what the first round must have delivered to tell anything. */
+const FIRST_ROUND = 1 / 4
 
 export class DeliveryRate {
   /** Bytes per ms; 0 until a round is over in which the window was full. */
@@ -17,8 +19,11 @@ export class DeliveryRate {
   private start = -Infinity
   private last = -Infinity
 
-  /** `appLimited`: the window was not in use, so what came says how much was sent, not how much could be. */
-  onAcked(now: number, bytes: number, smoothedRtt: number, appLimited: boolean): void {
+  /**
+   * `appLimited`: the window, of so many bytes, was not in use, so what came says how much was sent, not how much could be. On a
+   * new path that is true, too, of challenges and probes whose acknowledgements come when the window is full already.
+   */
+  onAcked(now: number, bytes: number, smoothedRtt: number, appLimited: boolean, window: number): void {
     const round = smoothedRtt > MIN_ROUND ? smoothedRtt : MIN_ROUND
     // After a rest the first acknowledgement only says when the next round begins.
     const rested = now - this.last > round
@@ -31,7 +36,7 @@ export class DeliveryRate {
     this.bytes += bytes
     const elapsed = now - this.start
     if (elapsed < round) return
-    this.add(this.bytes / elapsed, appLimited)
+    this.add(this.bytes / elapsed, appLimited || (this.rate === 0 && this.bytes < FIRST_ROUND * window))
     this.start = now
     this.bytes = 0
   }

@@ -7,20 +7,29 @@ const FIRST_BURST_PACKETS = 10
 /** Once losses have shown how little the path takes, a window leaves in so many bursts, of no fewer packets than these. */
 const WINDOW_BURSTS = 4
 const MIN_BURST_PACKETS = 2
+/** Times the window over the RTT: in slow start, where the window doubles meanwhile; where it began larger than usual; and later. */
+const SLOW_START_GAIN = 2
+const SCALED_START_GAIN = 1.5
+const GAIN = 1.25
 /** ms of the rate that may leave back to back, to make up for late timers. */
 const BURST_TIME = 2
 /** Bytes: eight of the largest segmented transmits. Less, and a fast link's two ends take turns instead of working side by side. */
 const MAX_BURST = 8 * 65536
 
+export interface PacedPath extends Pick<PathInfo, "maxDatagramSize" | "rtt"> {
+  /** The path may have begun with a window that its RTT scaled. */
+  readonly scaledStart?: boolean | undefined
+}
+
 /** Spreads a path's packets over the round trip (RFC 9002 section 7.7): a token bucket in bytes. */
 export class Pacer {
   private readonly controller: Controller
-  private readonly path: Pick<PathInfo, "maxDatagramSize" | "rtt">
+  private readonly path: PacedPath
   /** Negative after packets that did not ask, such as probes. */
   private tokens: number
   private last = -Infinity
 
-  constructor(controller: Controller, path: Pick<PathInfo, "maxDatagramSize" | "rtt">) {
+  constructor(controller: Controller, path: PacedPath) {
     this.controller = controller
     this.path = path
     this.tokens = this.firstBurst
@@ -30,9 +39,9 @@ export class Pacer {
   get rate(): number {
     const own = this.controller.pacingRate
     if (own > 0) return own
-    const window = this.controller.congestionWindow
-    const gain = window < this.controller.slowStartThreshold ? 2 : 1.25
-    return (gain * window) / this.path.rtt.smoothed
+    const { congestionWindow, slowStartThreshold } = this.controller
+    const starting = this.path.scaledStart === true ? SCALED_START_GAIN : SLOW_START_GAIN
+    return ((congestionWindow < slowStartThreshold ? starting : GAIN) * congestionWindow) / this.path.rtt.smoothed
   }
 
   /** Bytes that may leave now. */

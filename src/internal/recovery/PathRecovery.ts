@@ -1,4 +1,4 @@
-import type { ConnectionControllers, Controller, PathInfo } from "../congestion/Controller.ts"
+import type { ConnectionControllers, Controller } from "../congestion/Controller.ts"
 import type { Address } from "../wire/Datagram.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
@@ -9,6 +9,7 @@ import { LateAcknowledgements } from "./LateAcknowledgements.ts"
 import { Pacer } from "./Pacer.ts"
 import { PacketLedger } from "./PacketLedger.ts"
 import type { PacketEvents } from "./PacketLedger.ts"
+import { PathFacts } from "./PathFacts.ts"
 import { ProbeTimeout } from "./ProbeTimeout.ts"
 import type { ProbeState } from "./ProbeTimeout.ts"
 import { ReceivedPackets } from "./ReceivedPackets.ts"
@@ -68,6 +69,8 @@ export interface PathRecoveryOptions {
   readonly initialRtt: number
   /** Bytes of a full packet. */
   readonly maxDatagramSize: number
+  /** The path was opened beside a working one, and may start with a window that its RTT scales. */
+  readonly scaledStart: boolean
   /** ms that our own acknowledgements of application packets may wait. */
   readonly localMaxAckDelay: number
   readonly ecn: boolean
@@ -113,7 +116,7 @@ export class PathRecovery implements ProbeState {
   oneOfSeveral = false
 
   private readonly initialRtt: number
-  private readonly info: { -readonly [K in keyof PathInfo]: PathInfo[K] }
+  private readonly info: PathFacts
   private readonly spaces: Array<SentPackets | undefined>
   private readonly receivers: Array<ReceivedPackets>
   private readonly probe: ProbeTimeout
@@ -128,8 +131,7 @@ export class PathRecovery implements ProbeState {
     this.pathId = options.pathId
     this.initialRtt = options.initialRtt
     this.rtt = new RttEstimator(options.initialRtt)
-    const { pathId, local, remote, maxDatagramSize } = options
-    this.info = { pathId, local, remote, maxDatagramSize, usable: false, rtt: this.rtt }
+    this.info = new PathFacts(options, this.rtt)
     this.controller = options.controllers.make(this.info)
     this.pacer = new Pacer(this.controller, this.info)
     this.ecn = new EcnValidation(options.ecn)
@@ -333,7 +335,7 @@ export class PathRecovery implements ProbeState {
     if (inFlightBytes > 0) {
       const appLimited = this.windowFullTime < newestSent
       this.controller.onAcked(now, inFlightBytes, newestSent, appLimited)
-      this.delivery.onAcked(now, inFlightBytes, this.rtt.smoothed, appLimited)
+      this.delivery.onAcked(now, inFlightBytes, this.rtt.smoothed, appLimited, this.controller.congestionWindow)
     }
     if (sp.ackElicitingOutstanding === 0) sp.lost?.releaseFrames()
     // A client that the server may not have validated yet keeps backing off (RFC 9002 section 6.2.1).
@@ -478,6 +480,7 @@ export class PathRecovery implements ProbeState {
     this.ledger.bytesInFlight = 0
     this.ptoCount = 0
     this.windowFullTime = -Infinity
+    this.info.scaledStart = false
     this.rtt.reset(this.initialRtt)
     this.reordering.reset()
     this.ecn.restart()
