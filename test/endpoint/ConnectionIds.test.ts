@@ -198,9 +198,10 @@ describe("RFC 9000 5.1.2: an ID that the peer asks back while it is kept for an 
   it("E2: the one that is held for the previous address is given back too", () => {
     const pair = established()
     pair.run(pair.simulator.now + 300)
-    const { remoteIds } = pair.accepted.core.paths.primary
-    assert.isTrue(remoteIds.hold())
-    assert.strictEqual(remoteIds.previous!.sequence, 0)
+    const { primary } = pair.accepted.core.paths
+    const { local, remote, remoteIds } = primary
+    remoteIds.move(primary, local, pair.simulator.addresses.intern("10.0.0.2", 1))
+    assert.strictEqual(remoteIds.idOf(local, remote)!.sequence, 0)
     assert.strictEqual(remoteIds.active!.sequence, 1)
     const log = new FrameLog(pair.accepted)
     inject(
@@ -210,7 +211,8 @@ describe("RFC 9000 5.1.2: an ID that the peer asks back while it is kept for an 
     )
     pair.run(pair.simulator.now + 100)
     assert.strictEqual(remoteIds.active!.sequence, 2)
-    assert.strictEqual(remoteIds.previous!.sequence, 2)
+    // Nor is the one of the new address good for the old one (section 9.5).
+    assert.isUndefined(remoteIds.idOf(local, remote))
     assert.sameMembers(
       log.of("retireConnectionId").map(({ value }) => value),
       [0, 1]
@@ -220,9 +222,12 @@ describe("RFC 9000 5.1.2: an ID that the peer asks back while it is kept for an 
   it("E2: back at the previous address its ID is in use again, and the one in between is given back", () => {
     const pair = established()
     pair.run(pair.simulator.now + 300)
-    const { remoteIds } = pair.accepted.core.paths.primary
-    remoteIds.hold()
-    remoteIds.restore()
+    const { primary } = pair.accepted.core.paths
+    const { local, remote, remoteIds } = primary
+    const elsewhere = pair.simulator.addresses.intern("10.0.0.2", 1)
+    remoteIds.move(primary, local, elsewhere)
+    remoteIds.restore({ local, remote: elsewhere }, local, remote)
+    remoteIds.release()
     assert.strictEqual(remoteIds.active!.sequence, 0)
     assert.deepStrictEqual(remoteIds.pendingRetire, [1])
   })

@@ -49,6 +49,8 @@ export interface Forgery {
   readonly unpadded?: boolean | undefined
   /** Source connection ID of a long header. Default: the connection's own. */
   readonly scid?: Uint8Array | undefined
+  /** Of a 1-RTT packet. Default: the one in use. */
+  readonly dcid?: Uint8Array | undefined
   /** Where it seems to come from. Default: the path's own address. */
   readonly from?: Address | undefined
 }
@@ -71,7 +73,7 @@ export const forge = (connection: Connection, payload: Uint8Array, now: number, 
   const sent = path.recovery.sent(space)!
   const next = path.recovery.nextPacketNumber(space)
   const packetNumber = options.packetNumber ?? next
-  const dcid = path.remoteIds.active!.bytes
+  const dcid = options.dcid ?? path.remoteIds.active!.bytes
   const slab = new Uint8Array(4096)
   const w = new ByteWriter(slab)
   let end: number

@@ -130,7 +130,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     const probing = new Probing(core, this.handshakeSender)
     const failureDetector = new FailureDetector(core, this.pathControl, probing, new Reinjection())
     this.failureDetector = failureDetector
-    this.localMigration = new LocalMigration(core, failureDetector, probing)
+    this.localMigration = new LocalMigration(core, migration, failureDetector, probing)
     this.timers = new Timers(core, this.sender, this.pathControl, migration, failureDetector, options.now)
     this.negotiation = new Negotiation(core, options.protection, {
       original: options.initialId,

@@ -22,6 +22,9 @@ const BACKED_OFF = 2
 /** Probe timeouts in a row after which the only path is suspected: one may be a lost tail. */
 const ONLY_PATH_PTOS = 2
 
+/** ms after which a peer that does not answer after a move gets other connection IDs once more. */
+const REPLACE_AGAIN = 5000
+
 /** ms: what came, and was acknowledged, that recently shows that a path works both ways. Probes of paths see to it. */
 const BOTH_WAYS = 5000
 
@@ -51,6 +54,7 @@ export class FailureDetector {
       recovery.maxDatagramSize = path.mtu
     }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
+    if (this.isUnansweredMove(path, now)) this.core.paths.replaceLocalIds(path, now)
     if (path.ptoCount === 1) {
       this.repeatAcknowledgement(path)
       this.repeatCarried(path)
@@ -92,6 +96,13 @@ export class FailureDetector {
     if (!path.validation.running) this.core.validate(path, now)
     if (this.core.hasAlternative(path)) this.probing.alone(path)
     else this.probing.withData(path)
+  }
+
+  /** Whether nothing is heard since the path moved, for long enough to give the peer other connection IDs. */
+  private isUnansweredMove(path: Path, now: number): boolean {
+    const { movedAt, replacedAt } = path
+    if (movedAt <= path.recovery.deliveredAt) return false
+    return replacedAt < movedAt ? now - movedAt > this.core.pto(path) : now - replacedAt > REPLACE_AGAIN
   }
 
   /** The host has lost the address that the path leaves from: nobody has to wait for a timeout to know. */

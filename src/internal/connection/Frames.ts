@@ -189,6 +189,7 @@ export class Frames {
           reader.bytes.slice(reader.dataStart, reader.dataStart + reader.dataLength),
           local,
           remote,
+          idSequence,
           this.datagramLength
         )
         // Counted once, however many there are.

@@ -9,15 +9,18 @@ import { sameAddress } from "../wire/Datagram.ts"
 import type { Address } from "../wire/Datagram.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import type { FailureDetector } from "./FailureDetector.ts"
+import type { Migration } from "./Migration.ts"
 import type { Probing } from "./Probing.ts"
 
 export class LocalMigration {
   private readonly core: ConnectionState
   private readonly failureDetector: FailureDetector
+  private readonly migration: Migration
   private readonly probing: Probing
 
-  constructor(core: ConnectionState, failureDetector: FailureDetector, probing: Probing) {
+  constructor(core: ConnectionState, migration: Migration, failureDetector: FailureDetector, probing: Probing) {
     this.core = core
+    this.migration = migration
     this.failureDetector = failureDetector
     this.probing = probing
   }
@@ -38,16 +41,14 @@ export class LocalMigration {
     for (const other of core.paths.all) {
       if (other.open && sameAddress(other.local, local) && sameAddress(other.remote, path.remote)) return "duplicate"
     }
-    // Section 9.5: no connection ID is used from two addresses, unless the peer has none at all.
-    if (path.remoteIds.active?.bytes.length !== 0) {
-      const moved = gone ? core.paths.rotateRemoteId(path) : core.paths.holdRemoteId(path)
-      if (!moved) return "noConnectionIds"
-    }
-    const { host } = path.local
-    if (gone) path.previous = undefined
-    else path.keepPrevious()
-    path.local = local
     path.addressLost = false
+    if (path.leadTo(local, path.remote)) return this.migration.goBack(path, now) ? undefined : "noConnectionIds"
+    // Section 9.5: no connection ID is used from two addresses, unless the peer has none at all.
+    if (path.remoteIds.active?.bytes.length !== 0 && !core.paths.mayMove(path, local)) return "noConnectionIds"
+    const { host } = path.local
+    // One that was not proven is nothing to return to: what was before it still is.
+    if (!gone && path.previous === undefined) path.keepPrevious()
+    core.paths.moveLocal(path, local, now)
     path.sizeProven = false
     // Section 9.4: another port is most likely the same way.
     if (host !== local.host) path.restart(now)

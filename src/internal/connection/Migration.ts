@@ -42,8 +42,8 @@ export class Migration {
       // A client has moved the path itself: the peer's address was proven all the time.
       if (path.previous !== undefined) {
         path.forgetPrevious(now)
-        this.core.paths.releaseRemoteId(path)
       }
+      this.core.paths.releaseRemoteIds(path)
       return
     }
     this.proven(path, now)
@@ -55,10 +55,9 @@ export class Migration {
     const { core } = this
     this.probed(path, false)
     if (path.validated && path.sizeProven) return
-    if (path.previous !== undefined) {
-      // RFC 9000 section 9.3.2
-      this.goBack(path)
-    } else if (core.hasAlternative(path)) {
+    // RFC 9000 section 9.3.2
+    if (this.goBack(path, now)) return
+    if (core.hasAlternative(path)) {
       // VAL-5
       this.pathControl.abandon(path, PathError.unstableOrPoor, now)
     } else if (!path.validated && core.paths.hasValidated) {
@@ -92,20 +91,19 @@ export class Migration {
     const remote = burst.remote[datagram]!
     const bytes = burst.length[datagram]!
     path.onDatagramReceived(bytes)
-    if (path.leadTo(local, remote)) {
-      this.goBack(path)
+    if (path.leadTo(local, remote) && this.goBack(path, now)) {
       path.peerSequence = sequence
       return
     }
     // A peer that moves takes another ID; under the same one a translator has moved it (RFC 9000 section 9.5).
     const deliberate = sequence !== path.peerSequence
     const { validated } = path
+    if (deliberate) core.paths.moveRemoteId(path, local, remote)
     path.moveTo(local, remote)
     // The 3x limit may silence it: what is under way then is others' to send.
     path.recovery.oneOfSeveral = core.hasAlternative(path)
     path.peerSequence = sequence
     path.onUnvalidatedBytes(bytes)
-    if (deliberate) core.paths.holdRemoteId(path)
     core.emitPath({ kind: "migrated", pathId: path.id, local, remote })
     if (path.wasProven(remote, now)) {
       this.proven(path, now, now - path.restartedAt >= RESTART_PTOS * core.pto(path))
@@ -128,10 +126,10 @@ export class Migration {
     const { core } = this
     const { previous } = path
     path.setValidated()
+    // Section 9.5; CID-12.
+    if (previous !== undefined || path.remoteIds.isAway) core.paths.leaveRemoteId(path)
     if (previous !== undefined) {
       path.forgetPrevious(now)
-      // Section 9.5; CID-12.
-      core.paths.leaveRemoteId(path)
       // VAL-7, section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
       if (mayRestart && previous.remote.host !== path.remote.host) path.restart(now)
     }
@@ -140,12 +138,21 @@ export class Migration {
 
   /**
    * The path leads to its previous address again: the peer was there all the time, or the new one came to nothing. Proven once,
-   * it need not be proven again; window and RTT are those of before (RFC 9000 section 9.3).
+   * it need not be proven again; window and RTT are those of before (RFC 9000 section 9.3). A client tells the server, and asks.
+   * `false`: there is no such address, or no connection ID for it.
    */
-  private goBack(path: Path): void {
+  goBack(path: Path, now: number): boolean {
     const { core } = this
+    const { previous } = path
+    if (previous === undefined || !path.remoteIds.mayReturn(previous.local, previous.remote)) return false
+    core.paths.restoreRemoteId(path, previous.local, previous.remote)
     path.goBack()
-    core.paths.restoreRemoteId(path)
+    if (core.role === "client") {
+      path.movedAt = now
+      path.probes = Math.max(path.probes, 1)
+      core.validate(path, now)
+    } else core.paths.releaseRemoteIds(path)
     core.emitPath({ kind: "migrated", pathId: path.id, local: path.local, remote: path.remote })
+    return true
   }
 }

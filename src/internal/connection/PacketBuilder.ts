@@ -96,8 +96,7 @@ export class PacketBuilder {
    * came from. `false`: nothing may leave there now.
    */
   open(path: Path, size: number, answer?: PathAnswer): boolean {
-    // RFC 9000 section 9.5: an ID is for one address.
-    const id = answer?.challenge === undefined ? path.remoteIds.active : path.remoteIds.previous
+    const id = answer === undefined ? path.remoteIds.active : path.idFor(answer)
     if (id === undefined) return false
     const remote = answer?.remote ?? path.remote
     this.elsewhere =
@@ -112,8 +111,12 @@ export class PacketBuilder {
     return this.ready && !this.isBlocked(path, local) && this.openIn(path, id, maxSize, local, remote)
   }
 
-  private isBlocked(path: Path, local: Address): boolean {
-    return local === path.local ? path.blocked : this.sink.isFull(local)
+  /** Whether the socket of an address is full. If it is not the path's own, the connection comes back for it, too. */
+  isBlocked(path: Path, local: Address): boolean {
+    if (local === path.local) return path.blocked
+    if (!this.sink.isFull(local)) return false
+    this.held = true
+    return true
   }
 
   /** The same for the next full packet of a train: `false` if the batch is full. */

@@ -121,14 +121,14 @@ export class Sender {
   private sendPathFrames(path: Path): void {
     const { validation } = path
     // Without a connection ID of this path they wait: the peer's frames may be out of order (INI-8).
+    // What a full socket keeps back waits: nothing is taken from where it is noted before a packet is open.
     while (!path.answers.isEmpty && path.remoteIds.active !== undefined && packet.ready) {
-      this.sendPathProbe(path, path.answers.next())
+      const answer = path.answers.first!
+      if (!this.sendPathProbe(path, answer) && packet.isBlocked(path, answer.local)) break
+      path.answers.done()
     }
     if (validation.pending !== undefined) this.sendPathProbe(path, undefined)
-    while (path.probes > 0) {
-      path.probes--
-      this.sendProbe(path)
-    }
+    while (path.probes > 0 && (this.sendProbe(path) || !path.blocked)) path.probes--
     // A report is of the path that it leaves on; with a challenge it needs no packet of its own.
     if (this.core.addresses.owesReport(path) && path.validated && path.canSend) this.sendReport(path)
     this.sendSizeProbe(path)
@@ -376,23 +376,25 @@ export class Sender {
    * A PTO probe: whatever is waiting, and a PING if nothing is; no window holds it back (RFC 9002 section 6.2.4). It has the
    * size that every path carries: the silence may be that of a path that no longer takes larger ones (RFC 8899 section 4.3).
    */
-  private sendProbe(path: Path): void {
-    if (!packet.open(path, Math.min(path.mtu, path.discovery.base))) return
+  private sendProbe(path: Path): boolean {
+    if (!packet.open(path, Math.min(path.mtu, path.discovery.base))) return false
     this.acknowledger.write(path)
     // Another path may have come to work since the probe was asked for: what left here now would have to wait.
     if (path.probeWithData && (path.ptoCount === 0 || !this.core.hasAlternative(path))) this.writeData(path)
     if (!packet.isEliciting) packet.ping()
     packet.commit(true, true)
+    return true
   }
 
   /**
    * Everything that is owed to one address, and the path's own challenge if it is that one's; expanded to 1200 bytes (RFC 9000
-   * sections 8.2.1, 8.2.2). What may not leave is not kept: the peer asks again.
+   * sections 8.2.1, 8.2.2). What the 3x limit, or the want of a connection ID, does not let leave is not kept: the peer asks again.
+   * `false`: nothing has left.
    */
-  private sendPathProbe(path: Path, answer: PathAnswer | undefined): void {
+  private sendPathProbe(path: Path, answer: PathAnswer | undefined): boolean {
     const { core } = this
     const { frames } = core
-    if (!packet.open(path, MIN_INITIAL_DATAGRAM, answer)) return
+    if (!packet.open(path, MIN_INITIAL_DATAGRAM, answer)) return false
     const { elsewhere, writer } = packet
     if (!elsewhere) this.acknowledger.write(path)
     if (answer !== undefined) {
@@ -418,11 +420,12 @@ export class Sender {
     else if (!elsewhere && core.paths.frames.pending && !core.paths.hasValidated) {
       core.paths.frames.write(writer, frames)
     }
-    if (packet.isEmpty) return
+    if (packet.isEmpty) return false
     packet.pad()
     // What becomes of a packet to another address says nothing about the path.
     if (elsewhere) packet.commit(false, false)
     else packet.commit(packet.isEliciting, true)
+    return true
   }
 
   /** A probe for a larger packet size: PING and padding (RFC 8899). */

@@ -21,6 +21,10 @@ export interface ConnectionIdSource {
   readonly retire: (id: LocalConnectionId) => void
 }
 
+/** IDs in the place of all before, and times the usual number that there may be with those that the peer has not given back. */
+const REPLACEMENTS = 2
+const MAX_REPLACED = 4
+
 export class LocalConnectionIds {
   readonly pathId: number
   private readonly source: ConnectionIdSource
@@ -28,6 +32,8 @@ export class LocalConnectionIds {
   private issued: Array<LocalConnectionId> = []
   /** Highest sequence number that a packet of the peer came to: those below are used up. */
   newestUsed = 0
+  /** The same, if the peer has heard of each move of ours and has taken another ID for it (section 9.5). */
+  private presumedUsed = 0
   /** The peer shall retire those below (RFC 9000 section 5.1.2). */
   private retireBelow = 0
 
@@ -71,6 +77,34 @@ export class LocalConnectionIds {
     return this.renew(count)
   }
 
+  /** Whether the peer has one that it has not used, even if it has heard of each move of ours. */
+  get hasSpare(): boolean {
+    const used = Math.max(this.newestUsed, this.presumedUsed)
+    for (const id of this.issued) if (id.sequence > used) return true
+    return false
+  }
+
+  /** We move: the peer will take another one. Gives whether IDs were issued. */
+  onMove(count: number): boolean {
+    this.presumedUsed = Math.max(this.newestUsed, this.presumedUsed) + 1
+    return this.renew(count)
+  }
+
+  /**
+   * We moved, and the peer does not answer: it may have no ID left that it may use where we are now, and cannot tell, nor give
+   * back the others. It gets new ones in the place of all before (section 5.1.2). Gives whether IDs were issued.
+   */
+  replaceAll(count: number): boolean {
+    if (this.issued.length >= MAX_REPLACED * count) return false
+    this.retireBelow = this.nextSequence
+    return this.fill(Math.min(count, REPLACEMENTS))
+  }
+
+  /** The peer is heard since the last move: what it has used is known. */
+  settled(): void {
+    this.presumedUsed = 0
+  }
+
   bySequence(sequence: number): LocalConnectionId | undefined {
     for (const id of this.issued) if (id.sequence === sequence) return id
     return undefined
@@ -111,13 +145,14 @@ export class LocalConnectionIds {
    * It has to give them back before it gets more. Gives whether IDs were issued.
    */
   renew(count: number): boolean {
+    const used = Math.max(this.newestUsed, this.presumedUsed)
     let spare = 0
     for (const id of this.issued) {
       if (id.sequence < this.retireBelow) return false
-      if (id.sequence > this.newestUsed) spare++
+      if (id.sequence > used) spare++
     }
     if (spare >= count >> 1) return false
-    this.retireBelow = this.newestUsed
+    this.retireBelow = used
     return this.fill(count)
   }
 

@@ -13,8 +13,9 @@ import { Level, MIN_INITIAL_DATAGRAM } from "../wire/Protocol.ts"
 import type { LocalConnectionIds } from "./LocalConnectionIds.ts"
 import type { MtuDiscovery } from "./MtuDiscovery.ts"
 import { PathAnswers } from "./PathAnswers.ts"
+import type { PathAnswer } from "./PathAnswers.ts"
 import type { PathValidation } from "./PathValidation.ts"
-import type { RemoteConnectionIds } from "./RemoteConnectionIds.ts"
+import type { RemoteConnectionId, RemoteConnectionIds } from "./RemoteConnectionIds.ts"
 
 export const spaceOfLevel = (level: Level): number =>
   level === Level.initial ? Space.initial : level === Level.handshake ? Space.handshake : Space.application
@@ -61,6 +62,10 @@ export class Path implements PathView {
   challengedAt = -Infinity
   /** ms: when window and RTT last began anew. */
   restartedAt = -Infinity
+  /** Client: ms, when it last moved to another local address. */
+  movedAt = -Infinity
+  /** Client: ms, when the peer last got other connection IDs because it did not answer after a move. */
+  replacedAt = -Infinity
   private proven: Array<{ readonly remote: Address; readonly until: number }> | undefined = undefined
   /** Ack-eliciting packets to send although the window is full: PTO probes. */
   probes = 0
@@ -311,6 +316,18 @@ export class Path implements PathView {
   leadTo(local: Address, remote: Address): boolean {
     const { previous } = this
     return previous !== undefined && sameAddress(previous.remote, remote) && sameAddress(previous.local, local)
+  }
+
+  /** The connection ID for an answer: none is used between two pairs of addresses (RFC 9000 section 9.5). */
+  idFor(answer: PathAnswer): RemoteConnectionId | undefined {
+    const { local, remote, sequence } = answer
+    const { remoteIds } = this
+    const here = sameAddress(local, this.local)
+    if (here && sameAddress(remote, this.remote)) return remoteIds.active
+    if (this.leadTo(local, remote)) return remoteIds.idOf(local, remote)
+    // Under the ID that the path's own packets come under, a translator has moved them, or somebody copies them.
+    if ((here && sequence === this.peerSequence) || remoteIds.active?.bytes.length === 0) return remoteIds.active
+    return answer.responses.length === 0 ? undefined : remoteIds.reserve(local, remote)
   }
 
   /** Moves the path to another address of the peer, not yet proven (VAL-6). */

@@ -13,6 +13,8 @@ const MAX_RESPONSES = 8
 export interface PathAnswer {
   readonly local: Address
   readonly remote: Address
+  /** Sequence number of our connection ID that the newest challenge came to; -1: there was none. */
+  sequence: number
   /** Bytes that may go there if it is not the path's own address. */
   limit: number
   readonly responses: Array<Uint8Array>
@@ -33,10 +35,11 @@ export class PathAnswers {
     return (this.waiting ?? []).reduce((sum, { responses }) => sum + responses.length, 0)
   }
 
-  /** A challenge came in. `datagram`: bytes of the one that brought it, 0 if they were counted with another challenge in it. */
-  respond(data: Uint8Array, local: Address, remote: Address, datagram: number): void {
+  /** A challenge came in, to our ID of that sequence number. `datagram`: bytes of the one that brought it, 0 if they were counted with another challenge in it. */
+  respond(data: Uint8Array, local: Address, remote: Address, sequence: number, datagram: number): void {
     const answer = this.to(local, remote)
     if (answer === undefined) return
+    answer.sequence = sequence
     answer.limit += 3 * datagram
     if (answer.responses.length < MAX_RESPONSES) answer.responses.push(data)
   }
@@ -49,9 +52,14 @@ export class PathAnswers {
     answer.challenge = data
   }
 
-  /** Takes what is owed to one address. */
-  next(): PathAnswer | undefined {
-    return this.waiting?.shift()
+  /** What is owed to one address. It waits on until `done`. */
+  get first(): PathAnswer | undefined {
+    return this.waiting?.[0]
+  }
+
+  /** The first one has left, or never will. */
+  done(): void {
+    this.waiting?.shift()
   }
 
   clear(): void {
@@ -64,7 +72,7 @@ export class PathAnswers {
       if (sameAddress(answer.remote, remote) && sameAddress(answer.local, local)) return answer
     }
     if (this.waiting.length >= MAX_ADDRESSES) return undefined
-    const answer: PathAnswer = { local, remote, limit: 0, responses: [], challenge: undefined }
+    const answer: PathAnswer = { local, remote, sequence: -1, limit: 0, responses: [], challenge: undefined }
     this.waiting.push(answer)
     return answer
   }

@@ -356,29 +356,60 @@ export class PathTable {
     return rotated
   }
 
-  /** A path that moves on purpose takes a fresh ID; the old one is for the old address (RFC 9000 section 9.5). */
-  holdRemoteId(path: Path): boolean {
-    const fresh = path.remoteIds.hold()
-    if (fresh) this.noteRetired(path)
-    else if (this.multipath) this.frames.idsBlocked(path.id)
-    return fresh
+  /** Client: whether both sides have a connection ID for packets between the path's new addresses (RFC 9000 section 9.5). */
+  mayMove(path: Path, local: Address): boolean {
+    const { localIds, remote, remoteIds } = path
+    // What an acknowledgement since the last move shows is what the peer has used.
+    if (path.recovery.deliveredAt > path.movedAt) localIds.settled()
+    if (remoteIds.isKept(local, remote) || (remoteIds.hasFor(local, remote) && localIds.hasSpare)) return true
+    // CID-14
+    if (this.multipath) this.frames.idsBlocked(path.id)
+    return false
   }
 
-  /** The move is for good: the ID of the old address is given back, and the new address has one of its own. */
+  /**
+   * The path moves on purpose: it takes the ID of its new addresses, or a fresh one, and the old one is kept for the old ones
+   * (RFC 9000 section 9.5). Before its addresses change.
+   */
+  moveRemoteId(path: Path, local: Address, remote: Address): void {
+    // An empty ID is for all addresses.
+    if (path.remoteIds.active?.bytes.length === 0) return
+    path.remoteIds.move(path, local, remote)
+    this.noteRetired(path)
+    // CID-14
+    if (path.remoteIds.active === undefined && this.multipath) this.frames.idsBlocked(path.id)
+  }
+
+  /** Client: the same for a path that moves by our own wish. The peer takes another ID for where it has not been yet. */
+  moveLocal(path: Path, local: Address, now: number): void {
+    path.movedAt = now
+    const known = path.remoteIds.isKept(local, path.remote)
+    if (!known && path.localIds.onMove(this.idCount)) this.frames.idsIssued()
+    this.moveRemoteId(path, local, path.remote)
+    path.local = local
+  }
+
+  /** Client: nothing is heard since the path moved. The peer may have no ID to answer under. */
+  replaceLocalIds(path: Path, now: number): void {
+    path.replacedAt = now
+    if (path.localIds.replaceAll(this.idCount)) this.frames.idsIssued()
+  }
+
+  /** The path's addresses are proven: the IDs of others are given back, and it has one that no others had. */
   leaveRemoteId(path: Path): void {
-    if (path.remoteIds.isHolding) this.releaseRemoteId(path)
+    if (path.remoteIds.isAway) this.releaseRemoteIds(path)
     else this.rotateRemoteId(path)
   }
 
-  /** The ID of the old address is given back, if there is one. */
-  releaseRemoteId(path: Path): void {
+  /** The IDs of other addresses are given back, if there are any. */
+  releaseRemoteIds(path: Path): void {
     path.remoteIds.release()
     this.noteRetired(path)
   }
 
-  /** The move came to nothing. */
-  restoreRemoteId(path: Path): void {
-    path.remoteIds.restore()
+  /** The path returns to the addresses before. Before its addresses change. */
+  restoreRemoteId(path: Path, local: Address, remote: Address): void {
+    path.remoteIds.restore(path, local, remote)
     this.noteRetired(path)
   }
 

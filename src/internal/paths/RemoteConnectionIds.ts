@@ -3,6 +3,8 @@
  * 19.15; per path: draft-21 sections 3.2 and 4.4).
  */
 import { bytesOf, textOf } from "../wire/ByteText.ts"
+import { sameAddress } from "../wire/Datagram.ts"
+import type { Address } from "../wire/Datagram.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
 
@@ -33,6 +35,24 @@ export interface ResetTokenObserver {
 /** Sequence numbers beyond the lowest one missing that are remembered: a peer that leaves gaps of its own cannot fill us up. */
 const MAX_SEEN = 256
 
+/** Pairs of addresses beside the path's own that have an ID: of more, the oldest one is retired. */
+const MAX_KEPT = 3
+
+interface Way {
+  readonly local: Address
+  readonly remote: Address
+}
+
+/** The ID for packets between two addresses that are not the path's: it has left them, or the peer asks from there. */
+interface Kept extends Way {
+  readonly id: RemoteConnectionId
+}
+
+const isBetween =
+  (local: Address, remote: Address) =>
+  (one: Way): boolean =>
+    sameAddress(one.remote, remote) && sameAddress(one.local, local)
+
 export class RemoteConnectionIds {
   readonly pathId: number
   private readonly limit: number
@@ -41,8 +61,9 @@ export class RemoteConnectionIds {
   private ids: Array<RemoteConnectionId> = []
   /** Packets are sent to the first one. Reset tokens of IDs that were never used say nothing (RFC 9000 section 10.3.1). */
   private inUse = false
-  /** The one for the address that the path has left, while the new address is not validated. */
-  private held: RemoteConnectionId | undefined = undefined
+  private away = false
+  /** The IDs of addresses that are not the path's own, oldest first. */
+  private kept: Array<Kept> | undefined = undefined
   private retirePriorTo = 0
   /** Every sequence number below was seen, and those of the set, if there is one: what comes again after we retired it is not new. */
   private seenBelow = 0
@@ -59,18 +80,19 @@ export class RemoteConnectionIds {
     this.observer = observer
   }
 
-  /** The one in use: the oldest that is not retired. */
+  /** The one in use: the oldest that is not retired. Undefined: nothing can be sent, until the peer gives out another. */
   get active(): RemoteConnectionId | undefined {
     return this.ids[0]
   }
 
-  /** The one for packets to the address that the path has left. */
-  get previous(): RemoteConnectionId | undefined {
-    return this.held ?? this.ids[0]
+  /** The path moved on purpose, and its new addresses are not proven. */
+  get isAway(): boolean {
+    return this.away
   }
 
-  get isHolding(): boolean {
-    return this.held !== undefined
+  /** The ID of addresses that the path has left: without a purpose it left under the same one. */
+  idOf(local: Address, remote: Address): RemoteConnectionId | undefined {
+    return this.away ? this.kept?.find(isBetween(local, remote))?.id : this.ids[0]
   }
 
   /** IDs to send to: the one in use and the spare ones. */
@@ -111,9 +133,9 @@ export class RemoteConnectionIds {
       return violation(TransportError.protocolViolation, "a peer that uses empty connection IDs issued one")
     }
     const fresh = new RemoteConnectionId(sequence, bytes, token)
-    for (let i = -1; i < this.ids.length; i++) {
-      const id = i < 0 ? this.held : this.ids[i]
-      if (id === undefined) continue
+    const used = this.kept?.length ?? 0
+    for (let i = 0; i < used + this.ids.length; i++) {
+      const id = i < used ? this.kept![i]!.id : this.ids[i - used]!
       if (id.sequence === sequence) {
         return id.text === fresh.text && (id.resetToken === undefined || id.resetToken === fresh.resetToken)
           ? undefined
@@ -148,15 +170,31 @@ export class RemoteConnectionIds {
       for (let i = this.ids.length - 1; i >= 0; i--) {
         if (this.ids[i]!.sequence < retirePriorTo) this.drop(i)
       }
-      if (this.held !== undefined && this.held.sequence < retirePriorTo) this.release()
+      for (const { id } of this.kept ?? []) if (id.sequence < retirePriorTo) this.forget(id)
+      this.kept = this.kept?.filter(({ id }) => id.sequence >= retirePriorTo)
     }
-    if (this.ids.length + (this.held === undefined ? 0 : 1) > this.limit) {
+    if (this.ids.length + (this.kept?.length ?? 0) > this.limit) {
       return violation(
         TransportError.connectionIdLimit,
         `more than ${this.limit} active connection IDs on path ${this.pathId}`
       )
     }
     return this.tooManyRetires()
+  }
+
+  /** Whether there is an ID for packets between two addresses that no others have seen. */
+  hasFor(local: Address, remote: Address): boolean {
+    return this.ids.length > 1 || this.isKept(local, remote)
+  }
+
+  /** Whether there is an ID for the addresses that the path comes from, after a move on purpose or without. */
+  mayReturn(local: Address, remote: Address): boolean {
+    return !this.away || this.hasFor(local, remote)
+  }
+
+  /** Whether packets between two addresses that are not the path's have had an ID, which is still good. */
+  isKept(local: Address, remote: Address): boolean {
+    return this.kept?.some(isBetween(local, remote)) === true
   }
 
   /** Moves on to a fresh ID and retires the old one. `false`: there is no spare one. */
@@ -167,37 +205,43 @@ export class RemoteConnectionIds {
   }
 
   /**
-   * The path's address changed, and nobody knows yet whether for good: moves on to a fresh ID, and keeps the old one for the
-   * old address (RFC 9000 section 9.5). `false`: there is no spare one.
+   * The path leads elsewhere on purpose, and nobody knows yet whether for good: it moves on to the ID of its new addresses, or a
+   * fresh one, and the old one is kept for the old addresses. Without one nothing is sent until the peer gives out another
+   * (RFC 9000 section 9.5).
    */
-  hold(): boolean {
-    if (this.ids.length < 2) return false
-    // Moved again meanwhile: what was used for the address in between is used up.
-    if (this.held !== undefined) return this.rotate()
-    this.held = this.ids.shift()
-    this.observe(this.ids[0])
-    return true
+  move(from: Way, local: Address, remote: Address): void {
+    const old = this.ids.shift()
+    const at = this.kept?.findIndex(isBetween(local, remote)) ?? -1
+    if (at >= 0) this.ids.unshift(this.kept!.splice(at, 1)[0]!.id)
+    else this.observe(this.ids[0])
+    if (old !== undefined) this.keep(old, from.local, from.remote)
+    this.away = true
   }
 
-  /** The new address is the path's own now: the ID of the old one is retired. */
+  /** The ID for packets between two addresses that are not the path's, a fresh one if need be. Undefined: there is none. */
+  reserve(local: Address, remote: Address): RemoteConnectionId | undefined {
+    const known = this.kept?.find(isBetween(local, remote))
+    if (known !== undefined) return known.id
+    if (this.ids.length < 2) return undefined
+    const id = this.ids.splice(1, 1)[0]!
+    this.observe(id)
+    this.keep(id, local, remote)
+    return id
+  }
+
+  /** The path's addresses are proven: the IDs of all others are retired. */
   release(): void {
-    const { held } = this
-    if (held === undefined) return
-    this.held = undefined
-    this.forget(held)
+    this.away = false
+    const { kept } = this
+    this.kept = undefined
+    for (const { id } of kept ?? []) this.forget(id)
   }
 
-  /** The path is back at its old address, and so is its ID; the one that was used meanwhile is retired. */
-  restore(): void {
-    const { held } = this
-    if (held === undefined) return
-    this.held = undefined
-    const used = this.ids[0]
-    if (used === undefined) this.ids = [held]
-    else {
-      this.ids[0] = held
-      this.forget(used)
-    }
+  /** The path is back at its old addresses, and so is their ID, if they had one of their own. */
+  restore(from: Way, local: Address, remote: Address): void {
+    if (!this.away) return
+    this.move(from, local, remote)
+    this.away = false
   }
 
   /** A RETIRE frame was lost: it goes out again. */
@@ -218,9 +262,10 @@ export class RemoteConnectionIds {
   /** The path is closed: every ID counts as retired without a frame (ABN-2, ABN-11). */
   clear(): void {
     if (this.inUse && this.ids.length > 0) this.ignore(this.ids[0]!)
-    if (this.held !== undefined) this.ignore(this.held)
+    for (const { id } of this.kept ?? []) this.ignore(id)
     this.ids = []
-    this.held = undefined
+    this.away = false
+    this.kept = undefined
     this.pendingRetire.length = 0
   }
 
@@ -240,6 +285,12 @@ export class RemoteConnectionIds {
     }
     this.seenBelow = sequence + 1
     while (this.seen?.delete(this.seenBelow) === true) this.seenBelow++
+  }
+
+  private keep(id: RemoteConnectionId, local: Address, remote: Address): void {
+    this.kept ??= []
+    if (this.kept.length === MAX_KEPT) this.forget(this.kept.shift()!.id)
+    this.kept.push({ local, remote, id })
   }
 
   private drop(index: number): void {
