@@ -8,7 +8,8 @@
  * `--class` and `--scheduler` may be repeated; without them: all classes, the default scheduler. Further: `--size BYTES` (20000000),
  * `--reinjection MODE` (none, onLoss, onDelay, onIdle, all), `--repeats N` (medians; 3 where packets are lost, else 1), `--workers N`
  * (processes, 1), `--svg FILE`, `--runs` (a line for each run), `--open` (times count from the request, on a connection whose paths are
- * open). `--experiment` names another one: `equal` (both paths alike), `objects` (256 kB, open), `handover`.
+ * open). `--experiment` names another one: `equal` (both paths alike), `objects` (256 kB, open), `handover`, `pairs` (five pairs of
+ * unlike paths, open; `--queue PACKETS`, 1000).
  */
 import * as fs from "node:fs"
 import { parseArgs } from "node:util"
@@ -18,6 +19,7 @@ import type { PathParameters, Scenario, ScenarioClass } from "./wsp/design.ts"
 import { handover } from "./wsp/handover.ts"
 import type { Outcome, Task } from "./wsp/measure.ts"
 import { controllerOfOnePath, controllers, defaultScheduler, reinjections, schedulers } from "./wsp/parts.ts"
+import { LONG_QUEUE, measurePair, pairs } from "./wsp/pairs.ts"
 import { picture } from "./wsp/picture.ts"
 import { measureAll } from "./wsp/pool.ts"
 
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     reinjection: { type: "string", default: "none" },
     size: { type: "string" },
     repeats: { type: "string" },
+    queue: { type: "string", default: String(LONG_QUEUE) },
     workers: { type: "string", default: "1" },
     svg: { type: "string" },
     runs: { type: "boolean", default: false },
@@ -56,7 +59,7 @@ const oneOf = (name: string, text: string, known: ReadonlyArray<string>): string
   known.includes(text) ? text : fail(`--${name}: expected one of ${known.join(", ")}, got ${text}`)
 
 const OBJECT = 256_000
-const experiment = oneOf("experiment", values.experiment, ["classes", "equal", "objects", "handover"])
+const experiment = oneOf("experiment", values.experiment, ["classes", "equal", "objects", "handover", "pairs"])
 const scenarios = whole("scenarios", values.scenarios, 1)
 const seed = whole("seed", values.seed, 0)
 const bytes = whole("size", values.size ?? String(experiment === "objects" ? OBJECT : 20_000_000), 1)
@@ -279,7 +282,33 @@ const handovers = (): void => {
   )
 }
 
+const unlike = (): void => {
+  const queue = whole("queue", values.queue, 1)
+  const entries = pairs.flatMap((pair) =>
+    chosen.map((scheduler) => {
+      const parts = {
+        scheduler: schedulers[scheduler]!,
+        congestion: controllers[congestion]!,
+        reinjection: reinjections[reinjection]
+      }
+      const options = { bytes, open: true, queue, alone: controllers[congestionAlone]! }
+      const { alone, together } = measurePair(pair, parts, options)
+      return { pair: pair.name, scheduler, alone, together }
+    })
+  )
+  const rows = entries.map(({ alone, pair, scheduler, together }) => [
+    pair,
+    scheduler,
+    congestion,
+    alone.map((one) => one.toFixed(1)).join(" + "),
+    ...together.map(({ benefit, goodput }) => `${goodput.toFixed(1)} (${benefit.toFixed(3)})`)
+  ])
+  const heads = ["Mbit/s / ms", "scheduler", "congestion", "alone", "begun on the first", "begun on the second"]
+  conclude(table(heads, rows), { pairs: entries })
+}
+
 if (experiment === "classes") await aggregate()
 else if (experiment === "equal") await equal()
 else if (experiment === "objects") await objects()
+else if (experiment === "pairs") unlike()
 else handovers()

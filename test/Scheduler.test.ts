@@ -271,6 +271,14 @@ describe("deliveryRate", () => {
     assert.isUndefined(deliveryRate().select({ ...ctx, paths: [fast(), full] }))
   })
 
+  it("twice as much of a queue may be on its way where the last sample shows none: there the window grows", () => {
+    const ctx = { ...context(fast(), slow()), queuedBytes: 1200, moreToCome: true }
+    // 30 000 bytes at 120 a ms: they arrive 200 ms after a packet that leaves an empty path.
+    const under = { bytesInFlight: 30_000, congestionWindow: 200_000 }
+    assert.strictEqual(deliveryRate().select({ ...ctx, paths: [fast(), slow({ ...under, latestRtt: 110 })] })!.id, 1)
+    assert.isUndefined(deliveryRate().select({ ...ctx, paths: [fast(), slow({ ...under, latestRtt: 300 })] }))
+  })
+
   it("counts all faster paths together", () => {
     const ctx = { ...context(fast(), slow()), queuedBytes: 60_000 }
     const third = fast({ id: 2 })

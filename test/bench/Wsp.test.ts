@@ -6,6 +6,7 @@ import { benefitOf, quantile, summaryOf } from "../../bench/wsp/benefit.ts"
 import { classes, linkOf, scenariosOf, spaceFilling } from "../../bench/wsp/design.ts"
 import { handover } from "../../bench/wsp/handover.ts"
 import { measure } from "../../bench/wsp/measure.ts"
+import { measurePair, pairs } from "../../bench/wsp/pairs.ts"
 import { picture } from "../../bench/wsp/picture.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
@@ -104,6 +105,17 @@ describe("aggregation benefit", () => {
     const svg = picture("title", "note", [{ title: "a < b", lines: [{ name: "one", benefits: [1, -1] }] }])
     assert.include(svg, "a &lt; b")
     assert.match(svg, /<path class="line c0" d="M40\.0 190\.0H40\.0V112\.0H\S+V34\.0H326\.0">/)
+  })
+})
+
+describe("pairs of unlike paths", () => {
+  // The figures that are to be reached, of 20 and 200 MB, are in test/soak.
+  it("3 MB are never slower than over the best path alone, whichever path comes first", () => {
+    const parts = { scheduler: deliveryRate, congestion: cubic }
+    for (const pair of pairs) {
+      const { together } = measurePair(pair, parts, { bytes: 3_000_000, open: true, alone: cubic })
+      for (const { benefit } of together) assert.isAtLeast(benefit, 0, pair.name)
+    }
   })
 })
 

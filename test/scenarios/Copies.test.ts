@@ -240,6 +240,18 @@ describe("reinjection", () => {
     }
   })
 
+  it("onIdle: what waits in the queue of the slow path comes on the fast one, though without queues they are alike", () => {
+    const links = [
+      { mbps: 20, delay: 10, queue: 500 },
+      { mbps: 1, delay: 10, queue: 500 }
+    ]
+    for (const scheduler of [lowLatency, roundRobin]) {
+      const alone = transferTime(twoPaths(links.slice(0, 1)), 1_000_000)
+      const policies = { scheduler, reinjection: { name: "idle", modes: ["onIdle"] as const } }
+      assert.isBelow(transferTime(twoPaths(links, policies), 1_000_000), 1.25 * alone, scheduler().name)
+    }
+  })
+
   it("all modes together never make a transfer slower than without, whichever path is the slow one", () => {
     for (const links of [
       [fast, slow],

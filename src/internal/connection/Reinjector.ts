@@ -24,6 +24,10 @@ const REPAIRED_AFTER = 1.5
 const SOON = 0.25
 
 const PART = "reinjection policy"
+
+/** ms that data takes on the path: queues are on its way there. One that has just begun shows in the last sample alone. */
+const oneWay = ({ latestRtt, minRtt, smoothedRtt }: Path): number => Math.max(latestRtt, smoothedRtt) - minRtt / 2
+
 const WANTED = PacketFlag.outstanding | PacketFlag.ackEliciting
 
 export class Reinjector {
@@ -79,7 +83,7 @@ export class Reinjector {
       if (!target.hasRtt || target.hasCopies || !target.canSend) continue
       for (const origin of this.copies.usable) {
         if (origin === target || !origin.hasRtt || origin.bytesInFlight === 0) continue
-        const gain = (origin.smoothedRtt - target.smoothedRtt) / 2
+        const gain = oneWay(origin) - oneWay(target)
         if (gain > LEAST_GAIN) this.copySince(origin, now - gain)
       }
     }

@@ -10,9 +10,14 @@ import { stuck } from "./LowLatency.ts"
 
 /**
  * While a writer waits for room, the end is not in sight, and a slower path may have so many of its shortest round trips under
- * way: enough for a window that doubles while measurements come a round later, and not a queue of seconds.
+ * way: a queue that never runs empty, and that is gone before what the faster ones have left.
  */
-const ROUNDS = 4
+const ROUNDS = 2
+/**
+ * Twice as many while its last sample is no longer than so many of the shortest: there is no queue, the window may be doubling,
+ * and what measurements say is a round old.
+ */
+const UNQUEUED = 1.5
 
 /** Bytes per ms, never 0. Before anything was measured, what the window would give. */
 const rateOf = (path: PathView): number => {
@@ -40,6 +45,12 @@ const arrivalOn = (path: PathView): number => {
   const drained =
     path.bytesInFlight === 0 ? path.mtu / comingRateOf(path) : (path.bytesInFlight + path.mtu) / rateOf(path)
   return (drained > base ? drained : base) - base / 2
+}
+
+/** ms until arrival that are worth it while a writer waits. */
+const patienceWith = (path: PathView): number => {
+  const base = baseOf(path)
+  return path.latestRtt <= UNQUEUED * base ? 2 * ROUNDS * base : ROUNDS * base
 }
 
 export const deliveryRate = (): Scheduler => {
@@ -78,7 +89,7 @@ export const deliveryRate = (): Scheduler => {
       // A lost byte is what the reader waits for: it is the whole queue.
       const bulk = context.kind === "data"
       if (first + (bulk ? context.queuedBytes / rate : 0) >= arrival) return chosen
-      return bulk && context.moreToCome && arrival <= ROUNDS * baseOf(chosen) ? chosen : undefined
+      return bulk && context.moreToCome && arrival <= patienceWith(chosen) ? chosen : undefined
     }
   }
   return scheduler
