@@ -63,6 +63,8 @@ const makeEnd = (server: boolean): Endpoint => {
     wallTime: () => 1e12,
     maxConnections: 10,
     maxHandshakes: 10,
+    retry: "never",
+    tokenLifetime: 86_400_000,
     onWake: () => {},
     onConnection: (connection) => accepted.push(connection as Connection)
   })

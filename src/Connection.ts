@@ -367,6 +367,8 @@ export class ConnectionImpl extends Value implements Connection {
   /** What is done once it is established, and whenever further paths may have become possible. */
   onEstablished: (() => void) | undefined = undefined
   onPathRoom: (() => void) | undefined = undefined
+  /** Client: the server gives a token to come back with. */
+  onToken: ((token: Uint8Array) => void) | undefined = undefined
   /** Whether a path whose address this host has lost moves by itself, or somebody else sees to it. */
   movesLostPaths = true
 
@@ -396,6 +398,7 @@ export class ConnectionImpl extends Value implements Connection {
           this.remotes?.update()
           this.onPathRoom?.()
         }),
+      onToken: (token) => this.runtime.defer(() => this.onToken?.(token)),
       onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
       onPath: (event, number) =>
         this.runtime.defer(() => {

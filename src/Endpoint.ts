@@ -69,6 +69,7 @@ import { destination, numericAddress, resolve } from "./internal/runtime/Resolve
 import type { SendError } from "./internal/runtime/Sockets.ts"
 import { servedHere } from "./internal/runtime/ServedHere.ts"
 import { valueOf } from "./internal/runtime/Value.ts"
+import { MemoryTokens } from "./internal/runtime/MemoryTokens.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import { DuplicationPolicy } from "./DuplicationPolicy.ts"
@@ -83,6 +84,7 @@ import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
 import type { QuicStream } from "./QuicStream.ts"
 import { ReinjectionPolicy } from "./ReinjectionPolicy.ts"
 import * as Tls from "./Tls.ts"
+import { TokenStore } from "./TokenStore.ts"
 import { bindAll, expandWildcard, isWildcard, UdpSocket } from "./UdpSocket.ts"
 
 /** The policies of the place where a connection is made. */
@@ -94,6 +96,25 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
   failures: FailureDetector,
   observers: Observers
 })
+
+/** What an endpoint remembers by itself: servers, and tokens of each. */
+const SERVERS = 256
+const TOKENS_PER_SERVER = 4
+
+/** Longest token that a client shows: it goes into every Initial packet. */
+const LONGEST_TOKEN = 512
+
+/** What a store gives may be anything. */
+const usable = (token: Option.Option<Uint8Array>): Uint8Array | undefined => {
+  const bytes = Option.getOrUndefined(token)
+  return bytes instanceof Uint8Array && bytes.length <= LONGEST_TOKEN ? bytes.slice() : undefined
+}
+
+/** A store of the user's that breaks costs no connection. */
+const guarded = <A>(evaluate: () => Effect.Effect<A>, otherwise: A): Effect.Effect<A> =>
+  Effect.catchCause(Effect.suspend(evaluate), (cause) =>
+    Effect.as(Effect.logWarning("The token store failed", cause), otherwise)
+  )
 
 /** Who manages the paths of connections that are made there, between which addresses. */
 const managementInContext: Effect.Effect<Management> = Effect.all({ factory: PathManager, addresses: LocalAddresses })
@@ -351,6 +372,7 @@ export const make = Effect.fnUntraced(function* (
   const acceptingHost: ConnectionHost = { ...host, onEstablished: (connection) => life.accepted.add(connection) }
 
   const management = yield* managementInContext
+  const memory = new MemoryTokens(SERVERS, TOKENS_PER_SERVER)
   let defective = false
   runtime.start(
     new EndpointMachine({
@@ -365,6 +387,9 @@ export const make = Effect.fnUntraced(function* (
       maxConnections: config.maxConnections,
       maxHandshakes: config.maxHandshakes,
       resetKey: config.resetKey === undefined ? undefined : Buffer.from(Redacted.value(config.resetKey)),
+      retry: config.retry,
+      tokenKey: config.tokenKey === undefined ? undefined : Buffer.from(Redacted.value(config.tokenKey)),
+      tokenLifetime: Duration.toMillis(config.tokenLifetime),
       onDefect: (cause) => {
         // Any number of clients may come: said once.
         if (defective) return
@@ -421,10 +446,13 @@ export const make = Effect.fnUntraced(function* (
       tls: yield* Tls.makeEngine(random)
     }
     const own = yield* managementInContext
+    const tokens = (yield* TokenStore) ?? memory
+    const server = `${to.serverName}:${to.port}`
     const found = yield* resolve(runtime.book, to.host, to.port, to.field)
     const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
     if (remotes.length === 0)
       return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", "), local: from?.host }) })
+    let token = usable(yield* guarded(() => tokens.take(server), Option.none()))
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       sockets.using(from === undefined ? sockets.towards(remote) : sockets.from(from, remote, true), (local) => {
@@ -432,9 +460,13 @@ export const make = Effect.fnUntraced(function* (
           return Effect.fail(
             new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })
           )
-        const machine = attemptPolicy(() => runtime.machine.connect({ ...policies, local, remote }, runtime.now()))
+        const options = { ...policies, local, remote, token }
+        // Two attempts at once must not show the same one.
+        token = undefined
+        const machine = attemptPolicy(() => runtime.machine.connect(options, runtime.now()))
         if (machine instanceof QuicError) return Effect.fail(machine)
         const connection = new ConnectionImpl(host, machine)
+        connection.onToken = (fresh) => runtime.fork(guarded(() => tokens.put(server, fresh), undefined))
         connection.codes = codes
         managePaths(connection, own, hostAddresses, runtime, log)
         life.add(connection)

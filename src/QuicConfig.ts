@@ -295,6 +295,26 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
      */
     resetKey: Schema.optionalKey(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(SECRET_LENGTH)))),
     /**
+     * Whether clients prove their address, with a Retry, before the server keeps anything for them (RFC 9000 section 8.1.2):
+     * always, which costs each a round trip, `never`, or while more than half of `maxHandshakes` go on (`busy`, the default).
+     *
+     * @since 0.2.0
+     */
+    retry: choice("busy", "always", "busy", "never"),
+    /**
+     * Secret of at least 32 characters from which the keys of address tokens come: with the same one after a restart, and on
+     * each of several servers behind one address, clients come back without another proof. Default: random.
+     *
+     * @since 0.2.0
+     */
+    tokenKey: Schema.optionalKey(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(SECRET_LENGTH)))),
+    /**
+     * For how long a client can come back with a token of this server, and how often the keys of tokens change. Default 1 day.
+     *
+     * @since 0.2.0
+     */
+    tokenLifetime: duration("1 day", "1 minute", "30 days"),
+    /**
      * Packet I/O and encryption: native code in the main thread where the runtime permits it (`auto`, the default), always,
      * or never. In a worker `native` may cost the process (docs/native-lane.md).
      */
@@ -353,7 +373,8 @@ const durations: ReadonlySet<string> = new Set([
   "keepAlive",
   "maxAckDelay",
   "initialRtt",
-  "maxPtoInterval"
+  "maxPtoInterval",
+  "tokenLifetime"
 ] satisfies ReadonlyArray<keyof QuicConfig>)
 
 /**
@@ -416,7 +437,7 @@ const fromIssue = (issue: SchemaIssue.Issue, input: Readonly<Record<string, unkn
   const [first] = formatIssue(issue).issues
   const path = (first?.path ?? []).map((key) => String(typeof key === "object" ? key.key : key))
   // Neither a secret that was given in the open nor what is in it is repeated.
-  if (path[0] === "resetKey") return badArgument("resetKey", SECRET, SECRET_ALLOWED)
+  if (path[0] === "resetKey" || path[0] === "tokenKey") return badArgument(path[0], SECRET, SECRET_ALLOWED)
   const value = valueAt(input, path) ?? valueAt(new QuicConfig(), path)
   return badArgument(path.join("."), value, (first?.message ?? "").replace(/^Expected /, ""))
 }

@@ -22,6 +22,7 @@ export interface Options {
   readonly root: string
   readonly listen: ReadonlyArray<string>
   readonly idleTimeout?: Duration.Input | undefined
+  readonly retry?: Endpoint.Options["retry"]
   /** How long answers may still take when the scope closes. */
   readonly shutdownTimeout?: Duration.Input | undefined
   /** Runs beside each connection, and is interrupted at its end. */
@@ -54,7 +55,8 @@ export const layer = (options: Options): Layer.Layer<Endpoint.Endpoint, QuicErro
         alpn: ALPN,
         multipath: { maxPaths: MAX_PATHS },
         shutdownTimeout: options.shutdownTimeout,
-        idleTimeout: options.idleTimeout
+        idleTimeout: options.idleTimeout,
+        retry: options.retry
       })
     ),
     Layer.provide(UdpSocket.layer)

@@ -52,6 +52,12 @@ const flags = {
     Flag.withDefault(10),
     Flag.withDescription("Seconds that answers may still take after an interrupt or SIGTERM. Default: 10")
   ),
+  retry: Flag.Literals("retry", ["busy", "always", "never"]).pipe(
+    Flag.withDefault("busy"),
+    Flag.withDescription(
+      "When clients prove their address first, with a Retry. Default: busy, while many handshakes go on"
+    )
+  ),
   idleTimeout,
   scheduler,
   congestion,
@@ -109,7 +115,8 @@ const run = Effect.fnUntraced(
           onConnection: watch,
           onAnswer: events.answered,
           shutdownTimeout: input.grace * 1000,
-          idleTimeout: input.idleTimeout * 1000
+          idleTimeout: input.idleTimeout * 1000,
+          retry: input.retry
         }).pipe(Layer.provideMerge(identity), Layer.provide(layerPolicies(input)))
       )
       endpoint = Context.get(context, Endpoint.Endpoint)

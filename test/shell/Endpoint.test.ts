@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { Dns } from "effect/net"
+import { TestClock } from "effect/testing"
 import { Endpoint, PathScheduler } from "../../src/index.ts"
 import * as SimulatedNetwork from "../../src/testing/SimulatedNetwork.ts"
 import * as TestCertificates from "../../src/testing/TestCertificates.ts"
@@ -405,6 +406,8 @@ describe("determinism", () => {
   it.effect("the same seed gives the same datagrams at the same times", () =>
     Effect.gen(function* () {
       const first = yield* drive(run)
+      // The time of day is in the tokens that servers hand out.
+      yield* TestClock.setTime(0)
       const second = yield* drive(run)
       assert.isAbove(first.length, 40)
       assert.deepStrictEqual(second, first)

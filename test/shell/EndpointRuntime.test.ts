@@ -57,6 +57,9 @@ class FakeMachine implements EndpointMachine {
     drops: { malformed: 0, unknownConnection: 0, unknownVersion: 0, notServing: 0, notAuthentic: 0 },
     versionNegotiationsSent: 0,
     statelessResetsSent: 0,
+    retriesSent: 0,
+    tokensAccepted: 0,
+    tokensRejected: 0,
     refused: 0
   })
 }

@@ -6,7 +6,7 @@ import type { Factory as CongestionFactory } from "../../src/CongestionControl.t
 import type { PacketProtection } from "../../src/PacketProtection.ts"
 import type { Factory as SchedulerFactory } from "../../src/PathScheduler.ts"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
-import type { CloseInfo, PathEvent } from "../../src/internal/connection/Machine.ts"
+import type { CloseInfo, EndpointMachineOptions, PathEvent } from "../../src/internal/connection/Machine.ts"
 import type { ConnectionSettings } from "../../src/internal/Settings.ts"
 import { newReno } from "../../src/internal/congestion/NewReno.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
@@ -105,6 +105,10 @@ export interface NodeOptions {
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
   readonly resetKey?: Uint8Array | undefined
+  readonly retry?: EndpointMachineOptions["retry"] | undefined
+  readonly tokenKey?: Uint8Array | undefined
+  /** ms. */
+  readonly tokenLifetime?: number | undefined
   /** Of what is random in it. Default: that of the simulator; a second client needs another one. */
   readonly seed?: number | undefined
 }
@@ -140,6 +144,8 @@ export class Node {
   readonly accepted: Array<Connection> = []
   readonly closes: Array<CloseInfo> = []
   readonly events: Array<PathEvent> = []
+  /** Client: tokens to come back with, as they came. */
+  readonly tokens: Array<Uint8Array> = []
   /** Connections may end by a defect: the scenario is about that. */
   defects = false
   /** What parts threw while a client was accepted. */
@@ -185,10 +191,13 @@ export class Node {
       },
       random,
       randomNumber: () => (scramble(1)[0]! * 256 + scramble(1)[0]!) / 65_536,
-      wallTime: () => 1_000_000_000_000,
+      wallTime: () => 1_000_000_000_000 + simulator.now,
       maxConnections: options.maxConnections ?? 10_000,
       maxHandshakes: options.maxHandshakes ?? 1_000,
       resetKey: options.resetKey,
+      retry: options.retry ?? "busy",
+      tokenKey: options.tokenKey,
+      tokenLifetime: options.tokenLifetime ?? 86_400_000,
       onDefect: (cause) => this.refusals.push(cause),
       onWake: () => this.wake(),
       onConnection: (connection) => {
@@ -254,6 +263,7 @@ export class Node {
       onEstablished: () => {},
       onConfirmed: () => {},
       onPath: (event) => this.events.push(event),
+      onToken: (token) => this.tokens.push(token),
       onClosed: (info) => {
         this.closes.push(info)
         // The endpoint shields itself from defects of a connection; a scenario must not.
@@ -275,9 +285,9 @@ export class Node {
   }
 
   /** A connection more, to the first address of `server`. */
-  connect(server: Node, alpn: ReadonlyArray<string> = ["test"]): Connection {
+  connect(server: Node, alpn: ReadonlyArray<string> = ["test"], token?: Uint8Array): Connection {
     const connection = this.endpoint.connect(
-      { local: this.addresses[0]!, remote: server.addresses[0]!, serverName: "server.test", alpn },
+      { local: this.addresses[0]!, remote: server.addresses[0]!, serverName: "server.test", alpn, token },
       this.simulator.now
     )
     this.listen(connection)

@@ -52,6 +52,8 @@ export interface ConnectionHost extends ConnectionIdSource, ResetTokenObserver {
   readonly onWake: (connection: Connection) => void
   /** Server: the client's address was validated for the first time. */
   readonly onAddressValidated: () => void
+  /** Server: a token with which a client at this address can come back. */
+  readonly newToken: (remote: Address) => Uint8Array
   readonly onDiscarded: (connection: Connection) => void
 }
 
@@ -63,8 +65,16 @@ export interface ConnectionOptions {
   readonly remote: Address
   /** The ID that the peer's first packets come back to. */
   readonly ownId: LocalConnectionId
-  /** Destination of the client's first Initial, which the keys of Initials come from; on the client chosen by us. */
+  /** Destination of the client's first Initial here, which the keys of Initials come from; on the client chosen by us. */
   readonly initialId: Uint8Array
+  /** Destination of its very first Initial; not the same if a Retry answered that. */
+  readonly originalId: Uint8Array
+  /** Server: source of that Retry. */
+  readonly retryId: Uint8Array | undefined
+  /** Client: proves our address, if it is of this server. */
+  readonly token: Uint8Array | undefined
+  /** The peer's address is known to be its own; at a client always. */
+  readonly addressProven: boolean
   /** Server: the first packet of the client is authentic. Set the listener at once. */
   readonly onAccepted: ((connection: Connection) => void) | undefined
   readonly host: ConnectionHost
@@ -111,7 +121,7 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     this.options = options
     this.role = options.role
     this.settings = options.settings
-    this.id = Buffer.from(options.initialId).toString("hex")
+    this.id = Buffer.from(options.originalId).toString("hex")
     const core = new ConnectionState({
       ...options,
       makePath: (id, local, remote, localIds, remoteIds) => this.makePath(id, local, remote, localIds, remoteIds),
@@ -133,8 +143,8 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     this.localMigration = new LocalMigration(core, migration, failureDetector, probing)
     this.timers = new Timers(core, this.sender, this.pathControl, migration, failureDetector, options.now)
     this.negotiation = new Negotiation(core, options.protection, {
-      original: options.initialId,
-      retry: undefined,
+      original: options.originalId,
+      retry: options.retryId,
       local: options.ownId.bytes,
       remote: undefined
     })
@@ -151,7 +161,8 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     )
     path.lastReceived = options.now
     path.recovery.peerAddressValidated = !client
-    if (client) path.setValidated()
+    if (options.addressProven) path.setValidated()
+    if (options.token !== undefined) core.token = options.token
     core.handshake.installInitial(options.initialId)
     const encoded = encodeParameters({
       role: options.role,
@@ -492,6 +503,8 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     core.addresses.begin(core.peer!, core.paths.multipath, core.paths.primary)
     if (this.role === "server") {
       core.handshakeDonePending = true
+      core.newToken = this.options.host.newToken(core.paths.primary.remote)
+      core.newTokenPending = true
       this.onConfirmed()
     }
   }
@@ -561,6 +574,10 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
     if (this.confirmedPending) {
       this.confirmedPending = false
       core.listener?.onConfirmed()
+    }
+    if (core.tokenReceived !== undefined) {
+      core.listener?.onToken?.(core.tokenReceived)
+      core.tokenReceived = undefined
     }
     if (core.closeInfo !== undefined && !this.closeAnnounced) {
       this.closeAnnounced = true

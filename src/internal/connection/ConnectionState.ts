@@ -83,8 +83,13 @@ export class ConnectionState {
   /** ms: the time of the call that is under way; and whether one is. */
   now: number
   busy = false
-  /** Address validation token for Initial packets (client, after Retry). */
+  /** Client: token of the Initial packets, of a Retry or of an earlier connection. */
   token: Uint8Array = NO_TOKEN
+  /** Client: the last token to come back with that the application has not been told of. */
+  tokenReceived: Uint8Array | undefined = undefined
+  /** Server: the token of NEW_TOKEN until the client has it, and whether it is to be sent. */
+  newToken: Uint8Array | undefined = undefined
+  newTokenPending = false
   handshakeDonePending = false
   pingPending = false
   /** The last packet had datagrams where streams had something to say as well: the next one is theirs. */

@@ -48,6 +48,10 @@ export class Delivery implements RecoveryEvents {
         recovery.maxDatagramSize = path.mtu
         break
       }
+      case SentFrameKind.newToken:
+        core.newToken = undefined
+        core.newTokenPending = false
+        break
       case SentFrameKind.addAddress:
       case SentFrameKind.removeAddress:
       case SentFrameKind.observedAddress:
@@ -88,7 +92,9 @@ export class Delivery implements RecoveryEvents {
       case SentFrameKind.datagram:
       case SentFrameKind.pathChallenge:
       case SentFrameKind.pathResponse:
+        break
       case SentFrameKind.newToken:
+        core.newTokenPending = core.newToken !== undefined
         break
       case SentFrameKind.addAddress:
       case SentFrameKind.removeAddress:

@@ -69,6 +69,8 @@ export interface ConnectionListener {
   readonly onPath: (event: PathEvent, number: number) => void
   /** What decides about further paths has changed: the peer's limit, its connection IDs, or `remoteAddresses`. */
   readonly onPathRoom?: (() => void) | undefined
+  /** Client: a token to come back with (RFC 9000 section 8.1.3). */
+  readonly onToken?: ((token: Uint8Array) => void) | undefined
   /** A part that a user gave is wrong, in a sentence: each kind of mistake once. */
   readonly onMistake?: ((message: string) => void) | undefined
   /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
@@ -160,6 +162,12 @@ export interface EndpointMachineOptions {
   readonly onWake: () => void
   /** Secret that stateless reset tokens come from (RFC 9000 section 10.3.2). Default: random, so that none outlives the endpoint. */
   readonly resetKey?: Uint8Array | undefined
+  /** Whether clients prove their address before anything is kept for them: always, never, or while many handshakes go on. */
+  readonly retry: "always" | "busy" | "never"
+  /** Secret that the keys of address tokens come from. Default: random, so that none outlives the endpoint. */
+  readonly tokenKey?: Uint8Array | undefined
+  /** ms for which a client can come back with a token. */
+  readonly tokenLifetime: number
   /** A part that the user gave threw while a client was accepted; the client was refused. */
   readonly onDefect?: ((cause: unknown) => void) | undefined
   /** Server: a client's first flight was accepted; called before its handshake is complete. Set `listener` at once. */
@@ -175,6 +183,8 @@ export interface ConnectMachineOptions {
   /** Default: those of the endpoint. */
   readonly policies?: PolicyFactories | undefined
   readonly tls?: TlsEngine | undefined
+  /** Of an earlier connection to this server (RFC 9000 section 8.1.3). */
+  readonly token?: Uint8Array | undefined
   readonly listener?: ConnectionListener | undefined
 }
 
@@ -192,6 +202,12 @@ export interface EndpointStats {
   readonly versionNegotiationsSent: number
   /** Stateless resets (RFC 9000 section 10.3). */
   readonly statelessResetsSent: number
+  /** Retry packets (RFC 9000 section 8.1.2). */
+  readonly retriesSent: number
+  /** First packets of clients with a token that proved their address. */
+  readonly tokensAccepted: number
+  /** First packets of clients with a token of somebody else, too old, damaged or used before. */
+  readonly tokensRejected: number
   /** First packets of clients that were refused: it is full, or ends. */
   readonly refused: number
 }

@@ -82,8 +82,8 @@ export class Reactions implements FrameEvents, ReceiverEvents {
     this.failureDetector.onProven(path)
   }
 
-  onNewToken(): void {
-    // Tokens are of use to clients that come back; there is no store for them yet.
+  onNewToken(token: Uint8Array): void {
+    this.core.tokenReceived = token
   }
 
   onAddressChange(path: Path, burst: DatagramBurst, datagram: number, sequence: number, now: number): void {

@@ -9,9 +9,11 @@ import { collectUsable, PathClass, pathClass } from "../paths/usable.ts"
 import { SentFrameKind } from "../recovery/SentFrames.ts"
 import type { TransmitSink } from "../wire/Datagram.ts"
 import {
+  newTokenLength,
   streamHeaderLength,
   writeDatagramHeader,
   writeHandshakeDone,
+  writeNewToken,
   writePathChallenge,
   writePathResponse,
   writePing
@@ -332,6 +334,7 @@ export class Sender {
     const { core } = this
     if (
       core.handshakeDonePending ||
+      core.newTokenPending ||
       core.pingPending ||
       core.paths.frames.pending ||
       core.addresses.advertised.pending ||
@@ -453,6 +456,11 @@ export class Sender {
     }
     const crypto = core.handshake.stream(Level.oneRtt)
     if (crypto.hasData) crypto.write(writer, frames)
+    if (core.newTokenPending && writer.remaining >= newTokenLength(core.newToken!.length)) {
+      core.newTokenPending = false
+      writeNewToken(writer, core.newToken!)
+      frames.add(SentFrameKind.newToken)
+    }
     if (core.paths.frames.pending) core.paths.frames.write(writer, frames)
     if (core.addresses.advertised.pending) core.addresses.advertised.write(writer, frames)
     if (core.streams.hasControl()) core.streams.writeControl(writer, frames, this.now)

@@ -14,7 +14,9 @@ import type { PolicyFactories } from "../connection/Policies.ts"
 import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import { HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
-import { MIN_INITIAL_DATAGRAM, Version } from "../wire/Protocol.ts"
+import { MIN_INITIAL_DATAGRAM, TransportError, Version } from "../wire/Protocol.ts"
+import { AddressTokens } from "./AddressTokens.ts"
+import type { TokenAnswer } from "./AddressTokens.ts"
 import { CONNECTION_ID_LENGTH, ConnectionIdTable } from "./ConnectionIdTable.ts"
 import type { Route } from "./ConnectionIdTable.ts"
 import { DeadlineHeap } from "./DeadlineHeap.ts"
@@ -46,6 +48,7 @@ export class Endpoint implements EndpointMachine {
   private readonly held: Array<Connection> = []
   private room = 0
   private readonly answers: StatelessAnswers
+  private readonly tokens: AddressTokens
   /** Clients are refused: the endpoint ends. */
   private refusing = false
   private readonly header = new PacketHeader()
@@ -53,7 +56,7 @@ export class Endpoint implements EndpointMachine {
   private readonly touched: Array<Connection> = []
   private readonly inboxes: Array<{ indexes: Int32Array; ids: Array<LocalConnectionId | undefined>; count: number }> =
     []
-  private readonly counters = { received: 0, refused: 0 }
+  private readonly counters = { received: 0, refused: 0, tokensAccepted: 0, tokensRejected: 0 }
   private readonly drops = { malformed: 0, unknownConnection: 0, unknownVersion: 0, notServing: 0, notAuthentic: 0 }
 
   constructor(options: EndpointMachineOptions) {
@@ -71,12 +74,18 @@ export class Endpoint implements EndpointMachine {
       },
       onHandshakeSettled: () => {
         this.handshaking--
-      }
+      },
+      newToken: (remote) => this.tokens.forLater(remote, options.wallTime())
     }
     this.answers = new StatelessAnswers({
       random: options.random,
       resetToken: (id) => ids.resetToken(id),
       protection: options.protection
+    })
+    this.tokens = new AddressTokens({
+      random: options.random,
+      key: options.tokenKey,
+      lifetime: options.tokenLifetime
     })
   }
 
@@ -92,6 +101,10 @@ export class Endpoint implements EndpointMachine {
         local: options.local,
         remote: options.remote,
         initialId,
+        originalId: initialId,
+        retryId: undefined,
+        token: options.token,
+        addressProven: true,
         onAccepted: undefined,
         tls: (transportParameters, output) =>
           engine.client({
@@ -203,7 +216,7 @@ export class Endpoint implements EndpointMachine {
   }
 
   stats(): EndpointStats {
-    const { received, refused } = this.counters
+    const { received, refused, tokensAccepted, tokensRejected } = this.counters
     const drops = { ...this.drops }
     return {
       connections: this.connections.size,
@@ -213,6 +226,9 @@ export class Endpoint implements EndpointMachine {
       drops,
       versionNegotiationsSent: this.answers.versionNegotiations,
       statelessResetsSent: this.answers.resets,
+      retriesSent: this.answers.retries,
+      tokensAccepted,
+      tokensRejected,
       refused
     }
   }
@@ -308,11 +324,27 @@ export class Endpoint implements EndpointMachine {
       this.answered(this.answers.refuse(burst, index, header, now))
       return undefined
     }
-    if (this.connections.size >= options.maxConnections || this.handshaking >= options.maxHandshakes) {
+    const { slab } = burst
+    const proof = this.proofOf(burst, index)
+    if (proof.kind === "invalid") {
+      this.answered(this.answers.refuse(burst, index, header, now, TransportError.invalidToken))
+      return undefined
+    }
+    const proven = proof.kind === "proven"
+    if (!proven && this.mustProve) {
+      const remote = burst.remote[index]!
+      this.answered(
+        this.answers.retry(burst, index, header, (original, scid) =>
+          this.tokens.forRetry(remote, original, scid, options.wallTime())
+        )
+      )
+      return undefined
+    }
+    if (this.connections.size >= options.maxConnections || (!proven && this.handshaking >= options.maxHandshakes)) {
       this.counters.refused++
       return undefined
     }
-    const { slab } = burst
+    const retried = proven ? proof.original : undefined
     const initialId = slab.slice(header.dcidStart, header.dcidStart + header.dcidLength)
     let made: Made
     try {
@@ -325,6 +357,10 @@ export class Endpoint implements EndpointMachine {
           local: burst.local[index]!,
           remote: burst.remote[index]!,
           initialId,
+          originalId: retried ?? initialId,
+          retryId: retried === undefined ? undefined : initialId,
+          token: undefined,
+          addressProven: proven,
           onAccepted: options.onConnection,
           tls: (transportParameters, output) =>
             engine({ transportParameters, output, wallTime: options.wallTime(), alpn: options.serveAlpn })
@@ -338,9 +374,28 @@ export class Endpoint implements EndpointMachine {
       this.answered(this.answers.refuse(burst, index, header, now))
       return undefined
     }
-    made.registration.accept(initialId)
-    this.handshaking++
+    made.registration.accept(initialId, proven)
+    if (!proven) this.handshaking++
     return made.registration.own
+  }
+
+  /** What the token of the Initial that `header` is of says about the client's address. */
+  private proofOf(burst: DatagramBurst, index: number): TokenAnswer {
+    const { counters, header, options } = this
+    if (header.tokenLength === 0) return { kind: "none" }
+    const { slab } = burst
+    const token = slab.subarray(header.tokenStart, header.tokenStart + header.tokenLength)
+    const dcid = slab.subarray(header.dcidStart, header.dcidStart + header.dcidLength)
+    const proof = this.tokens.open(token, burst.remote[index]!, dcid, options.wallTime())
+    if (proof.kind === "proven") counters.tokensAccepted++
+    else counters.tokensRejected++
+    return proof
+  }
+
+  /** Whether clients that have not shown that they are where they say get a Retry and no state (RFC 9000 section 8.1.2). */
+  private get mustProve(): boolean {
+    const { maxHandshakes, retry } = this.options
+    return retry === "always" || (retry === "busy" && this.handshaking >= maxHandshakes / 2)
   }
 
   private make(
@@ -352,6 +407,10 @@ export class Endpoint implements EndpointMachine {
       readonly local: Address
       readonly remote: Address
       readonly initialId: Uint8Array
+      readonly originalId: Uint8Array
+      readonly retryId: Uint8Array | undefined
+      readonly token: Uint8Array | undefined
+      readonly addressProven: boolean
       readonly onAccepted: ((connection: Connection) => void) | undefined
       readonly tls: ConstructorParameters<typeof Connection>[0]["tls"]
     },
@@ -370,6 +429,10 @@ export class Endpoint implements EndpointMachine {
         remote: options.remote,
         ownId: registration.own,
         initialId: options.initialId,
+        originalId: options.originalId,
+        retryId: options.retryId,
+        token: options.token,
+        addressProven: options.addressProven,
         onAccepted: options.onAccepted,
         host: registration,
         protection: this.options.protection,

@@ -4,6 +4,7 @@
  */
 import type { Connection, ConnectionHost } from "../connection/Connection.ts"
 import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
+import type { Address } from "../wire/Datagram.ts"
 import type { ConnectionIdTable, Route } from "./ConnectionIdTable.ts"
 import type { ResetTokens } from "./ResetTokens.ts"
 
@@ -15,6 +16,8 @@ export interface Registry {
   readonly onGone: (connection: Connection) => void
   /** A server connection is no longer one of those whose client's address is not validated. */
   readonly onHandshakeSettled: () => void
+  /** A token with which a client at this address can come back. */
+  readonly newToken: (remote: Address) => Uint8Array
 }
 
 export class Registration implements ConnectionHost {
@@ -36,10 +39,14 @@ export class Registration implements ConnectionHost {
     this.registry.ids.bind(this.own, connection)
   }
 
-  /** Server: the ID that the client made up leads here too, and its address is still to be validated. */
-  accept(initialId: Uint8Array): void {
+  /** Server: the ID of the client's first packets leads here too. `proven`: its address is known to be its own. */
+  accept(initialId: Uint8Array, proven: boolean): void {
     this.initialKey = this.registry.ids.addInitial(initialId, this.own)
-    this.handshaking = true
+    this.handshaking = !proven
+  }
+
+  newToken(remote: Address): Uint8Array {
+    return this.registry.newToken(remote)
   }
 
   issue(pathId: number, sequence: number): LocalConnectionId {

@@ -1,9 +1,10 @@
 /**
- * What datagrams that belong to no connection are answered with: Version Negotiation, stateless reset, refusal (RFC 9000
- * sections 5.2.2, 6.1, 10.3). Nothing is kept for who sent them, every answer is smaller than what asked for it, and what
+ * What datagrams that belong to no connection are answered with: Version Negotiation, Retry, stateless reset, refusal (RFC
+ * 9000 sections 5.2.2, 6.1, 8.1.2, 10.3). Nothing is kept for who sent them, every answer is smaller than what asked for it, and what
  * costs more than a copy is limited in number.
  */
 import { initialKeys, closeLevelKeys } from "../crypto/LevelKeys.ts"
+import { retryTag } from "../crypto/RetryIntegrity.ts"
 import { protect } from "../crypto/HeaderProtection.ts"
 import { makePacketBurst } from "../crypto/PacketBurst.ts"
 import type { PacketProtection } from "../crypto/Protection.ts"
@@ -12,6 +13,7 @@ import { Ecn } from "../wire/Datagram.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import { writeConnectionClose } from "../wire/FrameWriter.ts"
 import {
+  encodeRetry,
   encodeVersionNegotiation,
   FIXED_BIT,
   longHeaderLength,
@@ -35,6 +37,8 @@ const RESETS_FOR_RESETS = 10
 /** Refusals a second, and at once: each costs the derivation of Initial keys. */
 const REFUSALS = 100
 
+/** Bytes of the connection ID of a Retry: not one of ours to look up, and longer, so that the two are never taken for each other. */
+const RETRY_ID = 16
 const NO_TOKEN = new Uint8Array(0)
 /** Of CONNECTION_CLOSE without words. */
 const CLOSE_LENGTH = 4
@@ -50,6 +54,7 @@ interface Answer {
 export class StatelessAnswers {
   versionNegotiations = 0
   resets = 0
+  retries = 0
   private readonly waiting: Array<Answer> = []
   private readonly random: (length: number) => Uint8Array
   private readonly resetToken: (id: Uint8Array) => Uint8Array
@@ -124,8 +129,33 @@ export class StatelessAnswers {
     return this.add(burst, index, bytes)
   }
 
-  /** A client's first Initial that gets no connection: CONNECTION_REFUSED (RFC 9000 section 5.2.2). Reads `header`. */
-  refuse(burst: DatagramBurst, index: number, header: PacketHeader, now: number): boolean {
+  /** A client is to show that it is where it says (RFC 9000 section 8.1.2). Gives whether it is told; reads `header`. */
+  retry(
+    burst: DatagramBurst,
+    index: number,
+    header: PacketHeader,
+    tokenFor: (original: Uint8Array, scid: Uint8Array) => Uint8Array
+  ): boolean {
+    if (this.full) return false
+    const { slab } = burst
+    const original = slab.slice(header.dcidStart, header.dcidStart + header.dcidLength)
+    const scid = this.random(RETRY_ID).slice()
+    const client = slab.subarray(header.scidStart, header.scidStart + header.scidLength)
+    const packet = encodeRetry(header.version, client, scid, tokenFor(original, scid))
+    const end = packet.length - AEAD_TAG
+    packet.set(retryTag(this.protection, header.version, original, packet.subarray(0, end)), end)
+    this.retries++
+    return this.add(burst, index, packet)
+  }
+
+  /** A client's first Initial that gets no connection, and why (RFC 9000 section 5.2.2). Reads `header`. */
+  refuse(
+    burst: DatagramBurst,
+    index: number,
+    header: PacketHeader,
+    now: number,
+    code: number = TransportError.connectionRefused
+  ): boolean {
     if (this.full || !this.refusalLimit.take(now)) return false
     const { slab } = burst
     const { version } = header
@@ -142,7 +172,7 @@ export class StatelessAnswers {
     single.end[0] = w.bytes.length
     single.pathId[0] = 0
     single.packetNumber[0] = 0
-    writeConnectionClose(w, TransportError.connectionRefused, 0, "")
+    writeConnectionClose(w, code, 0, "")
     patchLength(w.bytes, lengthOffset, w.bytes.length)
     const keys = initialKeys(this.protection, version, original, "server")
     protect(single, 0, 1, keys.write, keys.headerWrite)

@@ -13,7 +13,7 @@ import {
   keyCases,
   listening,
   refusalCases,
-  retryCase,
+  retryCases,
   serverCases,
   streamCases
 } from "../support/standard.ts"
@@ -68,7 +68,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
     cases: [
       ...clientCases(program, credentials),
       ...serverCases(program, credentials),
-      retryCase(program, credentials),
+      ...retryCases(program, credentials),
       ...keyCases(program, credentials),
       ...refusalCases(program, credentials),
       ...streamCases(program, credentials),

@@ -17,7 +17,7 @@ import {
   keyCases,
   listening,
   refusalCases,
-  retryCase,
+  retryCases,
   serverCases,
   streamCases
 } from "../support/standard.ts"
@@ -546,7 +546,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...addressCases,
       ...clientCases(single, credentials),
       ...serverCases(single, credentials),
-      retryCase(single, credentials),
+      ...retryCases(single, credentials),
       ...keyCases(single, credentials),
       ...refusalCases(single, credentials),
       ...streamCases(single, credentials),

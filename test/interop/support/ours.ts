@@ -105,6 +105,7 @@ export interface Server {
   readonly port: number
   /** Connections, as they are accepted. */
   readonly next: Effect.Effect<Connection>
+  readonly stats: () => Endpoint.Stats
 }
 
 const suitesLayer = (suites: ServerOptions["suites"]): Layer.Layer<never> =>
@@ -143,7 +144,7 @@ export const serve = (options: ServerOptions): Effect.Effect<Server, QuicError, 
       scope
     )
     const endpoint = yield* Effect.provide(Effect.service(Endpoint.Endpoint), context)
-    return { port: endpoint.addresses[0]!.port, next: Queue.take(accepted) }
+    return { port: endpoint.addresses[0]!.port, next: Queue.take(accepted), stats: () => endpoint.stats }
   })
 
 export interface ClientOptions extends Omit<Endpoint.Options, "listen" | "alpn"> {

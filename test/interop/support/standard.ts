@@ -178,8 +178,20 @@ export const serverCases = (program: Program, credentials: Credentials): Readonl
 }
 
 /** The server asks for a token first (RFC 9000 section 8.1.2). */
-export const retryCase = (program: Program, credentials: Credentials): Case =>
-  asServer(program, credentials, "Retry", (connection) => Ours.get(connection, 10_000), { retry: true })
+export const retryCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => [
+  asServer(program, credentials, "Retry", (connection) => Ours.get(connection, 10_000), { retry: true }),
+  {
+    name: "client, Retry",
+    run: Effect.gen(function* () {
+      const server = yield* Ours.serve({ credentials, ...program.settings, retry: "always" })
+      const peer = yield* program.client(server.port, "get", 10_000)
+      const done = yield* peer.event("done")
+      yield* expect(done["ok"] === true, JSON.stringify(done))
+      const { retriesSent, tokensAccepted, tokensRejected } = server.stats()
+      yield* same([retriesSent, tokensAccepted, tokensRejected], [1, 1, 0], "Retry packets, and tokens that came back")
+    })
+  }
+]
 
 /** Unidirectional streams, resets and refusals, for peers that let their programs do these. */
 export const streamCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => {

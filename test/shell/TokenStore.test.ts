@@ -1,0 +1,118 @@
+/** Tokens of servers, and where clients keep them (RFC 9000 section 8.1.3). */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Option } from "effect"
+import { QuicError, TokenStore } from "../../src/index.ts"
+import { connectTo, scenario } from "./support.ts"
+
+const SERVER = "server.test:4433"
+
+/** A connection that lives until its token has come. */
+const visit = (connect: ReturnType<typeof connectTo>) =>
+  Effect.scoped(Effect.flatMap(connect, () => Effect.sleep("100 millis")))
+
+const recording = () => {
+  const calls: Array<string> = []
+  const tokens: Array<Uint8Array> = []
+  const store: TokenStore.Service = {
+    take: (server) =>
+      Effect.sync(() => {
+        calls.push(`take ${server}`)
+        return Option.fromNullishOr(tokens.pop())
+      }),
+    put: (server, token) =>
+      Effect.sync(() => {
+        calls.push(`put ${server}`)
+        tokens.push(token)
+      })
+  }
+  return { calls, store, tokens }
+}
+
+describe("8.1.3: a client that comes back", () => {
+  scenario(
+    "without a Layer: its endpoint remembers, and no Retry is needed from the second time on",
+    (world) =>
+      Effect.gen(function* () {
+        for (let i = 0; i < 4; i++) yield* visit(connectTo(world.client))
+        assert.deepInclude(world.server.stats, { retriesSent: 1, tokensAccepted: 4, tokensRejected: 0 })
+        // Another endpoint has a memory of its own.
+        yield* visit(connectTo(yield* world.another))
+        assert.deepInclude(world.server.stats, { retriesSent: 2, tokensAccepted: 5 })
+      }),
+    { server: { retry: "always" } }
+  )
+
+  scenario(
+    "a store of one's own is asked before each connection, by name and port, and gets each token",
+    (world) =>
+      Effect.gen(function* () {
+        const { calls, store, tokens } = recording()
+        const here = Effect.provide(TokenStore.layer(store))
+        yield* visit(connectTo(world.client).pipe(here))
+        yield* visit(connectTo(world.client).pipe(here))
+        assert.deepStrictEqual(calls, [`take ${SERVER}`, `put ${SERVER}`, `take ${SERVER}`, `put ${SERVER}`])
+        assert.lengthOf(tokens, 1)
+        assert.deepInclude(world.server.stats, { retriesSent: 1, tokensAccepted: 2 })
+      }),
+    { server: { retry: "always" } }
+  )
+
+  scenario(
+    "layerNone: each time a Retry",
+    (world) =>
+      Effect.gen(function* () {
+        for (let i = 0; i < 2; i++) yield* visit(connectTo(world.client).pipe(Effect.provide(TokenStore.layerNone)))
+        assert.deepInclude(world.server.stats, { retriesSent: 2, tokensAccepted: 2 })
+      }),
+    { server: { retry: "always" } }
+  )
+
+  scenario("a store that breaks, or gives what is no token of this server, costs no connection", (world) =>
+    Effect.gen(function* () {
+      const broken = () => Effect.die(new Error("out of order"))
+      const stores: ReadonlyArray<TokenStore.Service> = [
+        { take: broken, put: broken },
+        { take: () => Effect.succeedSome(new Uint8Array(60).fill(7)), put: () => Effect.void },
+        { take: () => Effect.succeedSome(new Uint8Array(5000)), put: () => Effect.void },
+        { take: () => Effect.succeedSome(new Uint8Array(0)), put: () => Effect.void },
+        { take: () => Effect.succeedSome("no bytes" as never), put: () => Effect.void }
+      ]
+      for (const store of stores) yield* visit(connectTo(world.client).pipe(Effect.provide(TokenStore.layer(store))))
+      assert.strictEqual(world.server.stats.handshakesCompleted, stores.length)
+    })
+  )
+})
+
+describe("the store in memory", () => {
+  it.effect(
+    "gives the newest first, each once, and forgets the oldest of each server and the servers used longest ago",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* TokenStore.makeMemory({ servers: 2, perServer: 3 })
+        const token = (n: number) => Uint8Array.of(n)
+        const taken = (server: string) => Effect.map(store.take(server), (found) => Option.getOrUndefined(found)?.[0])
+        for (const n of [1, 2, 3, 4]) yield* store.put("a:1", token(n))
+        assert.deepStrictEqual(yield* Effect.all([1, 2, 3, 4].map(() => taken("a:1"))), [4, 3, 2, undefined])
+        yield* store.put("a:1", token(1))
+        yield* store.put("b:1", token(2))
+        yield* store.put("a:1", token(3))
+        yield* store.put("c:1", token(4))
+        assert.isUndefined(yield* taken("b:1"))
+        assert.strictEqual(yield* taken("a:1"), 3)
+        assert.strictEqual(yield* taken("c:1"), 4)
+      })
+  )
+
+  it.effect("refuses what is no number of servers or tokens, and settings that do not exist", () =>
+    Effect.gen(function* () {
+      for (const config of [{ servers: 0 }, { perServer: 1.5 }, { perServer: Infinity }, { server: 3 }]) {
+        const exit = yield* Effect.exit(TokenStore.makeMemory(config as never))
+        assert.isTrue(Exit.isFailure(exit))
+        const error = yield* Effect.flip(TokenStore.makeMemory(config as never))
+        assert.isTrue(QuicError.isQuicError(error))
+        assert.strictEqual(error.reason._tag, "BadConfig")
+        assert.include(String(error.message), Object.keys(config)[0])
+      }
+    })
+  )
+})
