@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Space } from "../../src/internal/recovery/Space.ts"
 import { pump, roundRobin } from "../support/Machines.ts"
 import type { Pair } from "../support/Machines.ts"
 import { awaitPath, connected, openPath, withPaths } from "../support/Multipath.ts"
@@ -35,6 +36,30 @@ describe("acknowledgements", () => {
       assert.isTrue(asked)
       assert.strictEqual(pair.connection.datagrams.read()?.length, answer.length, `${less} bytes less`)
     }
+  })
+
+  it("one that fills the packet leaves room for what is said behind it: none is a byte too long", () => {
+    const settings = { mtuDiscovery: false }
+    const pair = established({ links: [{ mbps: 20, delay: 10 }], server: { settings } })
+    pair.run(pair.simulator.now + 500)
+    const path = pair.accepted.path(0)!
+    const received = path.recovery.received(Space.application)
+    const sizes: Array<number> = []
+    pair.server.tap = (bytes) => {
+      sizes.push(bytes.length)
+      return false
+    }
+    // Gaps of four bytes each, and the first at every place of the packet's end.
+    for (let i = 0; i < 300; i++) received.onReceived(100_000 * (i + 1) + i, true, pair.simulator.now, 0)
+    for (let narrow = 0; narrow < 8; narrow++) {
+      received.onReceived(40_000_000 + 40 * narrow, true, pair.simulator.now, 0)
+      path.probes = 1
+      pair.accepted.core.pingPending = pair.accepted.core.handshakeDonePending = true
+      pair.accepted.wake()
+      pair.run(pair.simulator.now + 30)
+    }
+    assert.isAbove(sizes.length, 8)
+    assert.strictEqual(Math.max(...sizes), path.mtu)
   })
 
   it("A10: idle paths of any RTT fall silent, and the connection ends by its idle timeout", () => {

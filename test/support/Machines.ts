@@ -101,7 +101,16 @@ export interface NodeOptions {
    * Default: they are never full.
    */
   readonly socket?:
-    { readonly transmits: number; readonly wait: number; readonly host?: string | undefined } | undefined
+    | {
+        readonly transmits: number
+        readonly wait: number
+        readonly host?: string | undefined
+        /** Not again after so many more. */
+        readonly once?: boolean | undefined
+      }
+    | undefined
+  /** Bytes of the sink's slab: with few of them packets leave one by one, in the middle of what is to be sent. */
+  readonly slab?: number | undefined
   readonly maxConnections?: number | undefined
   readonly maxHandshakes?: number | undefined
   readonly resetKey?: Uint8Array | undefined
@@ -150,6 +159,8 @@ export class Node {
   defects = false
   /** What parts threw while a client was accepted. */
   readonly refusals: Array<unknown> = []
+  /** When its sockets are full; transmits are counted from when it is set. */
+  socket: NodeOptions["socket"]
   /** Called for each datagram that this node sends. */
   tap: Tap | undefined = undefined
   private readonly simulator: Simulator
@@ -165,6 +176,7 @@ export class Node {
 
   constructor(simulator: Simulator, hosts: ReadonlyArray<string>, port: number, server: boolean, options: NodeOptions) {
     this.simulator = simulator
+    this.socket = options.socket
     const seed = options.seed ?? simulator.seed
     const random = seededBytes(seed * 2 + (server ? 1 : 0))
     const scramble = seededBytes(seed * 2 + 1000 + (server ? 1 : 0))
@@ -209,7 +221,7 @@ export class Node {
     for (const address of this.addresses) {
       this.attachments.push(simulator.attach(address, (burst: DatagramBurst, now) => this.endpoint.receive(burst, now)))
     }
-    const slab = new Uint8Array(131_072)
+    const slab = new Uint8Array(options.slab ?? 131_072)
     let room = 0
     this.sink = {
       slab,
@@ -220,7 +232,7 @@ export class Node {
       send: (transmit) => {
         if (this.tap === undefined) simulator.send(transmit)
         else this.sendTapped(transmit, this.tap)
-        const { socket } = options
+        const { socket } = this
         const { local } = transmit
         if (socket === undefined || (socket.host !== undefined && socket.host !== local.host)) return true
         let state = this.sockets.get(local.key)
@@ -228,6 +240,7 @@ export class Node {
         // What was sealed together leaves together; nothing new may follow.
         if (state.full && ++state.late > MAX_LATE) throw new Error("more transmits for a socket that said it was full")
         if (state.full || ++state.transmits % socket.transmits !== 0) return !state.full
+        if (socket.once === true && state.transmits > socket.transmits) return true
         state.full = true
         state.late = 0
         simulator.at(simulator.now + socket.wait, () => {

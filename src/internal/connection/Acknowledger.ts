@@ -173,7 +173,12 @@ export class Acknowledger {
     const hasEcn = received.ect0 + received.ect1 + received.ce > 0
     const form = core.paths.multipath ? pathId : NO_PATH
     const { ect0, ect1, ce } = received
-    if (!writeAck(this.packet.writer, form, received.ranges, count, delay, ect0, ect1, ce, hasEcn)) return
+    const { writer } = this.packet
+    // Room for the PING or HANDSHAKE_DONE behind it.
+    writer.end--
+    const written = writeAck(writer, form, received.ranges, count, delay, ect0, ect1, ce, hasEcn)
+    writer.end++
+    if (!written) return
     const frame = core.frames.add(SentFrameKind.ack)
     frame.pathId = pathId
     frame.value = received.largest

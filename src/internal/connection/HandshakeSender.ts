@@ -104,12 +104,15 @@ export class HandshakeSender {
       // A probe repeats the acknowledgement as well: it may be what the peer is missing.
       if (received.unackedEliciting > 0 || received.ackDue(now) || probe > 0) {
         const count = received.fillRanges()
+        // Room for the PING behind it.
+        w.end--
         if (count > 0 && writeAck(w, NO_PATH, received.ranges, count, 0, 0, 0, 0, false)) {
           const frame = core.frames.add(SentFrameKind.ack)
           frame.space = space
           frame.value = received.largest
           received.onAckSent()
         }
+        w.end++
       }
       let ackEliciting = false
       // A probe repeats what it can: a PING would tell the peer nothing (RFC 9002 section 6.2.4).

@@ -449,7 +449,7 @@ export class Sender {
     const { core } = this
     const { frames } = core
     const { writer } = packet
-    if (core.handshakeDonePending) {
+    if (core.handshakeDonePending && writer.remaining > 0) {
       core.handshakeDonePending = false
       writeHandshakeDone(writer)
       frames.add(SentFrameKind.handshakeDone)
@@ -465,9 +465,9 @@ export class Sender {
     if (core.addresses.advertised.pending) core.addresses.advertised.write(writer, frames)
     if (core.streams.hasControl()) core.streams.writeControl(writer, frames, this.now)
     this.writeApplicationData(path)
-    if (core.pingPending) {
+    if (core.pingPending && (packet.isEliciting || writer.remaining > 0)) {
       core.pingPending = false
-      if (!packet.isEliciting && writer.remaining > 0) packet.ping()
+      if (!packet.isEliciting) packet.ping()
     }
   }
 
