@@ -52,9 +52,9 @@ const count = (fallback: number, maximum: number, unit: string) => {
  * @since 0.2.0
  */
 export class MemoryConfig extends Schema.Class<MemoryConfig>("effect-mpquic/TokenStore/MemoryConfig")({
-  /** Servers whose tokens are kept; those used longest ago go first. Default 256. */
+  /** How many servers' tokens are kept; those used longest ago go first. Default 256 servers. */
   servers: count(256, 1_000_000, "servers"),
-  /** Tokens of each server, the newest of them. Default 4. */
+  /** How many of each server are kept, the newest of them. Default 4 tokens. */
   perServer: count(4, 1000, "tokens")
 }) {}
 
