@@ -1,5 +1,5 @@
 /**
- * A scheduler of one's own: three packets on the first path for each one on the second.
+ * A scheduler of one's own: three packets on the first path for each one on the second. `test-clock.test.ts` tests it.
  *
  *     node examples/custom-scheduler.ts
  */
@@ -9,7 +9,7 @@ import { Endpoint, PathScheduler, Tls, UdpSocket } from "../src/index.ts"
 
 // The factory runs once per connection, so `turn` belongs to one connection. `select` is called for every packet: no
 // allocation, no waiting, only a choice.
-const threeToOne = PathScheduler.layer(() => {
+export const threeToOne = PathScheduler.layer(() => {
   let turn = 0
   return {
     name: "threeToOne",
@@ -57,4 +57,4 @@ const program = Effect.gen(function* () {
   )
 })
 
-program.pipe(Effect.provide(SinkLive), Effect.provide(UdpSocket.layer), NodeRuntime.runMain)
+if (import.meta.main) program.pipe(Effect.provide(SinkLive), Effect.provide(UdpSocket.layer), NodeRuntime.runMain)

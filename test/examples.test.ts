@@ -51,6 +51,38 @@ describe("examples", () => {
       assert.isBelow(idle!, 0.9 * without!)
       assert.isBelow(chosen!, 0.9 * without!)
     },
+    "schedulers.ts": (output) => {
+      const lines = [...output.matchAll(/^(.*): messages (\d+) % and (\d+) %, upload (\d+) ms$/gm)]
+      const shareOf = (name: string) => Number(lines.find((line) => line[1]!.startsWith(name))![2])
+      assert.lengthOf(lines, 9)
+      for (const name of ["low latency", "backup", "redundant"]) assert.strictEqual(shareOf(name), 100, name)
+      assert.approximately(shareOf("round robin"), 50, 8)
+      assert.approximately(shareOf("weighted"), 75, 8)
+      // One path takes 800 ms for it, both 533.
+      for (const [, name, , , ms] of lines)
+        assert.isBelow(Number(ms), /backup|redundant/.test(name!) ? 1000 : 760, name!)
+    },
+    "failure-detection.ts": (output) => {
+      const [first, second, third, fourth] = output.split(/^suspected .*$/m).slice(1)
+      assert.match(first!, /PotentiallyFailed[^]*Recovered[^]*thanks/)
+      assert.match(second!, /PotentiallyFailed[^]*Recovered[^]*thanks/)
+      assert.notMatch(third!, /PotentiallyFailed/)
+      assert.match(fourth!, /PotentiallyFailed[^]*Recovered[^]*thanks/)
+    },
+    "statistics.ts": (output) => {
+      assert.match(
+        output,
+        /^path 0 active: RTT \d+ ms \(at least 2\d ms\), window [1-9]\d+, in flight [1-9]\d+, share 0\.\d\d$/m
+      )
+      assert.match(
+        output,
+        /^path 1 active: RTT \d+ ms \(at least 8\d ms\), window [1-9]\d+, in flight [1-9]\d+, share 0\.\d\d$/m
+      )
+      const [, lost, heard] = /(\d+) lost, of which the observer heard of (\d+)/.exec(output)!
+      assert.isAbove(Number(lost), 0)
+      assert.strictEqual(lost, heard)
+      assert.match(output, /^2000000 bytes, of which [1-9]\d+ were sent again$/m)
+    },
     "auto-paths.ts": (output) => {
       assert.include(output, "4000000 bytes over 2 paths")
       assert.match(output, /from 127\.0\.0\.1:\d+: its share\nfrom 127\.0\.0\.2:\d+: its share/)
@@ -108,7 +140,8 @@ describe("examples", () => {
   })
 
   it("every example is run here", () => {
-    const files = readdirSync("examples").filter((file) => file.endsWith(".ts"))
+    // Those that are tests themselves are run by vitest.
+    const files = readdirSync("examples").filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
     assert.deepStrictEqual(
       new Set(files),
       new Set([...Object.keys(expected), "echo-server.ts", "echo-client.ts", "simulated-network.ts"])
