@@ -30,6 +30,14 @@ describe("examples", () => {
       assert.approximately(first!, 75, 5)
       assert.approximately(second!, 25, 5)
     },
+    "olia.ts": (output) => {
+      assert.include(output, "path 0: olia, path 1: olia; 5 MB arrived")
+      assert.include(output, "path 0: olia, path 1: newReno; 5 MB arrived")
+    },
+    "custom-congestion.ts": (output) => {
+      const [newReno, own] = [...output.matchAll(/5000000 bytes, ([\d.]+) Mbit/g)].map((match) => Number(match[1]))
+      assert.isAbove(own!, 2 * newReno!)
+    },
     "advertise.ts": (output) =>
       assert.include(
         output,

@@ -1,6 +1,9 @@
 /** What can be named on the command line. */
+import { balia } from "../../src/internal/congestion/Balia.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
+import { lia } from "../../src/internal/congestion/Lia.ts"
 import { newReno } from "../../src/internal/congestion/NewReno.ts"
+import { olia } from "../../src/internal/congestion/Olia.ts"
 import { backup } from "../../src/internal/paths/schedulers/Backup.ts"
 import { blest } from "../../src/internal/paths/schedulers/Blest.ts"
 import { deliveryRate } from "../../src/internal/paths/schedulers/DeliveryRate.ts"
@@ -24,7 +27,7 @@ export const schedulers: Readonly<Record<string, Parts["scheduler"]>> = {
   redundant
 }
 
-export const controllers: Readonly<Record<string, Parts["congestion"]>> = { cubic, newReno }
+export const controllers: Readonly<Record<string, Parts["congestion"]>> = { cubic, newReno, lia, olia, balia }
 
 /** By mode; without one nothing is reinjected, which is the default. */
 export const reinjections: Readonly<Record<string, Parts["reinjection"]>> = {
