@@ -7,3 +7,12 @@ export const dropPromise = (given: unknown): boolean => {
   given.catch(() => {})
   return true
 }
+
+/** What was thrown or given may be anything, also something that cannot be made a text. */
+export const textOf = (given: unknown): string => {
+  try {
+    return String(given)
+  } catch {
+    return "something without words"
+  }
+}

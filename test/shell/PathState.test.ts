@@ -131,6 +131,7 @@ describe("setPathState", () => {
           yield* intact(server, client, 300_000)
           assert.isAbove(calls, 1)
           assert.isTrue(asked.every(Exit.isSuccess))
+          assert.deepStrictEqual(client.stats.mistakes, [])
           connection = undefined
           yield* Effect.forEach([first, second], (path) => path.setState("active"))
           yield* Effect.sleep("2 seconds")

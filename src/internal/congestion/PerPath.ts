@@ -1,7 +1,7 @@
 /**
  * Which control a connection's paths have: the one that was given, guarded unless it is ours, or another one for each path.
  */
-import { dropPromise } from "../Unwanted.ts"
+import { dropPromise, textOf } from "../Unwanted.ts"
 import { balia } from "./Balia.ts"
 import type { ConnectionControllers, Controller, Factory, PathInfo } from "./Controller.ts"
 import { cubic } from "./Cubic.ts"
@@ -75,7 +75,7 @@ class PerPath implements ConnectionControllers {
   }
 }
 
-const thrown = (error: unknown): string => `an error, ${String(error)}`
+const thrown = (error: unknown): string => `an error, ${textOf(error)}`
 
 export const perPath =
   (choose: (path: PathInfo) => Factory): Factory =>

@@ -407,6 +407,8 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       scheduler: schedulerName(core.scheduler),
       schedulerMistakes: core.mistakes.scheduler,
       controllerMistakes: core.mistakes.controller,
+      policyMistakes: core.mistakes.policy,
+      mistakes: core.mistakes.sentences,
       paths: core.paths.all.map((path) => this.pathStats(path, now))
     }
   }

@@ -211,8 +211,9 @@ export class ConnectionState {
       this.addresses.remote.changed = this.paths.roomChanged = false
       this.listener?.onPathRoom?.()
     }
-    const { untold } = this.mistakes
-    for (const message of untold.length > 0 ? untold.splice(0) : untold) this.listener?.onMistake?.(message)
+    const { mistakes } = this
+    for (; mistakes.logged < mistakes.sentences.length; mistakes.logged++)
+      this.listener?.onMistake?.(mistakes.sentences[mistakes.logged]!)
     this.streams.flushWakes()
     this.datagrams.flushWakes()
   }

@@ -5,15 +5,21 @@ import { CopyQueue } from "../recovery/CopyQueue.ts"
 import { pathBit } from "../recovery/SentFrames.ts"
 import type { SentFrame } from "../recovery/SentFrames.ts"
 import type { Stream } from "../streams/Stream.ts"
+import { dropPromise, textOf } from "../Unwanted.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { copyKind } from "./CopyKind.ts"
 import type { CopyKind } from "./CopyKind.ts"
 import type { CopyQueues } from "./CopyQueues.ts"
+import { schedulerName } from "./Policies.ts"
 
 /** Frames that may wait for a path: beyond that it cannot keep up, and what waits is old. */
 const MAX_WAITING = 64
 /** Bytes that the budget allows from the start: control frames of a connection that has sent nothing yet. */
 const FREE = 65_536
+
+const PART = "duplication policy"
+
+const isBoolean = (value: unknown): boolean => typeof value === "boolean"
 
 export class Duplicator {
   /** Bytes of streams and datagrams that went a further time. */
@@ -21,6 +27,9 @@ export class Duplicator {
   private readonly core: ConnectionState
   private readonly copies: CopyQueues
   private readonly policy: Policy | undefined
+  private readonly crypto: boolean
+  private readonly resets: boolean
+  private readonly control: boolean
   private readonly paths: number
   private readonly budget: number
 
@@ -29,8 +38,14 @@ export class Duplicator {
     this.copies = copies
     const policy = core.policies.duplication
     this.policy = policy
-    this.paths = core.mistakes.figure("duplication policy", policy, "paths", 2, 8, 2)
-    this.budget = core.mistakes.figure("duplication policy", policy, "budget", 0, 8, 1)
+    const { mistakes } = core
+    const wants = (kind: "control" | "crypto" | "resets"): boolean | undefined =>
+      mistakes.setting(PART, policy, kind, isBoolean, "true or false")
+    this.crypto = wants("crypto") !== false
+    this.resets = wants("resets") !== false
+    this.control = wants("control") === true
+    this.paths = mistakes.figure(PART, policy, "paths", 2, 8, 2)
+    this.budget = mistakes.figure(PART, policy, "budget", 0, 8, 1)
   }
 
   /** Datagrams keep their bytes until they are sent, in case they are wanted again. */
@@ -44,7 +59,13 @@ export class Duplicator {
   }
 
   private get redundancy(): number {
-    return this.core.scheduler.redundancy ?? 1
+    const { mistakes, scheduler } = this.core
+    const wanted: unknown = scheduler.redundancy
+    if (wanted === undefined) return 1
+    if (typeof wanted === "number" && wanted >= 1) return wanted
+    dropPromise(wanted)
+    mistakes.inScheduler(schedulerName(scheduler), "its redundancy is no number from 1 on")
+    return 1
   }
 
   /** A packet is about to leave with these records. */
@@ -67,15 +88,23 @@ export class Duplicator {
   }
 
   private isWanted(policy: Policy, kind: CopyKind, frame: SentFrame): boolean {
+    if (kind === "crypto") return this.crypto
+    if (kind === "reset") return this.resets
+    if (kind === "control") return this.control
     try {
-      if (kind === "stream") return policy.stream?.((frame.owner as Stream).id) === true
-      if (kind === "datagram") return policy.datagram?.(frame.length) === true
+      const answer: unknown =
+        kind === "stream" ? policy.stream?.((frame.owner as Stream).id) : policy.datagram?.(frame.length)
+      if (answer === undefined || typeof answer === "boolean") return answer === true
+      dropPromise(answer)
+      this.complain(policy, kind, `gives ${answer === null ? "null" : typeof answer}`)
     } catch (error) {
-      this.core.mistakes.inPolicy("duplication policy", policy.name, `its ${kind} throws ${String(error)}`, "no copy")
-      return false
+      this.complain(policy, kind, `throws ${textOf(error)}`)
     }
-    if (kind === "crypto") return policy.crypto !== false
-    return kind === "reset" ? policy.resets !== false : policy.control === true
+    return false
+  }
+
+  private complain(policy: Policy, kind: CopyKind, what: string): void {
+    this.core.mistakes.inPolicy(PART, policy.name, kind, what, "No copy")
   }
 
   private duplicate(frame: SentFrame, origin: Path, count: number, share: number): void {

@@ -4,7 +4,7 @@
  */
 import type { Path } from "../paths/Path.ts"
 import { RecoveryTimeout, Space } from "../recovery/PathRecovery.ts"
-import { dropPromise } from "../Unwanted.ts"
+import { dropPromise, textOf } from "../Unwanted.ts"
 import { PathError } from "../wire/Protocol.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import type { PathControl } from "./PathControl.ts"
@@ -190,11 +190,15 @@ export class FailureDetector {
       const answer: unknown = policy.isFailed({ path, probeTimeouts: path.ptoCount, silence, pto, now })
       if (typeof answer === "boolean") return answer
       dropPromise(answer)
-      this.core.mistakes.inPolicy("failure detector", policy.name, `its isFailed gives ${typeof answer}`, "true")
+      this.complain(policy.name, `gives ${answer === null ? "null" : typeof answer}`)
     } catch (error) {
-      this.core.mistakes.inPolicy("failure detector", policy.name, `its isFailed throws ${String(error)}`, "true")
+      this.complain(policy.name, `throws ${textOf(error)}`)
     }
     return true
+  }
+
+  private complain(name: string, what: string): void {
+    this.core.mistakes.inPolicy("failure detector", name, "isFailed", what, "true")
   }
 
   private suspect(path: Path): void {

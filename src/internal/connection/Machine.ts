@@ -58,6 +58,13 @@ export interface ConnectionStats extends PacketCounters {
   readonly schedulerMistakes: number
   /** Figures of congestion controllers that could not be used. */
   readonly controllerMistakes: number
+  /** What other policies, and observers, did that could not be followed: they threw, or gave something that is of no use. */
+  readonly policyMistakes: number
+  /**
+   * A sentence for each kind of these mistakes, the first of its kind, with the name of the part that made it: what the log has,
+   * too. Empty as long as all is well.
+   */
+  readonly mistakes: ReadonlyArray<string>
   readonly paths: ReadonlyArray<PathStats>
 }
 

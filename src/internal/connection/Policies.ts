@@ -54,7 +54,7 @@ const makeObservers = (factories: ReadonlyArray<ObserverFactory> | undefined, mi
     ? undefined
     : new Observers(
         factories.map((factory) => makePolicy("observer", factory)!),
-        (name, what) => mistakes.inObserver(name, what)
+        (name, where, what) => mistakes.inObserver(name, where, what)
       )
 
 /** Throws what a factory throws, and a `TypeError` when it makes something else than it should. */

@@ -10,6 +10,7 @@ import { pathBit, pathCount } from "../recovery/SentFrames.ts"
 import type { SentFrame } from "../recovery/SentFrames.ts"
 import { PacketFlag } from "../recovery/SentPackets.ts"
 import { Space } from "../recovery/Space.ts"
+import { dropPromise, textOf } from "../Unwanted.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { copyKind } from "./CopyKind.ts"
 import type { CopyQueues } from "./CopyQueues.ts"
@@ -24,11 +25,13 @@ const REPAIRED_AFTER = 1.5
 const SOON = 0.25
 
 const PART = "reinjection policy"
+const MODES: ReadonlyArray<Mode> = ["onLoss", "onDelay", "onIdle"]
+const isModes = (value: unknown): boolean => Array.isArray(value) && value.every((mode) => MODES.includes(mode))
+const isBoolean = (value: unknown): boolean => typeof value === "boolean"
+const WANTED = PacketFlag.outstanding | PacketFlag.ackEliciting
 
 /** ms that data takes on the path: queues are on its way there. One that has just begun shows in the last sample alone. */
 const oneWay = ({ latestRtt, minRtt, smoothedRtt }: Path): number => Math.max(latestRtt, smoothedRtt) - minRtt / 2
-
-const WANTED = PacketFlag.outstanding | PacketFlag.ackEliciting
 
 export class Reinjector {
   /** Bytes that went a further time. */
@@ -39,6 +42,9 @@ export class Reinjector {
   private readonly onLoss: boolean
   private readonly onDelay: boolean
   private readonly onIdle: boolean
+  private readonly preferred: ReadonlyArray<number> | undefined
+  private readonly crypto: boolean
+  private readonly control: boolean
   private readonly maxReinjections: number
   private readonly maxQueue: number
   /** ms. */
@@ -58,11 +64,15 @@ export class Reinjector {
     this.copies = copies
     const policy = core.policies.reinjection
     this.policy = policy
-    const modes: ReadonlyArray<Mode> = policy === undefined ? [] : (policy.modes ?? ["onLoss", "onDelay", "onIdle"])
+    const { mistakes } = core
+    const own = mistakes.setting(PART, policy, "modes", isModes, `a list of ${MODES.join(", ")}`)
+    const modes: ReadonlyArray<Mode> = policy === undefined ? [] : (own ?? MODES)
     this.onLoss = modes.includes("onLoss")
     this.onDelay = modes.includes("onDelay")
     this.onIdle = modes.includes("onIdle")
-    const { mistakes } = core
+    this.preferred = mistakes.setting(PART, policy, "preferredPaths", Array.isArray, "a list of path IDs")
+    this.crypto = mistakes.setting(PART, policy, "crypto", isBoolean, "true or false") !== false
+    this.control = mistakes.setting(PART, policy, "control", isBoolean, "true or false") !== false
     this.maxReinjections = mistakes.figure(PART, policy, "maxReinjections", 1, 8, 2)
     this.maxQueue = mistakes.figure(PART, policy, "maxQueuePerPath", 1, 4096, 64)
     this.minInterval = mistakes.figure(PART, policy, "minInterval", 0, 60_000, 0)
@@ -129,9 +139,10 @@ export class Reinjector {
     try {
       const delay: unknown = own(path)
       if (typeof delay === "number" && delay >= 1) return delay
-      this.complain(`its delay is ${String(delay)}`, `${Math.round(usual)} ms`)
+      dropPromise(delay)
+      this.complain("delay", `is ${textOf(delay)}`, `${Math.round(usual)} ms`)
     } catch (error) {
-      this.complain(`its delay throws ${String(error)}`, `${Math.round(usual)} ms`)
+      this.complain("delay", `throws ${textOf(error)}`, `${Math.round(usual)} ms`)
     }
     return usual
   }
@@ -182,8 +193,7 @@ export class Reinjector {
   private reinject(frame: SentFrame, origin: Path, now: boolean): SentFrame | undefined {
     const kind = copyKind(frame)
     if (kind === undefined || kind === "datagram") return undefined
-    if (kind === "crypto" ? this.policy?.crypto === false : kind !== "stream" && this.policy?.control === false)
-      return undefined
+    if (kind === "crypto" ? !this.crypto : kind !== "stream" && !this.control) return undefined
     const reinjections = Math.max(0, pathCount(frame.paths) - 1)
     if (reinjections >= this.maxReinjections) return undefined
     const paths = frame.paths | pathBit(origin.id)
@@ -220,15 +230,16 @@ export class Reinjector {
         const { candidates, packet } = this
         const target = own({ now: this.core.now, original: origin, candidates, packet })
         if (this.candidates.includes(target as Path)) return target as Path
-        this.complain("its selectTarget gives none of the candidates", "the lowest RTT")
+        dropPromise(target)
+        this.complain("selectTarget", "gives none of the candidates", "The lowest RTT")
       } catch (error) {
-        this.complain(`its selectTarget throws ${String(error)}`, "the lowest RTT")
+        this.complain("selectTarget", `throws ${textOf(error)}`, "The lowest RTT")
       }
     }
     let best: Path | undefined
     let rank = Infinity
     for (const path of this.candidates) {
-      const wanted = this.policy?.preferredPaths?.indexOf(path.id) ?? 0
+      const wanted = this.preferred?.indexOf(path.id) ?? 0
       const place = wanted < 0 ? Number.MAX_SAFE_INTEGER : wanted
       if (place > rank || (place === rank && path.smoothedRtt >= best!.smoothedRtt)) continue
       best = path
@@ -237,7 +248,7 @@ export class Reinjector {
     return best!
   }
 
-  private complain(what: string, instead: string): void {
-    this.core.mistakes.inPolicy(PART, this.policy!.name, what, instead)
+  private complain(where: string, what: string, instead: string): void {
+    this.core.mistakes.inPolicy(PART, this.policy!.name, where, what, instead)
   }
 }

@@ -1,5 +1,5 @@
 /** The shape of an observer: what is told of each packet. */
-import { dropPromise } from "../Unwanted.ts"
+import { dropPromise, textOf } from "../Unwanted.ts"
 import type { PathState, PathView } from "./Scheduler.ts"
 
 /**
@@ -32,7 +32,7 @@ export interface Observer {
 export type Factory = () => Observer
 
 /** Told what an observer did wrong. */
-export type OnMistake = (name: string, what: string) => void
+export type OnMistake = (name: string, where: string, what: string) => void
 
 const CALLS = ["onPacketSent", "onPacketAcked", "onPacketLost", "onPathState"] as const
 type Call = (typeof CALLS)[number]
@@ -101,26 +101,17 @@ export class Observers {
 
   /** Arrow functions give all sorts of values, of which only one can do harm. */
   private look(observer: Observer, call: Call, given: unknown): void {
-    if (dropPromise(given)) this.remove(observer, `its ${call} gives a Promise`)
+    if (dropPromise(given)) this.remove(observer, call, "gives a Promise")
   }
 
   private drop(observer: Observer, call: Call, error: unknown): void {
-    this.remove(observer, `its ${call} throws ${messageOf(error)}`)
+    this.remove(observer, call, `throws ${textOf(error)}`)
   }
 
-  private remove(observer: Observer, what: string): void {
+  private remove(observer: Observer, call: Call, what: string): void {
     this.list = this.list.filter((one) => one !== observer)
-    this.onMistake(nameOf(observer), what)
+    this.onMistake(nameOf(observer), call, what)
   }
 }
 
 const nameOf = (observer: Observer): string => (typeof observer.name === "string" ? observer.name : "without a name")
-
-/** What is thrown may be anything. */
-const messageOf = (error: unknown): string => {
-  try {
-    return String(error)
-  } catch {
-    return "something without words"
-  }
-}
