@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Socket } from "node:dgram"
 import { readdirSync } from "node:fs"
 import { AddressBook } from "../src/internal/wire/Datagram.ts"
 import type { Transmit } from "../src/internal/wire/Datagram.ts"
@@ -251,6 +253,34 @@ describe("UdpSocket.layerNode", () => {
         const refused = yield* Effect.flip(socket.transmit([transmit(socket, b.local, Uint8Array.of(1))]))
         assert.instanceOf(reason(refused), SocketFailed)
         yield* bind({ host: "127.0.0.1", port: socket.local.port })
+      })
+    )
+  )
+
+  it.effect("G9: what the kernel does not take within the grace of the end is counted and told, each datagram", () =>
+    run(
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const codes: Array<string> = []
+        const socket = yield* Scope.provide(bind(loopback, { onSendError: ({ code }) => codes.push(code) }), scope)
+        const { getSendQueueCount } = Socket.prototype
+        let waiting = 3
+        Socket.prototype.getSendQueueCount = () => waiting
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => void (Socket.prototype.getSendQueueCount = getSendQueueCount))
+        )
+        assert.isFalse(socket.send(transmit(socket, socket.local, Uint8Array.of(1))))
+        assert.isTrue(socket.retained)
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+        // One of them leaves in time.
+        yield* TestClock.adjust(900)
+        waiting = 2
+        assert.deepStrictEqual(socket.stats.sendErrors, {})
+        yield* TestClock.adjust(200)
+        yield* Fiber.join(closing)
+        assert.deepStrictEqual(socket.stats.sendErrors, { EAGAIN: 2 })
+        assert.deepStrictEqual(codes, ["EAGAIN", "EAGAIN"])
+        assert.isFalse(socket.retained)
       })
     )
   )
