@@ -1,5 +1,6 @@
 /**
- * Congestion control: how much may be in flight on a path, and how fast it leaves.
+ * Congestion control: how much may be in flight on a path, and how fast it leaves. Each side controls what it sends: for a
+ * download, that is the server.
  *
  * A controller is a plain synchronous object that the protocol calls for every packet and every acknowledgement, so it must
  * not wait or throw. What is provided is a factory: every connection gets controllers of its own, one for each path, and

@@ -186,7 +186,7 @@ export interface Connection extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly acceptUniStream: Effect.Effect<ReceiveStream, QuicError, Scope.Scope>
   /**
    * Runs the handler for each bidirectional stream of the peer, many at a time, each in a fiber and a scope of its own.
-   * What fails in one stay in it: a handler that fails or is interrupted has its stream reset and stopped
+   * What fails in one stays in it: a handler that fails or is interrupted has its stream reset and stopped
    * (`codes.streamAbort`), and says so in a debug line (a defect: an error line); one that succeeds has it ended. Done when the connection has ended
    * or the endpoint shuts down, and the last handler is done; how it ended is told by `closed`. After the end of the
    * connection handlers may go on with what had arrived, for `shutdownTimeout`. Fails with `BadConfig` only.

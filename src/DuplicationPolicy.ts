@@ -69,7 +69,7 @@ export class DuplicationConfig extends Schema.Class<DuplicationConfig>("effect-m
 }) {}
 
 /**
- * Duplicates what the settings say. Fails with `BadConfig`, which names the setting and its range.
+ * Duplicates what the settings say: without any, session tickets and the ends of streams, and no data. Fails with `BadConfig`, which names the setting and its range.
  *
  * **Example** (Every stream on two paths)
  *

@@ -82,7 +82,7 @@ export interface Parts<E, R> {
 /**
  * One Layer of all parts.
  *
- * **Example** (A phone: the fastest way for everything, two ways for what must arrive)
+ * **Example** (A phone: the fastest way for streams, two ways at once for datagrams)
  *
  * ```ts
  * import { CongestionControl, DuplicationPolicy, MultipathController, PathManager, PathScheduler } from "effect-mpquic"
@@ -90,7 +90,7 @@ export interface Parts<E, R> {
  * const layer = MultipathController.layer({
  *   scheduler: PathScheduler.layerLowLatency,
  *   congestion: CongestionControl.layerCubic,
- *   duplication: DuplicationPolicy.layer({ paths: 2 }),
+ *   duplication: DuplicationPolicy.layer({ datagrams: true }),
  *   paths: PathManager.layerAuto()
  * })
  * ```

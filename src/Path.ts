@@ -1,6 +1,6 @@
 /**
  * Paths: the pairs of addresses that a connection uses at the same time (draft-ietf-quic-multipath-21). Path 0 is the one
- * the handshake used; further ones are opened by the client, with `Connection.openPath`.
+ * the handshake used; further ones are opened by the client, with `Connection.openPath` or by a `PathManager`.
  *
  * The fields of a `Path` are live: they say how things are when they are read. After the path is gone they keep the last
  * values.
@@ -68,8 +68,9 @@ export interface Stats extends Omit<
 }
 
 /**
- * What happened to a path. `PotentiallyFailed`: nothing was acknowledged for a while, the scheduler avoids it until it
- * `Recovered`. `ObservedAddress`: the peer sees this side there now. `Abandoned`: a side gave it up, with the code of its PATH_ABANDON; `Closed`: nothing is left of it.
+ * What happened to a path. `PotentiallyFailed`: it owes acknowledgements for too long, or `setState` says so; schedulers avoid
+ * it until it `Recovered`. `ObservedAddress`: the peer sees this side there now. `Abandoned`: a side gave it up, with the code of
+ * its PATH_ABANDON; `Closed`: nothing is left of it.
  *
  * @category models
  * @since 0.1.0

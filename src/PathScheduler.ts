@@ -1,5 +1,5 @@
 /**
- * Path scheduling: which path the next packet takes.
+ * Path scheduling: which path the next packet takes. Each side schedules what it sends: for a download, that is the server.
  *
  * A scheduler is a plain synchronous object that the protocol calls once per packet, so it must not allocate, wait or
  * throw. What is provided is a factory: every connection gets a scheduler of its own. It is read when a connection is

@@ -12,8 +12,8 @@ import type { Address } from "../wire/Datagram.ts"
 export type PacketKind = "data" | "retransmission" | "control"
 
 /**
- * Where a path is in its life: `potentiallyFailed` while nothing is acknowledged on it, `closing` while its packets may still
- * arrive.
+ * Where a path is in its life: `potentiallyFailed` while it owes acknowledgements for too long, or `Path.setState` says so;
+ * `closing` while its packets may still arrive.
  *
  * @category models
  * @since 0.1.0

@@ -102,7 +102,7 @@ const present = (addresses: LocalAddresses, host: HostAddresses): LocalAddresses
   }
 }
 
-/** Runs the manager once the connection is established. */
+/** Runs the manager once the connection is established. @internal */
 export const managePaths = (
   connection: ConnectionImpl,
   { addresses, factory }: Management,
