@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { balia as baliaFactory } from "./internal/congestion/Balia.ts"
+import { bbr as bbrFactory } from "./internal/congestion/Bbr.ts"
 import { cubic as cubicFactory } from "./internal/congestion/Cubic.ts"
 import type { Factory, PathInfo } from "./internal/congestion/Controller.ts"
 import { lia as liaFactory } from "./internal/congestion/Lia.ts"
@@ -24,6 +25,7 @@ import { perPath as perPathFactory } from "./internal/congestion/PerPath.ts"
 export type {
   PathRttView,
   PathInfo,
+  DeliverySample,
   Controller,
   ConnectionControllers,
   Factory
@@ -121,6 +123,19 @@ export const layerOlia: Layer.Layer<never> = layer(oliaFactory)
 export const layerBalia: Layer.Layer<never> = layer(baliaFactory)
 
 /**
+ * BBR version 3 (draft-ietf-ccwg-bbr) on each path: sends at the rate in bytes per ms that the path was seen to deliver, and
+ * keeps about that rate times the shortest round trip (ms) in flight. Losses below 2 % a round trip do not stop it, so it
+ * suits links that lose packets by chance, and long ones; queues stay short. It probes for more every two to three seconds
+ * and, every five, sends less for 200 ms to see the round trip without a queue. ECN marks count as congestion.
+ *
+ * Experimental, as the draft is: beside CUBIC in one queue its share varies from run to run.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerBbr: Layer.Layer<never> = layer(bbrFactory)
+
+/**
  * Another congestion control for each path: `layer(perPath(choose))`.
  *
  * **Example** (CUBIC over the mobile network, the others coupled with each other)
@@ -177,6 +192,14 @@ export const olia: Factory = oliaFactory
  * @since 0.2.0
  */
 export const balia: Factory = baliaFactory
+
+/**
+ * The factory of `layerBbr`, for `perPath`.
+ *
+ * @category factories
+ * @since 0.2.0
+ */
+export const bbr: Factory = bbrFactory
 
 /**
  * Another congestion control for each path: `choose` is called once per path, when the path is made, and gives a factory.

@@ -1,5 +1,6 @@
 /** What can be named on the command line. */
 import { balia } from "../../src/internal/congestion/Balia.ts"
+import { bbr } from "../../src/internal/congestion/Bbr.ts"
 import { cubic } from "../../src/internal/congestion/Cubic.ts"
 import { lia } from "../../src/internal/congestion/Lia.ts"
 import { newReno } from "../../src/internal/congestion/NewReno.ts"
@@ -27,7 +28,7 @@ export const schedulers: Readonly<Record<string, Parts["scheduler"]>> = {
   redundant
 }
 
-export const controllers: Readonly<Record<string, Parts["congestion"]>> = { cubic, newReno, lia, olia, balia }
+export const controllers: Readonly<Record<string, Parts["congestion"]>> = { cubic, newReno, lia, olia, balia, bbr }
 
 /** By mode; without one nothing is reinjected, which is the default. */
 export const reinjections: Readonly<Record<string, Parts["reinjection"]>> = {

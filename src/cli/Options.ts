@@ -17,6 +17,7 @@ const schedulers = {
 } as const
 
 const congestionControls = {
+  bbr: CongestionControl.layerBbr,
   cubic: CongestionControl.layerCubic,
   newreno: CongestionControl.layerNewReno,
   lia: CongestionControl.layerLia,

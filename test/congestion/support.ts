@@ -16,6 +16,7 @@ export class TestPath implements PathInfo {
     return initialWindow(this.maxDatagramSize)
   }
   readonly rtt = new RttEstimator(100)
+  random = (): number => 0.5
 
   constructor() {
     this.setRtt(100)

@@ -55,6 +55,49 @@ export interface PathInfo {
   /** Whether the path carries data now: validated, and not failing or closing. */
   readonly usable: boolean
   readonly rtt: PathRttView
+  /**
+   * 0 up to 1, for decisions that flows must not all take at once.
+   *
+   * @since 0.2.0
+   */
+  readonly random: () => number
+}
+
+/**
+ * What an ACK, or a loss, says about the rate at which the path delivers: about the flight that ends with one packet P, the
+ * newest one acknowledged or the one lost (draft-ietf-ccwg-bbr section 4.1). Of a lost one only `sentTime`,
+ * `inFlightAtSend`, `lostSince` and `appLimited` are told. The same object for the path's whole life.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface DeliverySample {
+  /** Bytes delivered on the path so far. */
+  readonly delivered: number
+  /** Bytes that this ACK acknowledged. */
+  readonly newlyAcked: number
+  /** When P left, in ms. */
+  readonly sentTime: number
+  /** From when P left until now, in ms; -1 if the ACK came on a way that says nothing about it. */
+  readonly rtt: number
+  /** `delivered` when P left, in bytes. */
+  readonly priorDelivered: number
+  /** Bytes delivered since P left. */
+  readonly deliveredSince: number
+  /** Bytes per ms; 0 if the ACK gives no reliable sample. */
+  readonly rate: number
+  /** Bytes in flight when P left, with P. */
+  readonly inFlightAtSend: number
+  /** Bytes lost since P left. */
+  readonly lostSince: number
+  /** The application was the limit when P left: the path may be faster than `rate`. */
+  readonly appLimited: boolean
+  /** The application is the limit now. */
+  readonly limitedNow: boolean
+  /** Bytes in flight now. */
+  readonly bytesInFlight: number
+  /** Samples of what is in flight now are not to count as the path's limit. */
+  readonly markAppLimited: () => void
 }
 
 /**
@@ -88,6 +131,21 @@ export interface Controller {
   readonly onPersistentCongestion: (now: number) => void
   /** All packets whose loss led to the last reduction were acknowledged after all: it may be undone. `now` in ms. */
   readonly onSpuriousLoss: (now: number) => void
+  /**
+   * For controllers that model the path: called after `onAcked` for each ACK. Only where it is there are samples taken, at
+   * the cost of some numbers for each packet. `now` in ms.
+   *
+   * @since 0.2.0
+   */
+  readonly onDelivered?: ((now: number, sample: DeliverySample) => void) | undefined
+  /**
+   * With `onDelivered`: each lost packet, in the order in which they left, with the sample that tells about it. Before
+   * `onCongestion`, and before the `onDelivered` of the ACK that showed the loss. `now` in ms.
+   *
+   * @since 0.2.0
+   */
+  readonly onPacketLost?:
+    ((now: number, packetNumber: number, bytes: number, sample: DeliverySample) => void) | undefined
   /** The path's address changed and was validated: start over (draft-21 section 5). `now` in ms. */
   readonly reset: (now: number) => void
   /** The path is gone. */

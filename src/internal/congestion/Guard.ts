@@ -2,7 +2,7 @@
  * A controller of somebody else, with figures that can be relied on: a window of nothing or NaN would stop its path for ever.
  */
 import { dropPromise } from "../Unwanted.ts"
-import type { ConnectionControllers, Controller, PathInfo } from "./Controller.ts"
+import type { ConnectionControllers, Controller, DeliverySample, PathInfo } from "./Controller.ts"
 import { initialWindow, minimumWindow } from "./Window.ts"
 
 /** Told of a figure that is wrong, by the controller's name, and of what is used instead. */
@@ -23,6 +23,8 @@ const SLOWEST = 1000
 
 export class GuardedController implements Controller {
   readonly name: string
+  readonly onDelivered: Controller["onDelivered"]
+  readonly onPacketLost: Controller["onPacketLost"]
   private readonly own: Controller
   private readonly path: PathInfo
   private readonly onWrong: OnWrongFigure
@@ -41,6 +43,16 @@ export class GuardedController implements Controller {
     this.path = path
     this.onWrong = onWrong
     this.lastWindow = initialWindow(path.maxDatagramSize)
+    // Samples are taken only for a controller that wants them.
+    this.onDelivered =
+      typeof own.onDelivered === "function"
+        ? (now: number, sample: DeliverySample) => own.onDelivered?.(now, sample)
+        : undefined
+    this.onPacketLost =
+      typeof own.onPacketLost === "function"
+        ? (now: number, packetNumber: number, bytes: number, sample: DeliverySample) =>
+            own.onPacketLost?.(now, packetNumber, bytes, sample)
+        : undefined
   }
 
   get congestionWindow(): number {

@@ -3,6 +3,7 @@
  */
 import { dropPromise, textOf } from "../Unwanted.ts"
 import { balia } from "./Balia.ts"
+import { bbr } from "./Bbr.ts"
 import type { ConnectionControllers, Controller, Factory, PathInfo } from "./Controller.ts"
 import { cubic } from "./Cubic.ts"
 import { guardControllers } from "./Guard.ts"
@@ -12,7 +13,7 @@ import { newReno } from "./NewReno.ts"
 import { olia } from "./Olia.ts"
 
 /** What is ours needs no guard. */
-const ours: ReadonlySet<Factory> = new Set([cubic, newReno, lia, olia, balia])
+const ours: ReadonlySet<Factory> = new Set([cubic, newReno, lia, olia, balia, bbr])
 
 /** The controllers of one connection. Throws what the factory throws, and a `TypeError` for what makes none. */
 export const makeControllers = (factory: Factory, onWrong: OnWrongFigure): ConnectionControllers => {

@@ -161,6 +161,7 @@ export class Sender {
       const kind = this.waiting()
       if (kind === undefined) {
         this.refusedSince = this.heldSince = Infinity
+        for (const path of usable) path.recovery.onNothingToSend(this.now)
         break
       }
       context.kind = kind

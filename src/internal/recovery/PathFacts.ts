@@ -7,6 +7,7 @@ import type { RttEstimator } from "./RttEstimator.ts"
 export class PathFacts implements PathInfo {
   readonly pathId: number
   readonly rtt: RttEstimator
+  readonly random: () => number
   local: Address
   remote: Address
   maxDatagramSize: number
@@ -21,11 +22,13 @@ export class PathFacts implements PathInfo {
       readonly remote: Address
       readonly maxDatagramSize: number
       readonly scaledStart: boolean
+      readonly random: () => number
     },
     rtt: RttEstimator
   ) {
     this.pathId = options.pathId
     this.rtt = rtt
+    this.random = options.random
     this.local = options.local
     this.remote = options.remote
     this.maxDatagramSize = options.maxDatagramSize

@@ -1,4 +1,5 @@
 import type { ConnectionControllers, Controller } from "../congestion/Controller.ts"
+import { DeliveryColumns, DeliverySampler } from "../congestion/DeliverySampler.ts"
 import type { Address } from "../wire/Datagram.ts"
 import { TransportError, violation } from "../wire/Protocol.ts"
 import type { Violation } from "../wire/Protocol.ts"
@@ -6,6 +7,7 @@ import { CongestionEvents } from "./CongestionEvents.ts"
 import { DeliveryRate } from "./DeliveryRate.ts"
 import { EcnValidation } from "./EcnValidation.ts"
 import { LateAcknowledgements } from "./LateAcknowledgements.ts"
+import { LossDetection } from "./LossDetection.ts"
 import { Pacer } from "./Pacer.ts"
 import { PacketLedger } from "./PacketLedger.ts"
 import type { PacketEvents } from "./PacketLedger.ts"
@@ -21,8 +23,6 @@ import { Space } from "./Space.ts"
 
 export { Space }
 
-/** RFC 9002 section 7.6.1. */
-const PERSISTENT_CONGESTION_THRESHOLD = 3
 /** RFC 9000 appendix A.4: marks are tested for so many probe timeouts. */
 const ECN_TEST_PTOS = 3
 
@@ -124,6 +124,9 @@ export class PathRecovery implements ProbeState {
   private readonly reordering: ReorderingWindow
   private readonly congestion: CongestionEvents
   private readonly late: LateAcknowledgements
+  private readonly losses: LossDetection<PathRecovery>
+  /** Where the controller asks for samples. */
+  private readonly samples: DeliverySampler | undefined
   /** When the window was last used to the full (RFC 9002 section 7.8). */
   private windowFullTime = -Infinity
 
@@ -133,12 +136,21 @@ export class PathRecovery implements ProbeState {
     this.rtt = new RttEstimator(options.initialRtt)
     this.info = new PathFacts(options, this.rtt)
     this.controller = options.controllers.make(this.info)
+    this.samples = this.controller.onDelivered === undefined ? undefined : new DeliverySampler(this.rtt)
     this.pacer = new Pacer(this.controller, this.info)
     this.ecn = new EcnValidation(options.ecn)
     this.ledger = new PacketLedger<PathRecovery>(this, options.events, options.pool, this.ecn)
     this.reordering = new ReorderingWindow(this.rtt)
     this.congestion = new CongestionEvents(this.controller, this.reordering)
     this.late = new LateAcknowledgements(this.ledger, this.reordering, this.congestion)
+    this.losses = new LossDetection(
+      this.ledger,
+      this.rtt,
+      this.reordering,
+      this.congestion,
+      this.controller,
+      this.samples
+    )
     this.maxPtoInterval = options.maxPtoInterval
     this.probe = new ProbeTimeout(this)
     const first = options.pathId === 0
@@ -148,6 +160,9 @@ export class PathRecovery implements ProbeState {
       first ? new SentPackets() : undefined,
       new SentPackets(options.random)
     ]
+    if (this.samples !== undefined) {
+      for (const sp of this.spaces) if (sp !== undefined) sp.delivery = new DeliveryColumns(sp.capacity)
+    }
     this.receivers = [
       first ? new ReceivedPackets(0) : nothingReceived,
       first ? new ReceivedPackets(0) : nothingReceived,
@@ -259,6 +274,9 @@ export class PathRecovery implements ProbeState {
     ledger.packetsSent++
     ledger.bytesSent += bytes
     if (!inFlight) return
+    if (sp.delivery !== undefined) {
+      this.samples?.onSent(sp.delivery, packetNumber & sp.mask, now, bytes, ledger.bytesInFlight)
+    }
     const total = (ledger.bytesInFlight += bytes)
     this.controller.onPacketSent(now, bytes, total)
     this.pacer.onSent(now, bytes)
@@ -272,6 +290,11 @@ export class PathRecovery implements ProbeState {
   onPacingLimited(now: number, bytes: number): void {
     const total = this.ledger.bytesInFlight + bytes + this.info.maxDatagramSize
     if (total > this.controller.congestionWindow) this.windowFullTime = now
+  }
+
+  /** Nothing waits to be sent: if window and pacing leave room, the application is the limit. */
+  onNothingToSend(now: number): void {
+    if (this.samples !== undefined && this.canSend(this.info.maxDatagramSize, now)) this.samples.markAppLimited()
   }
 
   /** An acknowledgement. `ackDelay` is in ms; `rttAllowed` is false if it came on a way that says nothing about the RTT. */
@@ -292,6 +315,8 @@ export class PathRecovery implements ProbeState {
     let marked = 0
     let seen = 0
     let overtaken = -1
+    const { samples } = this
+    samples?.begin()
     while (--range >= 0) {
       const to = ranges[2 * range + 1]!
       const from = ranges[2 * range]!
@@ -310,7 +335,11 @@ export class PathRecovery implements ProbeState {
           overtaken = n
           if (n >= sp.firstSampled) this.reordering.onLate(largestBefore - n, now - newestSent)
         }
-        if ((flags & PacketFlag.inFlight) !== 0) inFlightBytes += sp.size[slot]!
+        if ((flags & PacketFlag.inFlight) !== 0) {
+          const bytes = sp.size[slot]!
+          inFlightBytes += bytes
+          if (sp.delivery !== undefined) samples?.onPacketAcked(sp.delivery, slot, now, newestSent, bytes)
+        }
         if ((flags & PacketFlag.ecn) !== 0) marked++
         this.ledger.acked(sp, space, n)
       }
@@ -330,12 +359,16 @@ export class PathRecovery implements ProbeState {
     if (raised && this.ecn.onAck(space, marked, ack.hasEcn, ack.ect0, ack.ect1, ack.ce) > 0) {
       this.congestion.onMarked(now, newestSent)
     }
-    this.detectLost(sp, space, now)
+    this.losses.detect(sp, space, now, this.pto)
     // The window was in use if it was full at any time since the newest of these packets left.
     if (inFlightBytes > 0) {
       const appLimited = this.windowFullTime < newestSent
       this.controller.onAcked(now, inFlightBytes, newestSent, appLimited)
       this.delivery.onAcked(now, inFlightBytes, this.rtt.smoothed, appLimited, this.controller.congestionWindow)
+      if (samples !== undefined) {
+        samples.finish(this.ledger.bytesInFlight, rttAllowed && newest >= sp.firstSampled ? now - newestSent : -1)
+        this.controller.onDelivered?.(now, samples)
+      }
     }
     if (sp.ackElicitingOutstanding === 0) sp.lost?.releaseFrames()
     // A client that the server may not have validated yet keeps backing off (RFC 9002 section 6.2.1).
@@ -370,7 +403,7 @@ export class PathRecovery implements ProbeState {
     }
     if (due >= 0) {
       if (lossTime > now) return RecoveryTimeout.none
-      this.detectLost(this.spaces[due]!, due, now)
+      this.losses.detect(this.spaces[due]!, due, now, this.pto)
       return RecoveryTimeout.loss
     }
     if (this.probe.deadline(this.spaces) > now) return RecoveryTimeout.none
@@ -482,6 +515,7 @@ export class PathRecovery implements ProbeState {
     this.windowFullTime = -Infinity
     this.info.scaledStart = false
     this.rtt.reset(this.initialRtt)
+    this.samples?.reset()
     this.reordering.reset()
     this.ecn.restart()
     this.congestion.reset(now)
@@ -503,53 +537,5 @@ export class PathRecovery implements ProbeState {
   /** Frees what the controller shares with others. The path is not used after this. */
   close(): void {
     this.controller.close()
-  }
-
-  /**
-   * Walks `base` over what is settled, and declares lost what is too far or too long behind the largest acknowledged packet
-   * (RFC 9002 section 6.1). Send times rise with the numbers, so the first packet that is not lost yet ends the walk.
-   */
-  private detectLost(sp: SentPackets, space: number, now: number): void {
-    const delay = this.reordering.lossDelay(this.pto)
-    const packetThreshold = this.reordering.packetThreshold
-    const largestAcked = sp.largestAcked
-    let lostBytes = 0
-    let newestSent = -Infinity
-    let persistent = false
-    sp.lossTime = Infinity
-    while (sp.base < sp.next) {
-      const n = sp.base
-      const slot = n & sp.mask
-      const flags = sp.flags[slot]!
-      if ((flags & PacketFlag.outstanding) !== 0) {
-        if (n > largestAcked) break
-        const timeSent = sp.timeSent[slot]!
-        // A skipped number between the two was never on its way.
-        const skips = sp.lastSkipped > n && sp.lastSkipped < largestAcked ? 1 : 0
-        if (largestAcked - n - skips < packetThreshold && timeSent + delay > now) {
-          sp.lossTime = timeSent + delay
-          break
-        }
-        const probe = this.ledger.lost(sp, space, n, now)
-        // Neither an MTU probe (RFC 9000 section 14.4) nor a packet to an earlier address is a sign of congestion.
-        if (!probe && (flags & PacketFlag.inFlight) !== 0) {
-          lostBytes += sp.size[slot]!
-          newestSent = timeSent
-          if ((flags & PacketFlag.ackEliciting) !== 0 && timeSent > this.rtt.firstSampleTime) {
-            if (sp.extendLossRun(timeSent, PERSISTENT_CONGESTION_THRESHOLD * this.pto)) persistent = true
-          }
-        }
-      } else if ((flags & PacketFlag.acked) !== 0) {
-        sp.lossRunStart = Number.NaN
-      }
-      sp.flags[slot] = 0
-      sp.base++
-    }
-    if (lostBytes === 0) return
-    this.congestion.onLost(now, newestSent, lostBytes)
-    if (persistent) {
-      this.rtt.resetMin()
-      this.congestion.onPersistentCongestion(now)
-    }
   }
 }

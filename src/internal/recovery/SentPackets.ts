@@ -1,3 +1,4 @@
+import type { DeliveryColumns } from "../congestion/DeliverySampler.ts"
 import type { LostPackets } from "./LostPackets.ts"
 import type { SentFrame } from "./SentFrames.ts"
 
@@ -66,6 +67,8 @@ export class SentPackets {
   lossRunStart = Number.NaN
   /** Only packets from this number on give RTT samples: earlier ones went to another address. */
   firstSampled = 0
+  /** Where the controller asks for samples of the delivery rate. */
+  delivery: DeliveryColumns | undefined = undefined
   /** Made by the first loss. */
   lost: LostPackets | undefined = undefined
 
@@ -155,6 +158,7 @@ export class SentPackets {
       flags[to] = this.flags[from]!
       frames[to] = this.frames[from]
     }
+    this.delivery = this.delivery?.grown(capacity, this.base, this.next)
     this.timeSent = timeSent
     this.size = size
     this.flags = flags
