@@ -34,12 +34,80 @@ const files: Readonly<Record<string, string>> = {
   "-dash": "dash",
   ".hidden": "hidden",
   old: "new",
+  empty: "",
   [longName]: "long"
 }
 
 const zeros = "0".repeat(64)
 
 const runs: ReadonlyArray<Run> = [
+  { name: "D14: an empty file", args: ["SERVER/empty"], code: 0, saved: { empty: "" } },
+  { name: "D14: no name", args: ["SERVER"], code: 3, says: /not found on the server/ },
+  { name: "D14: a slash alone", args: ["SERVER/"], code: 3, says: /not found on the server/ },
+  { name: "D14: a slash behind a directory", args: ["SERVER/sub/"], code: 3, says: /not found on the server/ },
+  { name: "D14: a question", args: ["SERVER/a?x=1"], code: 0, saved: { a: "no hash" } },
+  { name: "D14: two slashes", args: ["SERVER//a"], code: 3, says: /not found on the server/ },
+  { name: "D14: a dot", args: ["SERVER/./a"], code: 0, saved: { a: "no hash" } },
+  { name: "D14: down and up again", args: ["SERVER/sub/../a"], code: 0, saved: { a: "no hash" } },
+  { name: "D14: a NUL", args: ["SERVER/a%00b"], code: 2, says: /name of a file/ },
+  { name: "D14: a line break", args: ["SERVER/a%0d%0aGET%20/old"], code: 3, says: /not found on the server/ },
+  { name: "D14: no UTF-8", args: ["SERVER/%ff%fe"], code: 2, says: /name of a file/ },
+  { name: "D14: a backslash", args: ["SERVER/..\\secret"], code: 3, says: /not found on the server/ },
+  {
+    name: "D14: a name longer than names may be",
+    args: [`SERVER/${"n".repeat(300)}`],
+    code: 3,
+    says: /not found on the server/
+  },
+  {
+    name: "D14: a path longer than paths may be",
+    args: [`SERVER/${"d/".repeat(3000)}f`],
+    code: 3,
+    says: /not found on the server/
+  },
+  { name: "D14: the same file twice", args: ["SERVER/a", "SERVER/a"], code: 2, says: /two files would be saved as a/ },
+  { name: "D14: another scheme", args: ["ftp://SERVER/a"], code: 2, says: /a URL such as https/ },
+  { name: "D14: a user in the URL", args: ["https://me:word@SERVER/a"], code: 2, says: /a URL such as https/ },
+  { name: "D14: a bracket that is not closed", args: ["[::1/a"], code: 2, says: /a URL such as https/ },
+  { name: "D14: a port that is no number", args: ["127.0.0.1:x/a"], code: 2, says: /a URL such as https/ },
+  { name: "D14: port 0", args: ["127.0.0.1:0/a"], code: 2, says: /a URL such as https/ },
+  {
+    name: "D14: nobody there",
+    args: ["127.0.0.1:9/a", "--timeout", "0.3"],
+    code: 4,
+    says: /no handshake within 300ms/
+  },
+  {
+    name: "D14: an address of nobody",
+    args: ["SERVER/a", "--local", "192.0.2.1"],
+    code: 7,
+    says: /not an address of this host/
+  },
+  {
+    name: "D14: an address of the other family",
+    args: ["SERVER/a", "--local", "::1"],
+    code: 4,
+    says: /no route from ::1/
+  },
+  { name: "D14: a second way to nobody", args: ["SERVER/a", "--via", "127.0.0.1:9"], code: 0, saved: { a: "no hash" } },
+  {
+    name: "D14: an authority that is no certificate",
+    args: ["SERVER/a", "--ca", "ROOT/a"],
+    code: 2,
+    says: /no certificate in it/
+  },
+  {
+    name: "D14: an option without its value",
+    args: ["SERVER/a", "--timeout"],
+    code: 2,
+    says: /Missing value for flag --timeout/
+  },
+  {
+    name: "D14: an option twice",
+    args: ["SERVER/a", "--timeout", "5", "--timeout", "6"],
+    code: 2,
+    says: /at most 1 value/
+  },
   { name: "D14: spaces", args: ["SERVER/a b.txt"], code: 0, saved: { "a b.txt": "spaces" } },
   { name: "D14: encoded spaces", args: ["https://SERVER/a%20b.txt"], code: 0, saved: { "a b.txt": "spaces" } },
   {
