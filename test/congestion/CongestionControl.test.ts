@@ -1,7 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as CongestionControl from "../../src/CongestionControl.ts"
-import { TestPath } from "./support.ts"
+import { Prng } from "../../src/testing/internal/Prng.ts"
+import { MSS, TestPath } from "./support.ts"
+
+const { balia, bbr, cubic, lia, newReno, olia } = CongestionControl
 
 const nameOfProvided = Effect.map(CongestionControl.CongestionControl, (factory) => factory().make(new TestPath()).name)
 
@@ -45,4 +48,39 @@ describe("CongestionControl", () => {
       assert.strictEqual(connections, 2)
     })
   )
+
+  for (const [name, factory] of Object.entries({ newReno, cubic, lia, olia, balia, bbr })) {
+    it(`${name}: whatever comes first, and whatever follows, the window is a number of bytes`, () => {
+      for (let seed = 1; seed <= 40; seed++) {
+        const random = new Prng(seed, name)
+        const controllers = factory()
+        const paths = [new TestPath(), new TestPath(), new TestPath()]
+        const members = paths.map((path) => controllers.make(path))
+        for (let now = 0; now < 300; now += 10) {
+          const at = random.int(members.length)
+          const member = members[at]!
+          const sent = now - random.int(200)
+          paths[at]!.usable = random.int(4) > 0
+          switch (random.int(8)) {
+            case 0:
+              member.onCongestion(now, sent, MSS, random.int(2) === 0)
+              break
+            case 1:
+              member.onPersistentCongestion(now)
+              break
+            case 2:
+              member.onSpuriousLoss(now)
+              break
+            case 3:
+              member.reset(now)
+              break
+            default:
+              member.onAcked(now, MSS, sent, random.int(2) === 0)
+          }
+          for (const each of members)
+            assert.isTrue(each.congestionWindow >= 2 * MSS && each.congestionWindow < 1e9, `seed ${seed}, ${now} ms`)
+        }
+      }
+    })
+  }
 })

@@ -147,6 +147,8 @@ export class LossBased implements Controller {
   private settle(): number {
     const window = this.congestionWindow
     this.fresh = false
+    // Growth that is coupled asks for it before anything else sets it.
+    this.window = window
     return window
   }
 }
