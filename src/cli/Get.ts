@@ -29,8 +29,9 @@ import {
   scheduler
 } from "./Options.ts"
 import type { Target } from "./Options.ts"
-import { show, silent } from "./Progress.ts"
+import { show, silent, standardError } from "./Progress.ts"
 import { mbps } from "./Result.ts"
+import { OF_WHAT, statsStyle } from "./StatsTable.ts"
 import { keepLedger, makeMeter } from "./Transfer.ts"
 import type { PathLedger } from "./Transfer.ts"
 
@@ -113,6 +114,12 @@ const flags = {
     Flag.withDescription("Seconds for the handshake. Default: 10")
   ),
   idleTimeout,
+  stats: Flag.Boolean("stats").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription(
+      `A live table of the paths on standard error, and none on standard output, with --json too. In it ${OF_WHAT}`
+    )
+  ),
   scheduler,
   congestion,
   json
@@ -165,12 +172,15 @@ const transfer = Effect.fnUntraced(function* (input: Input, first: Target) {
 
   const meter = yield* makeMeter
   let ledger: PathLedger | undefined
-  const display = input.json
-    ? silent
-    : yield* show({
-        total: undefined,
-        read: () => (ledger === undefined ? undefined : { bytes: meter.bytes, paths: ledger.read() })
-      })
+  const read = () => (ledger === undefined ? undefined : { bytes: meter.bytes, paths: ledger.read() })
+  const readAll = () => (ledger === undefined ? undefined : { ...read()!, figures: ledger.figures() })
+  const display = input.stats
+    ? yield* show({ total: undefined, read: readAll, terminal: standardError, style: statsStyle })
+    : input.json
+      ? silent
+      : yield* show({ total: undefined, read })
+  // A terminal has it under the table.
+  if (input.stats && !standardError.isTTY) yield* display.note(OF_WHAT)
   const { connection, local } = yield* connect(input, first)
   const kept = yield* keepLedger(connection)
   ledger = kept

@@ -12,8 +12,15 @@ import * as PathScheduler from "../PathScheduler.ts"
 export const DEFAULT_PORT = 4433
 
 const schedulers = {
+  "delivery-rate": PathScheduler.layerDeliveryRate,
   "low-latency": PathScheduler.layerLowLatency,
-  "round-robin": PathScheduler.layerRoundRobin
+  "round-robin": PathScheduler.layerRoundRobin,
+  // Neither setting is out of range.
+  "min-rtt": Layer.orDie(PathScheduler.layerMinRtt({ bias: 0.5 })),
+  blest: PathScheduler.layerBlest,
+  ecf: PathScheduler.layerEcf,
+  redundant: PathScheduler.layerRedundant,
+  backup: Layer.orDie(PathScheduler.layerBackup())
 } as const
 
 const congestionControls = {
@@ -46,9 +53,9 @@ export const layerPolicies = (policies: Policies): Layer.Layer<never> =>
   Layer.merge(schedulers[policies.scheduler], congestionControls[policies.congestion])
 
 export const scheduler = Flag.Literals("scheduler", schedulerNames).pipe(
-  Flag.withDefault("low-latency"),
+  Flag.withDefault("delivery-rate"),
   Flag.withDescription(
-    "Which path the next packet takes; it is the sender of the data that decides. Default: low-latency"
+    "Which path the next packet takes; it is the sender of the data that decides. Default: delivery-rate"
   )
 )
 

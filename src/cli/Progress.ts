@@ -14,6 +14,20 @@ export interface Sample {
   /** Bytes of files. */
   readonly bytes: number
   readonly paths: ReadonlyArray<PathReport>
+  /** Of the paths that are open, for `--stats`. */
+  readonly figures?: ReadonlyArray<PathFigures> | undefined
+}
+
+/** What `--stats` shows of a path beside its rate. */
+export interface PathFigures {
+  readonly id: number
+  readonly rttMs: number
+  /** Bytes. */
+  readonly window: number
+  readonly inFlight: number
+  /** Packets. */
+  readonly sent: number
+  readonly lost: number
 }
 
 /** What is shown. Rates are Mbit/s of late. */
@@ -24,6 +38,7 @@ export interface View {
   readonly total: number | undefined
   readonly rate: number
   readonly paths: ReadonlyArray<PathView>
+  readonly figures?: ReadonlyArray<PathFigures> | undefined
 }
 
 export interface PathView {
@@ -72,12 +87,13 @@ export class Rates {
         state: path.state,
         rate: mbps(gained[index]!, seconds),
         share: all === 0 ? 0 : gained[index]! / all
-      }))
+      })),
+      figures: sample.figures
     }
   }
 }
 
-const fixed = (value: number, width: number, digits: number): string => value.toFixed(digits).padStart(width)
+export const fixed = (value: number, width: number, digits: number): string => value.toFixed(digits).padStart(width)
 
 /** `[=====>    ]`; without a total, a mark that wanders. */
 export const bar = (view: View, width: number): string => {
@@ -100,7 +116,8 @@ const healthy = new Set(["active", "validating"])
 
 const conditions: Readonly<Record<string, string>> = { potentiallyFailed: "no answer" }
 
-const condition = (path: PathView): string =>
+/** What is wrong with a path; empty: nothing. */
+export const condition = (path: PathView): string =>
   healthy.has(path.state) ? "" : `  ${conditions[path.state] ?? path.state}`
 
 /** One line, for logs. */
@@ -117,14 +134,19 @@ export const progressLine = (view: View): string =>
  * no more, for what has scrolled away cannot be drawn over.
  */
 export const progressBlock = (view: View, columns: number, rows: number): ReadonlyArray<string> => {
-  const lines = allLines(view, columns)
+  return within(allLines(view, columns), rows, "paths")
+}
+
+/** As many lines as a terminal of so many rows shows. */
+export const within = (lines: ReadonlyArray<string>, rows: number, what: string): ReadonlyArray<string> => {
   const room = Math.max(1, rows - 1)
   if (lines.length <= room) return lines
   const shown = Math.max(1, room - 1)
-  return room === 1 ? lines.slice(0, 1) : [...lines.slice(0, shown), `  and ${lines.length - shown} more paths`]
+  return room === 1 ? lines.slice(0, 1) : [...lines.slice(0, shown), `  and ${lines.length - shown} more ${what}`]
 }
 
-const allLines = (view: View, columns: number): ReadonlyArray<string> => {
+/** All of them, none too long. */
+export const allLines = (view: View, columns: number): ReadonlyArray<string> => {
   const head = `${fixed(view.seconds, 5, 1)} s  ${amount(view)}  ${fixed(view.rate, 5, 1)} Mbit/s  `
   const room = Math.max(10, Math.min(40, columns - head.length - 3))
   return [
@@ -140,20 +162,39 @@ const allLines = (view: View, columns: number): ReadonlyArray<string> => {
 export interface Terminal {
   /** Redraws are possible. */
   readonly isTTY: boolean
+  /** Colours are possible, and wanted. */
+  readonly color: boolean
   readonly columns: () => number
   readonly rows: () => number
   readonly write: (text: string) => void
 }
 
-/** Standard output. */
-export const standardOutput: Terminal = {
+const terminalOf = (stream: NodeJS.WriteStream): Terminal => ({
   get isTTY() {
-    return process.stdout.isTTY
+    return stream.isTTY && process.env["TERM"] !== "dumb"
+  },
+  // https://no-color.org
+  get color() {
+    return this.isTTY && !process.env["NO_COLOR"]
   },
   // Some terminals say 0.
-  columns: () => process.stdout.columns || 80,
-  rows: () => process.stdout.rows || 24,
-  write: (text) => void process.stdout.write(text)
+  columns: () => stream.columns || 80,
+  rows: () => stream.rows || 24,
+  write: (text) => void stream.write(text)
+})
+
+export const standardOutput: Terminal = terminalOf(process.stdout)
+export const standardError: Terminal = terminalOf(process.stderr)
+
+/** How a view looks: on a terminal, and as a line where there is none. */
+export interface Style {
+  readonly block: (view: View, terminal: Terminal) => ReadonlyArray<string>
+  readonly line: (view: View) => string
+}
+
+const plain: Style = {
+  block: (view, terminal) => progressBlock(view, terminal.columns(), terminal.rows()),
+  line: progressLine
 }
 
 /** A running display. */
@@ -180,8 +221,10 @@ export const show = Effect.fnUntraced(function* (options: {
   readonly total: number | undefined
   readonly read: () => Omit<Sample, "time"> | undefined
   readonly terminal?: Terminal | undefined
+  readonly style?: Style | undefined
 }): Effect.fn.Return<Display, never, Scope.Scope> {
   const terminal = options.terminal ?? standardOutput
+  const style = options.style ?? plain
   const rates = new Rates(options.total)
   const clock = yield* Clock.Clock
   let view: View | undefined
@@ -197,7 +240,7 @@ export const show = Effect.fnUntraced(function* (options: {
   }
   const erase = (): string => (drawn === 0 ? "" : `\u001b[${drawn}A\u001b[J`)
   const draw = (before = ""): void => {
-    const lines = view === undefined ? [] : progressBlock(view, terminal.columns(), terminal.rows())
+    const lines = view === undefined ? [] : style.block(view, terminal)
     terminal.write(erase() + before + lines.map((line) => `${line}\n`).join(""))
     drawn = lines.length
   }
@@ -206,7 +249,7 @@ export const show = Effect.fnUntraced(function* (options: {
     update()
     if (view === undefined) return
     if (terminal.isTTY) draw()
-    else if (last || samples % LINE_EVERY === 0) terminal.write(`${progressLine(view)}\n`)
+    else if (last || samples % LINE_EVERY === 0) terminal.write(`${style.line(view)}\n`)
   }
 
   yield* Effect.forkScoped(

@@ -5,6 +5,7 @@ import { Clock, Duration, Effect, Stream } from "effect"
 import type { Connection } from "../Connection.ts"
 import { addressText } from "../internal/runtime/Addresses.ts"
 import type { Stats as PathStats } from "../Path.ts"
+import type { PathFigures } from "./Progress.ts"
 import type { PathReport } from "./Result.ts"
 
 /** Counts bytes of files and the gaps between them. Times in ms of one clock. */
@@ -82,6 +83,18 @@ export class PathLedger {
       ...row,
       share: total === 0 ? 0 : row.bytesReceived / total
     })).toSorted((a, b) => a.id - b.id)
+  }
+
+  /** Of the paths that are open, for `--stats`. */
+  figures(): ReadonlyArray<PathFigures> {
+    return this.connection.stats.paths.map((path) => ({
+      id: path.pathId,
+      rttMs: Duration.toMillis(path.smoothedRtt),
+      window: path.congestionWindow,
+      inFlight: path.bytesInFlight,
+      sent: path.packetsSent,
+      lost: path.packetsLost
+    }))
   }
 
   private record(path: PathStats, state: string): void {

@@ -1,6 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Result } from "effect"
-import { parseAddress, parseHostPort, parseSize, parseUrl, parseVia } from "../../src/cli/Options.ts"
+import { Effect, Result } from "effect"
+import { CongestionControl, PathScheduler } from "../../src/index.ts"
+import {
+  congestionNames,
+  layerPolicies,
+  schedulerNames,
+  parseAddress,
+  parseHostPort,
+  parseSize,
+  parseUrl,
+  parseVia
+} from "../../src/cli/Options.ts"
 
 describe("sizes", () => {
   it("are bytes with decimal or binary units", () => {
@@ -75,4 +85,31 @@ describe("URLs", () => {
     for (const url of ["http://h/f", "ftp://h/f", "h:0/f", "h:65536/f", "", "/f", "https://"])
       assert.isUndefined(parse(url), url)
   })
+})
+
+describe("policies by name", () => {
+  const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  const path = {
+    pathId: 0,
+    maxDatagramSize: 1200,
+    usable: true,
+    rtt: { smoothed: 1, min: 1, latest: 1, variance: 1, hasSample: true }
+  }
+
+  for (const scheduler of schedulerNames) {
+    it.effect(`--scheduler ${scheduler}`, () =>
+      Effect.gen(function* () {
+        assert.strictEqual(kebab((yield* PathScheduler.PathScheduler)().name), scheduler)
+      }).pipe(Effect.provide(layerPolicies({ scheduler, congestion: "cubic" })))
+    )
+  }
+
+  for (const congestion of congestionNames) {
+    it.effect(`--congestion ${congestion}`, () =>
+      Effect.gen(function* () {
+        const { name } = (yield* CongestionControl.CongestionControl)().make(path as never)
+        assert.strictEqual(name.toLowerCase(), congestion)
+      }).pipe(Effect.provide(layerPolicies({ scheduler: "delivery-rate", congestion })))
+    )
+  }
 })

@@ -37,7 +37,7 @@ describe("wrong arguments", () => {
     ],
     [
       ["get", "h/x", "--scheduler", "best"],
-      ["--scheduler", "low-latency", "round-robin"]
+      ["--scheduler", "delivery-rate", "low-latency", "round-robin", "min-rtt", "blest", "ecf", "redundant", "backup"]
     ],
     [
       ["get", "h/x", "--congestion", "none"],

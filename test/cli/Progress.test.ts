@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { TestClock, TestConsole } from "effect/testing"
 import { bar, progressBlock, progressLine, Rates, show } from "../../src/cli/Progress.ts"
 import type { Sample, View } from "../../src/cli/Progress.ts"
+import { statsBlock, statsLine } from "../../src/cli/StatsTable.ts"
 import { summaryLines, toJson } from "../../src/cli/Result.ts"
 import type { PathReport, TransferReport } from "../../src/cli/Result.ts"
 import { Meter } from "../../src/cli/Transfer.ts"
@@ -115,11 +116,60 @@ describe("a low terminal", () => {
   }
 })
 
+describe("the table of --stats", () => {
+  const figures = [
+    { id: 0, rttMs: 20.14, window: 12_000, inFlight: 1200, sent: 345, lost: 2 },
+    { id: 1, rttMs: 60, window: 24_000, inFlight: 0, sent: 17, lost: 0 }
+  ]
+  const full: View = { ...view, figures }
+
+  it("has each figure of each path, and says whose they are", () => {
+    const lines = statsBlock(full, 200, 24, false)
+    assert.match(lines[1]!, /path +state +RTT ms +Mbit\/s +share +window +in flight +sent +lost/)
+    assert.match(lines[2]!, /0 +no answer +20\.1 +0\.0 +0 % +12\.0 kB +1\.2 kB +345 +2 +a -> b$/)
+    assert.match(lines[3]!, /1 +active +60\.0 +58\.3 +100 % +24\.0 kB +0 B +17 +0 +c -> d$/)
+    assert.match(lines.slice(4).join(" "), /of what this side sends: of a download, requests and acknowledgements/)
+    assert.lengthOf(lines, 6)
+  })
+
+  it("gives addresses a line of their own where there is no room, and stays within the terminal", () => {
+    assert.include(statsBlock(full, 100, 24, false), "      a -> b")
+    for (const columns of [1, 20, 80, 132, 200]) {
+      for (const rows of [0, 1, 2, 4, 24]) {
+        const lines = statsBlock(full, columns, rows, false)
+        assert.isAtMost(lines.length, Math.max(1, rows - 1))
+        for (const line of lines.slice(0, -1)) assert.isBelow(line.length, Math.max(2, columns))
+      }
+    }
+  })
+
+  it("has colours only where they are wanted, and the same text", () => {
+    const painted = statsBlock(full, 100, 24, true).join("\n")
+    assert.include(painted, "\u001b[33m")
+    // eslint-disable-next-line no-control-regex
+    assert.strictEqual(painted.replaceAll(/\u001b\[\d+m/g, ""), statsBlock(full, 100, 24, false).join("\n"))
+  })
+
+  it("is one line where there is no terminal; of a path that is gone what is known", () => {
+    const line = statsLine({ ...full, figures: figures.slice(1) })
+    assert.notInclude(line, "\n")
+    assert.match(line, /\| path 0 a -> b no answer +0\.0 Mbit\/s +0 % \| path 1 c -> d active/)
+    assert.include(line, "RTT 60.0 ms  window 24.0 kB  in flight 0 B  sent 17  lost 0")
+    assert.match(statsBlock({ ...full, figures: [] }, 200, 24, false)[2]!, / - +0\.0 +0 % +- +- +- +-/)
+  })
+})
+
 const record = (isTTY: boolean) => {
   const written: Array<string> = []
   return {
     written,
-    terminal: { isTTY, columns: () => 80, rows: () => 24, write: (text: string) => void written.push(text) }
+    terminal: {
+      isTTY,
+      color: false,
+      columns: () => 80,
+      rows: () => 24,
+      write: (text: string) => void written.push(text)
+    }
   }
 }
 

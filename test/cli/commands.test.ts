@@ -1,8 +1,10 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
+import { networkInterfaces } from "node:os"
 import { join } from "node:path"
-import { makeDirectory, run, start } from "./support.ts"
+import { commandOf, makeDirectory, run, start } from "./support.ts"
 import type { Running } from "./support.ts"
 
 const directory = makeDirectory()
@@ -105,6 +107,67 @@ describe("serve and get", () => {
     assert.deepInclude(right.json(), { ok: true, sha256Match: true })
     assert.strictEqual(right.code, 0)
   })
+})
+
+/** An address of this host that others reach, too. */
+const outside = Object.values(networkInterfaces())
+  .flatMap((all) => all ?? [])
+  .find(({ family, internal }) => family === "IPv4" && !internal)?.address
+
+describe("get --auto-paths", () => {
+  it.skipIf(!isLinux || outside === undefined)("opens a path from each address that leads there", async () => {
+    const far = start("serve", root, "--listen", `${outside}:0`)
+    const [, address, hash] = await far.saw(/listening on (\S+)\n[^]*--pin ([0-9a-f]{64})\n/)
+    const target = out("auto")
+    const ask = ["get", `${address}/big.bin`, `${address}/large.bin`, "--out", target, "--pin", hash!, "--json"]
+    const done = await run(...ask, "--auto-paths", "--local", "127.0.0.1")
+    far.kill("SIGTERM")
+    await far.finished
+    assert.strictEqual(done.code, 0, done.stderr)
+    assert.isTrue(readFileSync(join(target, "big.bin")).equals(big))
+    const used = done.json().paths as ReadonlyArray<{ readonly local: string; readonly remote: string }>
+    assert.includeMembers(
+      used.map(({ local }) => local.split(":")[0]),
+      ["127.0.0.1", outside]
+    )
+    assert.isTrue(used.every(({ remote }) => remote === address))
+  })
+})
+
+describe("get --stats", () => {
+  it("writes lines on standard error where there is no terminal, and nothing on standard output", async () => {
+    const ask = ["get", `${addresses[0]}/big.bin`, "--out", out("stats"), "--pin", pin, "--stats", "--json"]
+    const done = await run(...ask)
+    assert.strictEqual(done.code, 0, done.stderr)
+    assert.lengthOf(done.stdout.trimEnd().split("\n"), 1)
+    assert.isTrue(done.json().ok)
+    assert.include(done.stderr, "of a download, requests and acknowledgements")
+    assert.match(done.stderr, /path 0 \S+ -> \S+ active .* RTT [\d.]+ ms  window .* in flight .* sent \d+  lost \d+\n/)
+    assert.notInclude(done.stderr, "\u001b")
+  })
+
+  // A pseudo terminal, by util-linux.
+  const scripted = isLinux && spawnSync("script", ["--version"]).stdout?.toString().includes("util-linux") === true
+  for (const color of [true, false]) {
+    it.skipIf(!scripted)(`draws a table again in its place on a terminal, ${color ? "in" : "without"} colours`, () => {
+      const target = out(`terminal-${color}`)
+      const command = commandOf("get", `${addresses[0]}/large.bin`, "--out", target, "--pin", pin, "--stats")
+      const { NO_COLOR: _, ...env } = { ...process.env, TERM: "xterm" } as NodeJS.ProcessEnv
+      const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
+        env: color ? env : { ...env, NO_COLOR: "1" },
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      const text = stdout.toString()
+      assert.strictEqual(status, 0, text)
+      assert.strictEqual(statSync(join(target, "large.bin")).size, large)
+      // Up by the lines of the last drawing, which go.
+      assert.include(text, "\u001b[6A\u001b[J")
+      assert.match(text, /path +state +RTT ms/)
+      assert.match(text, / 0 +active +[\d.]+ +[\d.]+ +100 % /)
+      assert.strictEqual(text.includes("\u001b[1m"), color)
+      assert.isTrue(JSON.parse(text.trimEnd().split("\n").at(-1)!).ok)
+    })
+  }
 })
 
 describe("servers that must not be trusted", () => {

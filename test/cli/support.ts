@@ -21,6 +21,10 @@ export interface Running {
   readonly kill: (signal: NodeJS.Signals) => void
 }
 
+/** A line for a shell that runs the program. */
+export const commandOf = (...args: ReadonlyArray<string>): string =>
+  [process.execPath, entry, ...args].map((part) => `'${part.replaceAll("'", String.raw`'\''`)}'`).join(" ")
+
 /** Starts the program `mpquic` in a process of its own. */
 export const start = (...args: ReadonlyArray<string>): Running => {
   const child = spawn(process.execPath, [entry, ...args], { stdio: ["ignore", "pipe", "pipe"] })
