@@ -2,6 +2,7 @@
  * Paths that have gone silent: when one is suspected, who carries on meanwhile, and when it is given up (draft-21
  * section 3.4.3; RFC 9002 section 6.2). A suspected path stays open and is asked until it answers.
  */
+import { replaceLocalIds } from "../paths/MovingIds.ts"
 import type { Path } from "../paths/Path.ts"
 import { RecoveryTimeout, Space } from "../recovery/PathRecovery.ts"
 import { dropPromise, textOf } from "../Unwanted.ts"
@@ -54,7 +55,7 @@ export class FailureDetector {
       recovery.maxDatagramSize = path.mtu
     }
     recovery.oneOfSeveral = this.isOneOfSeveral(path)
-    if (this.isUnansweredMove(path, now)) this.core.paths.replaceLocalIds(path, now)
+    if (this.isUnansweredMove(path, now)) replaceLocalIds(this.core.paths, path, now)
     if (path.ptoCount === 1) {
       this.repeatAcknowledgement(path)
       this.repeatCarried(path)

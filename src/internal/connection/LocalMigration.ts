@@ -2,6 +2,7 @@
  * The local addresses that paths leave from, as the host has them: a client moves a path to another one (RFC 9000 section 9),
  * and a path whose address is gone is suspected at once, on either side.
  */
+import { mayMove, moveLocal } from "../paths/MovingIds.ts"
 import type { Path } from "../paths/Path.ts"
 import type { OpenPathRefusal } from "../paths/PathEvent.ts"
 import { Space } from "../recovery/PathRecovery.ts"
@@ -44,11 +45,11 @@ export class LocalMigration {
     path.addressLost = false
     if (path.leadTo(local, path.remote)) return this.migration.goBack(path, now) ? undefined : "noConnectionIds"
     // Section 9.5: no connection ID is used from two addresses, unless the peer has none at all.
-    if (path.remoteIds.active?.bytes.length !== 0 && !core.paths.mayMove(path, local)) return "noConnectionIds"
+    if (path.remoteIds.active?.bytes.length !== 0 && !mayMove(core.paths, path, local)) return "noConnectionIds"
     const { host } = path.local
     // One that was not proven is nothing to return to: what was before it still is.
     if (!gone && path.previous === undefined) path.keepPrevious()
-    core.paths.moveLocal(path, local, now)
+    moveLocal(core.paths, path, local, now)
     path.sizeProven = false
     // Section 9.4: another port is most likely the same way.
     if (host !== local.host) path.restart(now)

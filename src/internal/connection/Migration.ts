@@ -5,6 +5,7 @@
  * about the old one is kept until the new one is proven: whoever copies packets of the peer from elsewhere gets little, and
  * costs the path neither its connection ID nor its window.
  */
+import { leaveRemoteId, moveRemoteId, releaseRemoteIds, restoreRemoteId } from "../paths/MovingIds.ts"
 import type { Path } from "../paths/Path.ts"
 import { CHALLENGE_LENGTH } from "../paths/PathValidation.ts"
 import type { DatagramBurst } from "../wire/Datagram.ts"
@@ -43,7 +44,7 @@ export class Migration {
       if (path.previous !== undefined) {
         path.forgetPrevious(now)
       }
-      this.core.paths.releaseRemoteIds(path)
+      releaseRemoteIds(this.core.paths, path)
       return
     }
     this.proven(path, now)
@@ -98,7 +99,7 @@ export class Migration {
     // A peer that moves takes another ID; under the same one a translator has moved it (RFC 9000 section 9.5).
     const deliberate = sequence !== path.peerSequence
     const { validated } = path
-    if (deliberate) core.paths.moveRemoteId(path, local, remote)
+    if (deliberate) moveRemoteId(core.paths, path, local, remote)
     path.moveTo(local, remote)
     // The 3x limit may silence it: what is under way then is others' to send.
     path.recovery.oneOfSeveral = core.hasAlternative(path)
@@ -127,7 +128,7 @@ export class Migration {
     const { previous } = path
     path.setValidated()
     // Section 9.5; CID-12.
-    if (previous !== undefined || path.remoteIds.isAway) core.paths.leaveRemoteId(path)
+    if (previous !== undefined || path.remoteIds.isAway) leaveRemoteId(core.paths, path)
     if (previous !== undefined) {
       path.forgetPrevious(now)
       // VAL-7, section 9.4: another port of the same host is most likely a NAT that forgot, on the same way.
@@ -145,13 +146,13 @@ export class Migration {
     const { core } = this
     const { previous } = path
     if (previous === undefined || !path.remoteIds.mayReturn(previous.local, previous.remote)) return false
-    core.paths.restoreRemoteId(path, previous.local, previous.remote)
+    restoreRemoteId(core.paths, path, previous.local, previous.remote)
     path.goBack()
     if (core.role === "client") {
       path.movedAt = now
       path.probes = Math.max(path.probes, 1)
       core.validate(path, now)
-    } else core.paths.releaseRemoteIds(path)
+    } else releaseRemoteIds(core.paths, path)
     core.emitPath({ kind: "migrated", pathId: path.id, local: path.local, remote: path.remote })
     return true
   }

@@ -108,7 +108,7 @@ export class PathTable {
   }
 
   /** Connection IDs that the peer has for each path in use. */
-  private get idCount(): number {
+  get idCount(): number {
     return Math.min(this.context.connectionIds, this.peerIdLimit)
   }
 
@@ -354,67 +354,6 @@ export class PathTable {
     // CID-14
     else if (this.multipath) this.frames.idsBlocked(path.id)
     return rotated
-  }
-
-  /** Client: whether both sides have a connection ID for packets between the path's new addresses (RFC 9000 section 9.5). */
-  mayMove(path: Path, local: Address): boolean {
-    const { localIds, remote, remoteIds } = path
-    // What an acknowledgement since the last move shows is what the peer has used.
-    if (path.recovery.deliveredAt > path.movedAt) localIds.settled()
-    if (remoteIds.isKept(local, remote) || (remoteIds.hasFor(local, remote) && localIds.hasSpare)) return true
-    // CID-14
-    if (this.multipath) this.frames.idsBlocked(path.id)
-    return false
-  }
-
-  /**
-   * The path moves on purpose: it takes the ID of its new addresses, or a fresh one, and the old one is kept for the old ones
-   * (RFC 9000 section 9.5). Before its addresses change.
-   */
-  moveRemoteId(path: Path, local: Address, remote: Address): void {
-    // An empty ID is for all addresses.
-    if (path.remoteIds.active?.bytes.length === 0) return
-    path.remoteIds.move(path, local, remote)
-    this.noteRetired(path)
-    // CID-14
-    if (path.remoteIds.active === undefined && this.multipath) this.frames.idsBlocked(path.id)
-  }
-
-  /** Client: the same for a path that moves by our own wish. The peer takes another ID for where it has not been yet. */
-  moveLocal(path: Path, local: Address, now: number): void {
-    path.movedAt = now
-    const known = path.remoteIds.isKept(local, path.remote)
-    if (!known && path.localIds.onMove(this.idCount)) this.frames.idsIssued()
-    this.moveRemoteId(path, local, path.remote)
-    path.local = local
-  }
-
-  /** Client: nothing is heard since the path moved. The peer may have no ID to answer under. */
-  replaceLocalIds(path: Path, now: number): void {
-    path.replacedAt = now
-    if (path.localIds.replaceAll(this.idCount)) this.frames.idsIssued()
-  }
-
-  /** The path's addresses are proven: the IDs of others are given back, and it has one that no others had. */
-  leaveRemoteId(path: Path): void {
-    if (path.remoteIds.isAway) this.releaseRemoteIds(path)
-    else this.rotateRemoteId(path)
-  }
-
-  /** The IDs of other addresses are given back, if there are any. */
-  releaseRemoteIds(path: Path): void {
-    path.remoteIds.release()
-    this.noteRetired(path)
-  }
-
-  /** The path returns to the addresses before. Before its addresses change. */
-  restoreRemoteId(path: Path, local: Address, remote: Address): void {
-    path.remoteIds.restore(path, local, remote)
-    this.noteRetired(path)
-  }
-
-  private noteRetired(path: Path): void {
-    if (path.remoteIds.pendingRetire.length > 0) this.frames.idsRetired()
   }
 
   /** Earliest time at which a closed path's state goes, or the route of a retired ID. */
