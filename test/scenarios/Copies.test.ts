@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
 import type { Policy as Duplication } from "../../src/internal/paths/DuplicationPolicy.ts"
 import type { Policy as Reinjection, TargetContext } from "../../src/internal/paths/ReinjectionPolicy.ts"
-import type { Factory as SchedulerFactory } from "../../src/internal/paths/Scheduler.ts"
+import type { PathView, Factory as SchedulerFactory } from "../../src/internal/paths/Scheduler.ts"
 import { lowLatency } from "../../src/internal/paths/schedulers/LowLatency.ts"
 import { redundant } from "../../src/internal/paths/schedulers/Redundant.ts"
 import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
@@ -352,6 +352,7 @@ describe("reinjection", () => {
       (context: TargetContext) => context.original,
       () => ({ id: 77 }) as never,
       () => Promise.resolve() as never,
+      ({ candidates }) => void (candidates as Array<PathView>).splice(0),
       () => {
         throw new Error("no")
       }
@@ -362,6 +363,28 @@ describe("reinjection", () => {
       assert.isAbove(pair.connection.core.mistakes.policy + pair.accepted.core.mistakes.policy, 1)
       assert.isAbove(pair.connection.streams.bytesCopied, 0)
     }
+  })
+
+  it("an object of a class is asked as one", () => {
+    class Own implements Reinjection {
+      readonly name = "own"
+      asked = 0
+      late = 0
+      selectTarget({ candidates }: TargetContext): PathView | undefined {
+        this.asked++
+        return candidates[0]
+      }
+      delay(): number {
+        this.late++
+        return 20
+      }
+    }
+    const policy = new Own()
+    const pair = twoPaths([lossy, lossy], { reinjection: policy })
+    exchange(pair, 200_000, 30_000, "a class")
+    assert.isAbove(policy.asked, 0)
+    assert.isAbove(policy.late, 0)
+    assert.strictEqual(pair.connection.core.mistakes.policy + pair.accepted.core.mistakes.policy, 0)
   })
 
   it("figures out of range are replaced and told", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Scheduler } from "../../src/PathScheduler.ts"
+import type { PathView, Scheduler } from "../../src/PathScheduler.ts"
 import { Drain, lowLatency, Pair, pump } from "../support/Machines.ts"
 
 const stubborn = (): Scheduler => ({ name: "stubborn", select: ({ paths }) => paths[0] })
@@ -84,6 +84,36 @@ describe("policies that users give", () => {
     assert.strictEqual(drain?.wrong, -1)
     return { asked: asked.times, sent, time: pair.simulator.now }
   }
+
+  it("a scheduler may do to its list of paths what it likes: that is counted, and nothing goes elsewhere", () => {
+    const elsewhere = new Pair()
+    elsewhere.until(() => elsewhere.connection.confirmed, 1000)
+    const foreign = elsewhere.connection.paths[0]!
+    const sent = foreign.packetsSent
+    const spoilers: ReadonlyArray<Scheduler["select"]> = [
+      ({ paths }) => void (paths as Array<PathView>).splice(0),
+      ({ paths }) => {
+        ;(paths as Array<PathView>).push(foreign)
+        return foreign
+      },
+      ({ paths }) => {
+        ;(paths as Array<PathView>)[0] = foreign
+        return foreign
+      },
+      ({ paths }) => (paths as Array<PathView>).pop()
+    ]
+    for (const [index, select] of spoilers.entries()) {
+      const pair = new Pair({ client: { scheduler: () => ({ name: "spoiler", select }) } })
+      pair.client.defects = true
+      pair.until(() => pair.connection.confirmed, 1000)
+      pump(pair.connection, pair.connection.streams.open(true)!, 20_000)
+      pair.run(10_000)
+      assert.strictEqual(foreign.packetsSent, sent, `spoiler ${index}`)
+      assert.isAbove(pair.connection.stats().schedulerMistakes, 0, `spoiler ${index}`)
+      // One that gives no path is taken at its word until the idle timeout; the others lose nothing.
+      if (index > 0) assert.strictEqual(pair.connection.streams.bytesSent, 20_000, `spoiler ${index}`)
+    }
+  })
 
   it("a steady scheduler is asked once for a run of full packets, and the packets are the same", () => {
     const each = transfer(false)

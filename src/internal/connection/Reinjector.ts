@@ -53,6 +53,8 @@ export class Reinjector {
   /** Bytes of late data that were copied although nothing says that they are lost: these have the budget. */
   private spent = 0
   private readonly candidates: Array<Path> = []
+  /** The same for the policy, which may do to it what it likes. */
+  private readonly offered: Array<Path> = []
   private readonly packet: { -readonly [K in keyof TargetContext["packet"]]: TargetContext["packet"][K] } = {
     kind: "stream",
     bytes: 0,
@@ -134,10 +136,10 @@ export class Reinjector {
   private lateAfter(path: Path): number {
     const { rtt } = path.recovery
     const usual = rtt.smoothed + Math.max(4 * rtt.variance, 1) + path.recovery.maxAckDelay
-    const own = this.policy?.delay
-    if (own === undefined || !this.onDelay) return usual
+    const { policy } = this
+    if (policy?.delay === undefined || !this.onDelay) return usual
     try {
-      const delay: unknown = own(path)
+      const delay: unknown = policy.delay(path)
       if (typeof delay === "number" && delay >= 1) return delay
       dropPromise(delay)
       this.complain("delay", `is ${textOf(delay)}`, `${Math.round(usual)} ms`)
@@ -224,12 +226,13 @@ export class Reinjector {
   }
 
   private select(origin: Path): Path {
-    const own = this.policy?.selectTarget
-    if (own !== undefined) {
+    const { candidates, offered, packet, policy } = this
+    if (policy?.selectTarget !== undefined) {
+      offered.length = 0
+      for (const path of candidates) offered.push(path)
       try {
-        const { candidates, packet } = this
-        const target = own({ now: this.core.now, original: origin, candidates, packet })
-        if (this.candidates.includes(target as Path)) return target as Path
+        const target = policy.selectTarget({ now: this.core.now, original: origin, candidates: offered, packet })
+        if (candidates.includes(target as Path)) return target as Path
         dropPromise(target)
         this.complain("selectTarget", "gives none of the candidates", "The lowest RTT")
       } catch (error) {
@@ -238,7 +241,7 @@ export class Reinjector {
     }
     let best: Path | undefined
     let rank = Infinity
-    for (const path of this.candidates) {
+    for (const path of candidates) {
       const wanted = this.preferred?.indexOf(path.id) ?? 0
       const place = wanted < 0 ? Number.MAX_SAFE_INTEGER : wanted
       if (place > rank || (place === rank && path.smoothedRtt >= best!.smoothedRtt)) continue

@@ -5,6 +5,8 @@ import type { ConnectionState } from "./ConnectionState.ts"
 
 export class SendContext implements SelectContext {
   /** Those of the best class that there is; whoever can take nothing of what waits is left out. */
+  readonly usable: Array<Path> = []
+  /** The same for the scheduler, which may do to it what it likes. */
   readonly paths: Array<Path> = []
   kind: PacketKind = "data"
   queuedBytes = 0
@@ -15,9 +17,16 @@ export class SendContext implements SelectContext {
     this.core = core
   }
 
+  /** `usable` has changed, or the scheduler has changed its list. */
+  renew(): void {
+    const { paths, usable } = this
+    paths.length = 0
+    for (const path of usable) paths.push(path)
+  }
+
   // Few schedulers ask for these.
   get moreToCome(): boolean {
-    return this.core.streams.hasWaitingWriter(this.paths[0]?.id ?? 0)
+    return this.core.streams.hasWaitingWriter(this.usable[0]?.id ?? 0)
   }
   get sendWindow(): number {
     return this.core.streams.sendWindow

@@ -69,7 +69,7 @@ export class Sender {
     this.core = core
     this.acknowledger = new Acknowledger(core, packet)
     this.context = new SendContext(core)
-    this.usable = this.context.paths
+    this.usable = this.context.usable
   }
 
   /** Packets arrived: the next ack-eliciting packet counts as activity again (RFC 9000 section 10.1). */
@@ -98,6 +98,7 @@ export class Sender {
     }
     core.streams.propagation = propagation
     collectUsable(core.paths.all, this.usable)
+    this.context.renew()
     const { copies } = this
     packet.duplicator = this.duplicator?.active === true ? this.duplicator : undefined
     if (copies !== undefined) {
@@ -175,6 +176,7 @@ export class Sender {
       if (!this.sendDataPacket(selected)) {
         // Nothing of what waits may go on this path (affinity): the others are asked without it.
         usable.splice(usable.indexOf(selected), 1)
+        context.renew()
         if (usable.length === 0) break
       }
     }
@@ -239,7 +241,12 @@ export class Sender {
 
   /** The path that the scheduler wants, if it can be had. */
   private choose(): Path | undefined {
-    const selected = this.core.scheduler.select(this.context) as Path | undefined
+    const { context, core } = this
+    const selected = core.scheduler.select(context) as Path | undefined
+    if (context.paths.length !== context.usable.length) {
+      context.renew()
+      core.mistakes.inScheduler(schedulerName(core.scheduler), "it changes the list of paths that it is given")
+    }
     if (selected !== undefined && this.usable.includes(selected) && selected.canSend) {
       this.refusedSince = this.heldSince = Infinity
       return selected
