@@ -163,7 +163,7 @@ export interface Path extends Pipeable.Pipeable, Inspectable.Inspectable {
   readonly migrate: (options?: { readonly local?: AddressInput | undefined }) => Effect.Effect<void, QuicError>
   /**
    * Gives the path up (PATH_ABANDON); what it had under way is sent on the others. Does nothing if it is closed. Fails
-   * with `PathFailed` for the last path that works: close the connection instead. `code` is APPLICATION_ABANDON_PATH (0x3e) if not given.
+   * with `PathFailed` for the last path that is open: close the connection instead. `code` is APPLICATION_ABANDON_PATH (0x3e) if not given.
    */
   readonly close: (options?: { readonly code?: number | undefined }) => Effect.Effect<void, QuicError>
   /**
@@ -329,7 +329,7 @@ export class PathImpl extends Value implements Path {
       (code) =>
         this.gone
           ? Effect.void
-          : this.act(() => (this.closing = this.connection.closePath(this.view.id, code, this.runtime.now())))
+          : this.act(() => (this.closing = this.connection.closePath(this.view.id, code, this.runtime.now())), "last")
     )
 
   readonly changes: Stream.Stream<Event> = Stream.suspend(() =>
@@ -363,7 +363,8 @@ export class PathImpl extends Value implements Path {
     )
   }
 
-  private act(action: () => boolean): Effect.Effect<void, QuicError> {
+  /** `refused`: why it is if the path is there. */
+  private act(action: () => boolean, refused: "closed" | "last" = "closed"): Effect.Effect<void, QuicError> {
     return Effect.suspend(() => {
       if (this.gone) return Effect.fail(this.failure("closed"))
       // Called by a policy or an observer: the packet that it was told of comes first.
@@ -373,13 +374,13 @@ export class PathImpl extends Value implements Path {
         })
         return Effect.void
       }
-      if (!action()) return Effect.fail(this.failure("closed"))
+      if (!action()) return Effect.fail(this.failure(refused))
       this.connection.wake()
       return Effect.void
     })
   }
 
-  private failure(why: "closed" | "validation"): QuicError {
+  private failure(why: "closed" | "last" | "validation"): QuicError {
     const abandoned = this.abandoned
     return new QuicError({
       reason:

@@ -287,6 +287,7 @@ export class DatagramsUnavailable extends Schema.TaggedError<DatagramsUnavailabl
 const pathFailures = {
   unknown: "there is no such path",
   closed: "it was closed",
+  last: "it is the last path that is open: close the connection instead",
   validation: "its addresses could not be validated: nothing comes back from there",
   abandoned: "the peer gave it up"
 } as const
@@ -299,7 +300,7 @@ const pathFailures = {
  */
 export class PathFailed extends Schema.TaggedError<PathFailed>()("PathFailed", {
   pathId: Schema.Number,
-  why: Schema.Literals(["unknown", "closed", "validation", "abandoned"]),
+  why: Schema.Literals(["unknown", "closed", "last", "validation", "abandoned"]),
   /** The code of PATH_ABANDON, if there was one. */
   code: Schema.optional(Schema.Number)
 }) {

@@ -155,6 +155,8 @@ export class Node {
   readonly events: Array<PathEvent> = []
   /** Client: tokens to come back with, as they came. */
   readonly tokens: Array<Uint8Array> = []
+  /** What parts that users give did wrong, as the application is told. */
+  readonly told: Array<string> = []
   /** Connections may end by a defect: the scenario is about that. */
   defects = false
   /** What parts threw while a client was accepted. */
@@ -276,6 +278,7 @@ export class Node {
       onEstablished: () => {},
       onConfirmed: () => {},
       onPath: (event) => this.events.push(event),
+      onMistake: (sentence) => this.told.push(sentence),
       onToken: (token) => this.tokens.push(token),
       onClosed: (info) => {
         this.closes.push(info)

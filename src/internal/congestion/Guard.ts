@@ -84,25 +84,37 @@ export class GuardedController implements Controller {
   }
 
   onPacketSent(now: number, bytes: number, bytesInFlight: number): void {
-    this.own.onPacketSent(now, bytes, bytesInFlight)
+    const given: unknown = this.own.onPacketSent(now, bytes, bytesInFlight)
+    if (given !== undefined) this.look("onPacketSent", given)
   }
   onAcked(now: number, bytes: number, largestSentTime: number, appLimited: boolean): void {
-    this.own.onAcked(now, bytes, largestSentTime, appLimited)
+    const given: unknown = this.own.onAcked(now, bytes, largestSentTime, appLimited)
+    if (given !== undefined) this.look("onAcked", given)
   }
   onCongestion(now: number, sentTime: number, lostBytes: number, ecn: boolean): void {
-    this.own.onCongestion(now, sentTime, lostBytes, ecn)
+    const given: unknown = this.own.onCongestion(now, sentTime, lostBytes, ecn)
+    if (given !== undefined) this.look("onCongestion", given)
   }
   onPersistentCongestion(now: number): void {
-    this.own.onPersistentCongestion(now)
+    const given: unknown = this.own.onPersistentCongestion(now)
+    if (given !== undefined) this.look("onPersistentCongestion", given)
   }
   onSpuriousLoss(now: number): void {
-    this.own.onSpuriousLoss(now)
+    const given: unknown = this.own.onSpuriousLoss(now)
+    if (given !== undefined) this.look("onSpuriousLoss", given)
   }
   reset(now: number): void {
-    this.own.reset(now)
+    const given: unknown = this.own.reset(now)
+    if (given !== undefined) this.look("reset", given)
   }
   close(): void {
-    this.own.close()
+    const given: unknown = this.own.close()
+    if (given !== undefined) this.look("close", given)
+  }
+
+  /** Where nothing is expected. */
+  private look(call: string, given: unknown): void {
+    if (dropPromise(given)) this.onWrong(this.name, `answer of ${call}`, "a Promise", "Nothing")
   }
 }
 

@@ -7,6 +7,7 @@ import { SentFrameKind } from "../recovery/SentFrames.ts"
 import type { SentFrame } from "../recovery/SentFrames.ts"
 import type { CryptoStream } from "../streams/CryptoStream.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
+import { schedulerName } from "./Policies.ts"
 
 export class Delivery implements RecoveryEvents {
   private readonly core: ConnectionState
@@ -115,7 +116,8 @@ export class Delivery implements RecoveryEvents {
     if (core.observers !== undefined) core.observers.packetAcked(path, bytes, core.now)
     if (space !== Space.application) return
     path.discovery.onPacketAcked(packetNumber, bytes)
-    core.scheduler.onPacketAcked?.(path, bytes)
+    const given: unknown = core.scheduler.onPacketAcked?.(path, bytes)
+    if (given !== undefined) core.mistakes.answerOfScheduler(schedulerName(core.scheduler), "onPacketAcked", given)
   }
 
   packetLost(recovery: PathRecovery, space: number, packetNumber: number, bytes: number): void {
@@ -126,6 +128,7 @@ export class Delivery implements RecoveryEvents {
     if (space !== Space.application) return
     const { next } = recovery.sent(Space.application)!
     if (path.discovery.onPacketLost(packetNumber, bytes, next)) recovery.maxDatagramSize = path.mtu
-    core.scheduler.onPacketLost?.(path, bytes)
+    const given: unknown = core.scheduler.onPacketLost?.(path, bytes)
+    if (given !== undefined) core.mistakes.answerOfScheduler(schedulerName(core.scheduler), "onPacketLost", given)
   }
 }

@@ -25,6 +25,11 @@ export class Mistakes {
       )
   }
 
+  /** A function of the scheduler gave something where nothing is expected: it is looked at in case it is a Promise. */
+  answerOfScheduler(name: string, call: string, given: unknown): void {
+    if (dropPromise(given)) this.inScheduler(name, `its ${call} gives a Promise`)
+  }
+
   inController(name: string, field: string, value: unknown, instead: string): void {
     this.controller++
     if (this.isNew(`controller ${name} ${field}`))

@@ -18,6 +18,7 @@ import { packetNumberLength } from "../wire/PacketNumber.ts"
 import { AEAD_TAG, TransportError, violation } from "../wire/Protocol.ts"
 import type { ConnectionState } from "./ConnectionState.ts"
 import { SendBatch } from "./SendBatch.ts"
+import { schedulerName } from "./Policies.ts"
 
 /** Room for frames that a packet is worth starting for, header and tag included. */
 const MIN_PACKET = 64
@@ -207,7 +208,8 @@ export class PacketBuilder {
       core.elicitedSinceReceive = true
       core.idleSince = now
     }
-    core.scheduler.onPacketSent?.(path, end - start)
+    const given: unknown = core.scheduler.onPacketSent?.(path, end - start)
+    if (given !== undefined) core.mistakes.answerOfScheduler(schedulerName(core.scheduler), "onPacketSent", given)
     if (core.observers !== undefined) core.observers.packetSent(path, end - start, now)
   }
 }
