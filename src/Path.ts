@@ -280,8 +280,7 @@ export class PathImpl extends Value implements Path {
   }
 
   get observedAddress(): NetAddress.InetAddress | undefined {
-    const address = this.connection.observedAddress(this.view.id)
-    if (address !== undefined) this.observed = toInetAddress(address)
+    if (this.last === undefined) this.seeObserved()
     return this.observed
   }
 
@@ -343,7 +342,7 @@ export class PathImpl extends Value implements Path {
   /** After an event of this path. */
   onEvent(event: PathEvent): void {
     if (event.kind === "abandoned") this.abandoned = event
-    if (event.kind === "observed") this.observed = toInetAddress(event.address)
+    if (event.kind === "observed" || event.kind === "migrated") this.seeObserved()
     if (event.kind === "closed") this.last = toStats(event.stats)
     this.waiting.wake()
   }
@@ -352,6 +351,13 @@ export class PathImpl extends Value implements Path {
   onConnectionClosed(): void {
     this.last ??= this.stats
     this.waiting.wake()
+  }
+
+  /** Of a path that is gone the last that was known stays. */
+  private seeObserved(): void {
+    if (this.connection.path(this.view.id) === undefined) return
+    const address = this.connection.observedAddress(this.view.id)
+    this.observed = address === undefined ? undefined : toInetAddress(address)
   }
 
   private get gone(): boolean {

@@ -141,7 +141,10 @@ export class MultipathConfig extends Schema.Class<MultipathConfig>("effect-mpqui
   advertise: addressList(),
   /**
    * How many addresses of the peer are kept when it advertises them; with 0 this side takes no part in advertisement. It needs
-   * `maxPaths` of at least 2 on both sides. Default 8: they cost nothing until a path manager or `openPath` uses them.
+   * `maxPaths` of at least 2 on both sides. Default 8, and told to the peer: that invites a server to name what its own list
+   * (`advertise`, empty by default) has, and nothing else. The frames are authentic, kept within this bound, and cost nothing until
+   * `openPath` or `PathManager.layerAuto` uses them; the latter leaves private addresses alone unless the peer has one itself, and
+   * sends challenges only until there is an answer. With 0 a peer learns nothing of this extension.
    *
    * @since 0.2.0
    */

@@ -303,6 +303,26 @@ describe("OBSERVED_ADDRESS", () => {
     )
   })
 
+  it("of a path that moves nothing is known until the peer has seen it there; of one that returns what was known", () => {
+    const pair = pairOf({ addressDiscovery: "receive" }, { addressDiscovery: "send" })
+    run(pair)
+    assert.strictEqual(observed(pair), "10.0.0.1:5000")
+    const [, other] = pair.client.addresses
+    assert.isUndefined(pair.connection.migratePath(0, other!, false, pair.simulator.now))
+    assert.strictEqual(observed(pair), "undefined")
+    pair.connection.wake()
+    run(pair)
+    assert.strictEqual(observed(pair), String(other))
+    // Nothing comes back from there: the path returns.
+    pair.links[0]!.cut()
+    const old = pair.client.addresses[0]!
+    assert.isUndefined(pair.connection.migratePath(0, old, false, pair.simulator.now))
+    pair.connection.wake()
+    assert.strictEqual(observed(pair), "undefined")
+    pair.until(() => pair.connection.path(0)!.local !== old, pair.simulator.now + 10_000)
+    assert.strictEqual(observed(pair), String(other))
+  })
+
   it("noq: without negotiation it is a PROTOCOL_VIOLATION", () => {
     for (const addressDiscovery of ["off", "send"] as const) {
       const pair = pairOf({ addressDiscovery }, { addressDiscovery: "both" })

@@ -113,6 +113,7 @@ describe("observed addresses", () => {
         assert.strictEqual(String(path.observedAddress), String(path.local))
         assert.strictEqual(server.path(0)!.observedAddress, undefined)
         yield* path.migrate()
+        assert.strictEqual(path.observedAddress, undefined)
         yield* Effect.sleep("1 second")
         const after = NetAddress.formatInet(path.local)
         assert.notStrictEqual(after, before)

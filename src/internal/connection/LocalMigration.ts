@@ -50,6 +50,8 @@ export class LocalMigration {
     // One that was not proven is nothing to return to: what was before it still is.
     if (!gone && path.previous === undefined) path.keepPrevious()
     moveLocal(core.paths, path, local, now)
+    // The peer has yet to see where this is.
+    path.observed = undefined
     path.sizeProven = false
     // Section 9.4: another port is most likely the same way.
     if (host !== local.host) path.restart(now)

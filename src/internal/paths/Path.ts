@@ -31,6 +31,7 @@ export interface PreviousAddress {
   readonly remote: Address
   readonly sizeProven: boolean
   readonly peerSequence: number
+  readonly observed: Address | undefined
   /** First packet number that was not sent there. */
   readonly until: number
   readonly rtt: RttEstimator
@@ -350,6 +351,7 @@ export class Path implements PathView {
       remote: this.remote,
       sizeProven: this.sizeProven,
       peerSequence: this.peerSequence,
+      observed: this.observed,
       until: recovery.sent(Space.application)!.next,
       rtt: recovery.rtt.copy()
     }
@@ -365,6 +367,7 @@ export class Path implements PathView {
     this.reportDue = true
     this.sizeProven = previous.sizeProven
     this.peerSequence = previous.peerSequence
+    this.observed = previous.observed
     this.validation.stop()
     this.recovery.returnToAddress(previous.until, previous.rtt)
     this.setValidated()
