@@ -17,12 +17,14 @@ import type {
   PathEvent
 } from "./internal/connection/Machine.ts"
 import type { AddressInput } from "./internal/runtime/Addresses.ts"
-import { hostOf, toInetAddress } from "./internal/runtime/Addresses.ts"
+import { toInetAddress } from "./internal/runtime/Addresses.ts"
 import * as Arguments from "./internal/runtime/Arguments.ts"
 import { ADVERTISABLE, advertisable, Advertised } from "./internal/runtime/Advertised.ts"
 import { Broadcast } from "./internal/runtime/Broadcast.ts"
-import { attemptPolicy, closeError, closeReason } from "./internal/runtime/CloseError.ts"
+import { closeError, closeReason } from "./internal/runtime/CloseError.ts"
 import { ConnectionLog } from "./internal/runtime/ConnectionLog.ts"
+import { ConnectionPaths } from "./internal/runtime/ConnectionPaths.ts"
+import type { PathHost } from "./internal/runtime/ConnectionPaths.ts"
 import { ConnectionStreams } from "./internal/runtime/ConnectionStreams.ts"
 import type { StreamKind, StreamScopes } from "./internal/runtime/ConnectionStreams.ts"
 import type { EndpointRuntime } from "./internal/runtime/EndpointRuntime.ts"
@@ -34,14 +36,7 @@ import type { Address } from "./internal/wire/Datagram.ts"
 import * as Path from "./Path.ts"
 import type { PathStatus, PathView } from "./PathScheduler.ts"
 import type { CloseCodes } from "./QuicConfig.ts"
-import {
-  AdvertiseUnavailable,
-  AddressUnreachable,
-  DatagramsUnavailable,
-  DatagramTooLarge,
-  PathUnavailable,
-  QuicError
-} from "./QuicError.ts"
+import { AdvertiseUnavailable, DatagramsUnavailable, DatagramTooLarge, QuicError } from "./QuicError.ts"
 import type { CloseReason } from "./QuicError.ts"
 import type { Input, QuicStream, QuicStreamImpl, ReceiveStream, SendStream } from "./QuicStream.ts"
 
@@ -313,29 +308,12 @@ export interface CloseOptions {
  */
 export const isConnection = (u: unknown): u is Connection => Predicate.hasProperty(u, TypeId)
 
-/** How often opening a path waits one round trip for the peer's connection IDs, which come right after the handshake. */
-const CONNECTION_ID_ROUNDS = 5
-
 const pathIdOf = (options: { readonly pathId?: number | undefined }): number | undefined =>
   options.pathId === undefined ? undefined : Arguments.pathId("pathId", options.pathId)
 
 /** What a connection needs of its endpoint. @internal */
-export interface ConnectionHost extends StreamScopes {
+export interface ConnectionHost extends StreamScopes, PathHost {
   readonly runtime: EndpointRuntime
-  /** Gives `use` the address to send to `remote` from: of a socket that is bound there, or of one bound now. */
-  readonly withLocalAddress: <A>(
-    local: AddressInput | undefined,
-    primary: Pick<PathView, "local" | "remote">,
-    remote: Address,
-    use: (local: Address) => Effect.Effect<A, QuicError>
-  ) => Effect.Effect<A, QuicError>
-  readonly remoteAddress: (remote: AddressInput, primary: Address) => Effect.Effect<Address, QuicError>
-  /** Gives `use` the address to send to `remote` from, now that `gone` is of this host no more. */
-  readonly awayFrom: <A>(
-    gone: Address,
-    remote: Address,
-    use: (local: Address) => Effect.Effect<A, QuicError>
-  ) => Effect.Effect<A, QuicError>
   readonly handshakes: Handshakes
   /** The connection may be used. */
   readonly onEstablished?: ((connection: ConnectionImpl) => void) | undefined
@@ -563,7 +541,6 @@ export class ConnectionImpl extends Value implements Connection {
   readonly openPath = (options?: OpenPathOptions): Effect.Effect<Path.Path, QuicError> =>
     Effect.gen({ self: this }, function* () {
       yield* this.waitConfirmed()
-      const primary = this.primary
       const wanted = Arguments.attempt("options", () => {
         const status = Arguments.at(options, "status")
         return {
@@ -573,13 +550,7 @@ export class ConnectionImpl extends Value implements Connection {
         }
       })
       if (wanted instanceof QuicError) return yield* wanted
-      const remote =
-        wanted.remote === undefined ? primary.remote : yield* this.host.remoteAddress(wanted.remote, primary.remote)
-      // Asked first, so that no socket is bound for nothing.
-      yield* this.pathPossible(remote, CONNECTION_ID_ROUNDS)
-      return yield* this.host.withLocalAddress(wanted.local, primary, remote, (local) =>
-        this.tryOpenPath({ local, remote, status: wanted.status })
-      )
+      return this.pathOf(this.machine.path(yield* this.ownPaths.open(this.primary, wanted))!)
     })
 
   get remoteAddresses(): RemoteAddresses {
@@ -690,7 +661,10 @@ export class ConnectionImpl extends Value implements Connection {
     let path = this.known?.get(view.id)
     if (path === undefined) {
       path = new Path.PathImpl(this.machine, view, this.runtime, this.broadcast, (pathId, local) =>
-        this.migrate(pathId, local)
+        Effect.andThen(
+          this.waitConfirmed(),
+          Effect.suspend(() => this.ownPaths.migrate(pathId, local))
+        )
       )
       ;(this.known ??= new Map()).set(view.id, path)
     }
@@ -751,39 +725,6 @@ export class ConnectionImpl extends Value implements Connection {
     })
   }
 
-  /** Waits for the peer's connection IDs, if that is all that is missing. */
-  private pathPossible(remote: Address, rounds: number): Effect.Effect<void, QuicError> {
-    return Effect.suspend(() => {
-      const closed = this.machine.closeInfo
-      if (closed !== undefined) return Effect.fail(closeError(closed))
-      const refusal = this.machine.pathRefusal(remote)
-      if (refusal === undefined) return Effect.void
-      // The peer is told what is missing.
-      this.machine.wake()
-      if (refusal !== "noConnectionIds" || rounds === 0)
-        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: refusal }) }))
-      return Effect.andThen(Effect.sleep(Math.max(1, this.primary.smoothedRtt)), this.pathPossible(remote, rounds - 1))
-    })
-  }
-
-  private tryOpenPath(options: {
-    readonly local: Address
-    readonly remote: Address
-    readonly status: PathStatus | undefined
-  }): Effect.Effect<Path.Path, QuicError> {
-    return Effect.suspend(() => {
-      const closed = this.machine.closeInfo
-      if (closed !== undefined) return Effect.fail(closeError(closed))
-      if (this.machine.busy) return Effect.andThen(Effect.yieldNow, this.tryOpenPath(options))
-      const opened = attemptPolicy(() => this.machine.openPath(options, this.runtime.now()))
-      if (opened instanceof QuicError) return Effect.fail(opened)
-      if (typeof opened === "string")
-        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: opened }) }))
-      this.machine.wake()
-      return Effect.succeed(this.pathOf(this.machine.path(opened)!))
-    })
-  }
-
   private withAdvertised(
     input: AddressInput,
     use: (address: Address) => Effect.Effect<void, QuicError>
@@ -820,68 +761,17 @@ export class ConnectionImpl extends Value implements Connection {
     )
   }
 
-  /** Moves a path to another local address: to the given one, else to another port of its own. */
-  private migrate(pathId: number, local: AddressInput | undefined): Effect.Effect<void, QuicError> {
-    return Effect.andThen(
-      this.waitConfirmed(),
-      Effect.suspend(() => {
-        const path = this.machine.path(pathId)
-        return path === undefined
-          ? Effect.fail(new QuicError({ reason: new PathUnavailable({ why: "closed" }) }))
-          : this.host.withLocalAddress(local, path, path.remote, (address) =>
-              this.tryMigrate(pathId, address, false, CONNECTION_ID_ROUNDS)
-            )
-      })
-    )
-  }
-
   /** Moves a path away from an address that is gone, unless another path leaves from where it would go. */
   readonly moveAway = (pathId: number): Effect.Effect<void, QuicError> =>
-    Effect.suspend(() => {
-      const path = this.machine.path(pathId)
-      if (!this.movesLostPaths || path === undefined || path.state === "closing") return Effect.void
-      return this.host.awayFrom(path.local, path.remote, (address) => {
-        const taken = this.machine.paths.some(
-          (other) => other.id !== pathId && other.state === "active" && other.local.host === address.host
-        )
-        return taken ? Effect.void : this.tryMigrate(pathId, address, true, CONNECTION_ID_ROUNDS)
-      })
-    })
+    Effect.suspend(() => (this.movesLostPaths ? this.ownPaths.moveAway(pathId) : Effect.void))
 
   /** The same, to where the routes lead if that is one of `to`, else to the first of them that can be had. */
   moveTo(pathId: number, to: ReadonlyArray<AddressInput>): Effect.Effect<void, QuicError> {
-    return Effect.suspend(() => {
-      const path = this.machine.path(pathId)
-      if (path === undefined || path.state === "closing")
-        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: "closed" }) }))
-      const hosts = new Set(to.map((each) => hostOf(each)))
-      const move = (address: Address) => this.tryMigrate(pathId, address, true, CONNECTION_ID_ROUNDS)
-      const elsewhere = () =>
-        new QuicError({ reason: new AddressUnreachable({ address: String(path.remote), local: path.local.host }) })
-      const routed = this.host.awayFrom(path.local, path.remote, (address) =>
-        hosts.has(hostOf(toInetAddress(address))) ? move(address) : Effect.fail(elsewhere())
-      )
-      return to.reduce<Effect.Effect<void, QuicError>>(
-        (attempt, each) => Effect.catch(attempt, () => this.host.withLocalAddress(each, path, path.remote, move)),
-        routed
-      )
-    })
+    return this.ownPaths.moveTo(pathId, to)
   }
 
-  private tryMigrate(pathId: number, local: Address, gone: boolean, rounds: number): Effect.Effect<void, QuicError> {
-    return Effect.suspend(() => {
-      const closed = this.machine.closeInfo
-      if (closed !== undefined) return Effect.fail(closeError(closed))
-      if (this.machine.busy) return Effect.andThen(Effect.yieldNow, this.tryMigrate(pathId, local, gone, rounds))
-      const refusal = this.machine.migratePath(pathId, local, gone, this.runtime.now())
-      this.machine.wake()
-      if (refusal === undefined) return Effect.void
-      if (refusal !== "noConnectionIds" || rounds === 0)
-        return Effect.fail(new QuicError({ reason: new PathUnavailable({ why: refusal }) }))
-      return Effect.andThen(
-        Effect.sleep(Math.max(1, this.primary.smoothedRtt)),
-        this.tryMigrate(pathId, local, gone, rounds - 1)
-      )
-    })
+  /** Made when it is asked for: most connections have the path that they began with. */
+  private get ownPaths(): ConnectionPaths {
+    return new ConnectionPaths(this.machine, this.host)
   }
 }
