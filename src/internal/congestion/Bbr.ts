@@ -287,7 +287,7 @@ export class Bbr implements Controller {
     this.raiseSlope()
   }
 
-  /** Section 5.3.3.5. */
+  /** Section 5.3.3.9. */
   private updateCycle(now: number, sample: DeliverySample): void {
     const { model } = this
     if (!model.fullBwReached || this.adaptLongterm(now, sample) || !this.isProbingCycle) return

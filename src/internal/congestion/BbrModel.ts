@@ -1,7 +1,7 @@
 import type { DeliverySample, PathInfo } from "./Controller.ts"
 import { CycleMax, RoundMax } from "./WindowedMax.ts"
 
-/** Shares of a flight (draft-ietf-ccwg-bbr section 2.7). */
+/** Shares of a flight (draft-ietf-ccwg-bbr section 2.8). */
 export const LOSS_THRESHOLD = 0.02
 export const BETA = 0.7
 const HEADROOM = 0.15
