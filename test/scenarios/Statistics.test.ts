@@ -12,8 +12,17 @@ import { roundRobin } from "../../src/internal/paths/schedulers/RoundRobin.ts"
 import { Prng } from "../../src/testing/internal/Prng.ts"
 import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import type { Pair } from "../support/Machines.ts"
-import { closePath, connected, openInTheEnd, transfer, unequalLinks, withPaths } from "../support/Multipath.ts"
-import { exchange, seeds, send } from "../support/Scenario.ts"
+import { Accounts } from "../support/Accounts.ts"
+import {
+  closePath,
+  connected,
+  eventsOf,
+  openInTheEnd,
+  transfer,
+  unequalLinks,
+  withPaths
+} from "../support/Multipath.ts"
+import { exchange, intact, seeds, send } from "../support/Scenario.ts"
 
 /** What is outstanding by the records of packets, not by the counters. */
 const outstanding = (connection: Connection): { readonly packets: number; readonly bytes: number } => {
@@ -152,6 +161,47 @@ describe("statistics", () => {
       }
       agree(pair, `seed ${seed}`)
     }
+  })
+
+  it("sums are those of the paths, the closed ones too, while paths come, go and fail at random", () => {
+    let closed = 0
+    for (const seed of seeds(8)) {
+      const links = Array.from({ length: 3 }, (_, i) => ({ mbps: 10, delay: 5 + 10 * i, queue: 50, loss: 0.02 * i }))
+      const pair = withPaths({ seed, links })
+      const { accepted, connection, simulator } = pair
+      const prng = new Prng(seed, "accounts")
+      const books = [new Accounts(pair.client, connection), new Accounts(pair.server, accepted)]
+      const [up, down] = [send(connection, accepted, 1_000_000), send(accepted, connection, 1_000_000)]
+      const until = simulator.now + 30_000
+      while (!(up.finished && down.finished) && simulator.now < until) {
+        const side = prng.int(2) === 0 ? connection : accepted
+        const path = side.paths[prng.int(side.paths.length)]!
+        const link = prng.int(links.length)
+        if (prng.int(4) === 0) closePath(pair, side, path.id)
+        else if (prng.int(3) === 0) pair.links[link]!.set({ up: prng.int(3) > 0 })
+        connection.openPath({ local: pair.client.addresses[link]! }, simulator.now)
+        connection.wake()
+        pair.run(simulator.now + 20 + prng.int(150))
+        for (const account of books) assert.isUndefined(account.check(), `seed ${seed}, ${simulator.now} ms`)
+        if (prng.int(4) === 0) for (const each of pair.links) each.restore()
+      }
+      intact(up, 1_000_000, `seed ${seed}, up`)
+      intact(down, 1_000_000, `seed ${seed}, down`)
+      pair.run(simulator.now + 8000)
+      for (const account of books) assert.isUndefined(account.check(), `seed ${seed}, at the end`)
+      closed += eventsOf(pair.client, "closed").length
+      for (const [side, other] of [
+        [connection.stats(), accepted.stats()],
+        [accepted.stats(), connection.stats()]
+      ] as const) {
+        // Each byte once, and again only what is told of as sent again.
+        const again = side.bytesRetransmitted + side.bytesDuplicated + side.bytesReinjected
+        assert.isAtMost(side.streamBytesSent - again, 1_000_000, `seed ${seed}`)
+        assert.isAtLeast(side.streamBytesSent, 1_000_000, `seed ${seed}`)
+        assert.isAtLeast(other.streamBytesReceived, 1_000_000, `seed ${seed}`)
+      }
+    }
+    assert.isAtLeast(closed, 8)
   })
 
   it("without loss each side has received what the other says it sent, packet by packet", () => {

@@ -17,6 +17,7 @@ import { Prng } from "../../src/testing/internal/SimulatorCore.ts"
 import type { DuplexOptions, Nat } from "../../src/testing/internal/SimulatorCore.ts"
 import type { LinkOptions } from "../../src/testing/internal/Link.ts"
 import type { PacketBurst } from "../../src/internal/crypto/PacketBurst.ts"
+import { Accounts } from "./Accounts.ts"
 import { Drain, Pair, pattern } from "./Machines.ts"
 import { establish } from "./Scenario.ts"
 
@@ -280,9 +281,22 @@ class Run {
     const talkers = { client: new Talker(pair, pair.connection), server: new Talker(pair, pair.accepted) }
     const drains = { client: this.drain(pair.connection), server: this.drain(pair.accepted) }
     const start = pair.simulator.now
+    const books = [
+      ["client", new Accounts(pair.client, pair.connection)],
+      ["server", new Accounts(pair.server, pair.accepted)]
+    ] as const
+    const audit = (): string | undefined => {
+      for (const [side, accounts] of books) {
+        const wrong = accounts.check()
+        if (wrong !== undefined) return `figures of the ${side}: ${wrong}`
+      }
+      return undefined
+    }
     for (const { at, happening: event } of plan.events) {
       pair.run(start + at)
       this.apply(event, talkers)
+      const wrong = audit()
+      if (wrong !== undefined) return wrong
     }
     pair.run(start + TURMOIL)
     if (pair.connection.state !== "established") return `ended in turmoil: ${JSON.stringify(pair.client.closes[0])}`
@@ -308,7 +322,7 @@ class Run {
         }
       }
     }
-    return this.end(talkers)
+    return audit() ?? this.end(talkers) ?? audit()
   }
 
   /** Nothing to do: silence. No way left: the idle timeout, exactly. */
