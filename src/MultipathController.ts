@@ -80,7 +80,7 @@ export interface Parts<E, R> {
 }
 
 /**
- * One Layer of all parts.
+ * One Layer of all parts. Fails with `BadConfig` for what is no Layer, and for parts that do not exist.
  *
  * **Example** (A phone: the fastest way for streams, two ways at once for datagrams)
  *
@@ -98,23 +98,36 @@ export interface Parts<E, R> {
  * @category layers
  * @since 0.2.0
  */
-export const layer = <E = never, R = never>(parts: Parts<E, R>): Layer.Layer<never, E, R> => {
-  const layers: Array<Layer.Layer<never, E, R>> = [
-    parts.scheduler,
-    parts.congestion,
-    parts.duplication,
-    parts.reinjection,
-    parts.failures,
-    parts.paths,
-    parts.addresses,
-    parts.observers === undefined
-      ? undefined
-      : Layer.effect(
-          Observers,
-          Effect.map(Observers, (before) => [...before, ...parts.observers!])
-        )
-  ].filter((part) => part !== undefined)
-  return layers.reduce((all, part) => Layer.merge(all, part), Layer.empty as Layer.Layer<never, E, R>)
+export const layer = <E = never, R = never>(parts: Parts<E, R>): Layer.Layer<never, E | QuicError, R> =>
+  Layer.unwrap(
+    Arguments.withArguments(
+      "parts",
+      () => layersOf(parts),
+      (layers) =>
+        Effect.succeed(layers.reduce((all, part) => Layer.merge(all, part), Layer.empty as Layer.Layer<never, E, R>))
+    )
+  )
+
+const PARTS = ["scheduler", "congestion", "duplication", "reinjection", "failures", "paths", "addresses"] as const
+const NAMES: ReadonlyArray<string> = [...PARTS, "observers"]
+
+/** Throws a `QuicError`: a part that does not exist would do nothing, and say nothing. */
+const layersOf = <E, R>(parts: Parts<E, R>): ReadonlyArray<Layer.Layer<never, E, R>> => {
+  const copy = Arguments.copyOf("parts", parts)
+  for (const [name, value] of Object.entries(copy))
+    if (!NAMES.includes(name)) throw Arguments.badArgument(name, value, `only the parts ${NAMES.join(", ")}`)
+  const layers: Array<Layer.Layer<never, E, R>> = []
+  for (const name of PARTS) {
+    const part = copy[name]
+    if (part === undefined) continue
+    if (!Layer.isLayer(part)) throw Arguments.badArgument(name, part, "a Layer")
+    layers.push(part)
+  }
+  if (copy.observers === undefined) return layers
+  if (!Array.isArray(copy.observers)) throw Arguments.badArgument("observers", copy.observers, "functions in an array")
+  const observers = copy.observers.map((factory: Factory, i) => Arguments.callback(`observers[${i}]`, factory))
+  const added = Effect.map(Observers, (before) => [...before, ...observers])
+  return [...layers, Layer.effect(Observers, added)]
 }
 
 /**

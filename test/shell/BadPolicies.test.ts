@@ -143,6 +143,31 @@ const rows: ReadonlyArray<Row> = [
     ],
     [name, "nosuch", { 1: 1, undefined }, operation((nosuch) => built(make({ nosuch } as never)))]
   ]),
+  ...["scheduler", "congestion", "duplication", "reinjection", "failures", "paths", "addresses"].map((part): Row => [
+    `MultipathController.layer ${part}`,
+    part,
+    numbers,
+    operation((value) => built(MultipathController.layer({ [part]: value })))
+  ]),
+  [
+    "MultipathController.layer observers",
+    "observers",
+    { ...numbers, names: ["observer"], numbers: [5] },
+    operation((observers) => built(MultipathController.layer({ observers }))),
+    ["array"]
+  ],
+  [
+    "MultipathController.layer",
+    "parts",
+    { null: null, number: 5, text: "x", array: [1], function: () => 1 },
+    operation((value) => built(MultipathController.layer(value)))
+  ],
+  [
+    "MultipathController.layer",
+    "nosuch",
+    { 1: 1, undefined },
+    operation((nosuch) => built(MultipathController.layer({ nosuch } as never)))
+  ],
   [
     "layerWeightedRoundRobin of a weight",
     "weights.10.0.0.1",
