@@ -30,6 +30,7 @@ import {
   Duration,
   Effect,
   Exit,
+  Function,
   Fiber,
   Layer,
   Option,
@@ -111,9 +112,14 @@ const usable = (token: Option.Option<Uint8Array>): Uint8Array | undefined => {
 }
 
 /** A store of the user's that breaks costs no connection. */
-const guarded = <A>(evaluate: () => Effect.Effect<A>, otherwise: A): Effect.Effect<A> =>
-  Effect.catchCause(Effect.suspend(evaluate), (cause) =>
-    Effect.as(Effect.logWarning("The token store failed", cause), otherwise)
+const guarded = <A, B>(
+  name: string,
+  evaluate: () => Effect.Effect<A>,
+  use: (answer: A) => B | undefined
+): Effect.Effect<B | undefined> =>
+  Effect.suspend(() => Arguments.effectOf(name, evaluate())).pipe(
+    Effect.map(use),
+    Effect.catchCause((cause) => Effect.as(Effect.logWarning("The token store failed", cause), undefined))
   )
 
 /** Who manages the paths of connections that are made there, between which addresses. */
@@ -452,7 +458,7 @@ export const make = Effect.fnUntraced(function* (
     const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
     if (remotes.length === 0)
       return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", "), local: from?.host }) })
-    let token = usable(yield* guarded(() => tokens.take(server), Option.none()))
+    let token = yield* guarded("take", () => tokens.take(server), usable)
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       sockets.using(from === undefined ? sockets.towards(remote) : sockets.from(from, remote, true), (local) => {
@@ -466,7 +472,8 @@ export const make = Effect.fnUntraced(function* (
         const machine = attemptPolicy(() => runtime.machine.connect(options, runtime.now()))
         if (machine instanceof QuicError) return Effect.fail(machine)
         const connection = new ConnectionImpl(host, machine)
-        connection.onToken = (fresh) => runtime.fork(guarded(() => tokens.put(server, fresh), undefined))
+        connection.onToken = (fresh) =>
+          runtime.fork(guarded("put", () => tokens.put(server, fresh), Function.constUndefined))
         connection.codes = codes
         managePaths(connection, own, hostAddresses, runtime, log)
         life.add(connection)

@@ -70,12 +70,19 @@ describe("8.1.3: a client that comes back", () => {
   scenario("a store that breaks, or gives what is no token of this server, costs no connection", (world) =>
     Effect.gen(function* () {
       const broken = () => Effect.die(new Error("out of order"))
+      const detached = new Uint8Array(8)
+      structuredClone(detached, { transfer: [detached.buffer] })
       const stores: ReadonlyArray<TokenStore.Service> = [
         { take: broken, put: broken },
         { take: () => Effect.succeedSome(new Uint8Array(60).fill(7)), put: () => Effect.void },
         { take: () => Effect.succeedSome(new Uint8Array(5000)), put: () => Effect.void },
         { take: () => Effect.succeedSome(new Uint8Array(0)), put: () => Effect.void },
-        { take: () => Effect.succeedSome("no bytes" as never), put: () => Effect.void }
+        { take: () => Effect.succeedSome("no bytes" as never), put: () => Effect.void },
+        { take: () => Effect.succeed(undefined as never), put: () => Effect.void },
+        { take: () => 5 as never, put: () => 5 as never },
+        { take: () => Promise.reject(new Error("no")) as never, put: () => Promise.reject(new Error("no")) as never },
+        { take: () => Effect.succeedSome(detached), put: () => Effect.void },
+        {} as never
       ]
       for (const store of stores) yield* visit(connectTo(world.client).pipe(Effect.provide(TokenStore.layer(store))))
       assert.strictEqual(world.server.stats.handshakesCompleted, stores.length)
