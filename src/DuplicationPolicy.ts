@@ -32,6 +32,7 @@ const pathsMessage = "Expected a whole number from 2 to 8"
 const budgetMessage = "Expected a number from 0 to 8"
 const flagMessage = "Expected true or false"
 const streamsMessage = 'Expected "all", "none" or an array of stream IDs'
+const idMessage = "Expected a stream ID: a whole number from 0 to 2^53 - 1"
 
 const yesOrNo = (usual: boolean) =>
   Schema.Boolean.annotate({ message: flagMessage }).pipe(Schema.withConstructorDefault(Effect.succeed(usual)))
@@ -51,7 +52,15 @@ export class DuplicationConfig extends Schema.Class<DuplicationConfig>("effect-m
     )
     .pipe(Schema.withConstructorDefault(Effect.succeed(2))),
   /** Streams whose data is duplicated: all, none, or those with these IDs. Default: none. */
-  streams: Schema.Union([Schema.Literals(["all", "none"]), Schema.Array(Schema.Number)])
+  streams: Schema.Union([
+    Schema.Literals(["all", "none"]).annotate({ message: streamsMessage }),
+    Schema.Array(
+      Schema.Number.annotate({ message: idMessage }).check(
+        Schema.isInt({ message: idMessage }),
+        Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }, { message: idMessage })
+      )
+    ).annotate({ message: streamsMessage })
+  ])
     .annotate({ message: streamsMessage })
     .pipe(Schema.withConstructorDefault(Effect.succeed<"all" | "none">("none"))),
   /** Datagrams that are bound to no path. Their receiver gets every copy that arrives, so number them. Default false. */
@@ -69,7 +78,8 @@ export class DuplicationConfig extends Schema.Class<DuplicationConfig>("effect-m
 }) {}
 
 /**
- * Duplicates what the settings say: without any, session tickets and the ends of streams, and no data. Fails with `BadConfig`, which names the setting and its range.
+ * Duplicates what the settings say: without any, session tickets and the ends of streams, and no data. Fails with `BadConfig`,
+ * which names the setting and its range.
  *
  * **Example** (Every stream on two paths)
  *

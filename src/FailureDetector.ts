@@ -30,7 +30,7 @@ export const FailureDetector: Context.Reference<Factory | undefined> = Context.R
 
 const timeouts = "Expected a whole number from 1 to 10"
 const factor = "Expected a number from 0 to 100"
-const minimum = "Expected a duration from 0 to 1 minute"
+const minimum = 'Expected a duration from 0 to 1 minute, such as "500 millis"'
 
 /**
  * Settings of `layer`.

@@ -66,7 +66,7 @@ export const LocalAddresses: Context.Reference<Service> = Context.Reference<Serv
   defaultValue: () => ofHost
 })
 
-const refresh = "Expected a duration from 100 ms to 1 hour"
+const refresh = 'Expected a duration from 100 ms to 1 hour, such as "500 millis"'
 const flag = (fallback: boolean) =>
   Schema.Boolean.annotate({ message: "Expected true or false" }).pipe(
     Schema.withConstructorDefault(Effect.succeed(fallback))

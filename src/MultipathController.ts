@@ -143,12 +143,13 @@ const layersOf = <E, R>(parts: Parts<E, R>): ReadonlyArray<Layer.Layer<never, E,
  * import { MultipathController } from "effect-mpquic"
  * import type { Connection } from "effect-mpquic"
  *
- * const review = (connection: Connection.Connection) =>
- *   Effect.forEach(connection.paths, (path) => {
+ * const review = Effect.fn("review")(function* (connection: Connection.Connection) {
+ *   for (const path of connection.paths) {
  *     const { packetsLost, packetsSent } = path.stats
  *     const bad = packetsSent > 100 && packetsLost > packetsSent / 10
- *     return bad ? MultipathController.setPathState(connection, path, "potentiallyFailed") : Effect.void
- *   })
+ *     if (bad) yield* MultipathController.setPathState(connection, path, "potentiallyFailed")
+ *   }
+ * })
  * ```
  *
  * @category operations

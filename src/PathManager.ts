@@ -32,7 +32,7 @@ import { badArgument } from "./internal/runtime/Arguments.ts"
 import { autoPaths } from "./internal/runtime/AutoPaths.ts"
 import { manual } from "./internal/runtime/ManagedPaths.ts"
 import type { Factory } from "./internal/runtime/ManagedPaths.ts"
-import { policyConfig } from "./internal/runtime/PolicyConfig.ts"
+import { optional, policyConfig } from "./internal/runtime/PolicyConfig.ts"
 import { AddressBook } from "./internal/wire/Datagram.ts"
 import type { PathStatus } from "./PathScheduler.ts"
 import type { QuicError } from "./QuicError.ts"
@@ -87,7 +87,7 @@ export const layer = <E = never, R = never>(
 export const layerManual: Layer.Layer<never> = layer(manual)
 
 const duration = (shortest: string, longest: string, fallback: Duration.Duration) => {
-  const message = `Expected a duration from ${shortest} to ${longest}`
+  const message = `Expected a duration from ${shortest} to ${longest}, such as "5 seconds"`
   const range = {
     minimum: Duration.fromInputUnsafe(shortest as Duration.Input),
     maximum: Duration.fromInputUnsafe(longest as Duration.Input)
@@ -108,10 +108,9 @@ const families = 'Expected "IPv4", "IPv6" or both in an array'
  */
 export class AutoConfig extends Schema.Class<AutoConfig>("effect-mpquic/AutoPathsConfig")({
   /** The only local addresses that paths are opened from, with a port or without. Default: all of `LocalAddresses`. */
-  addresses: Schema.optional(
-    Schema.Array(Schema.String.annotate({ message: "Expected an IP address of this host" })).annotate({
-      message: "Expected IP addresses in an array"
-    })
+  addresses: optional(
+    Schema.Array(Schema.String.annotate({ message: "Expected an IP address of this host" })),
+    "Expected IP addresses in an array"
   ),
   /** Which families paths are opened from. Default: both. */
   families: Schema.Array(Schema.Literals(["IPv4", "IPv6"]).annotate({ message: families }))
@@ -122,11 +121,12 @@ export class AutoConfig extends Schema.Class<AutoConfig>("effect-mpquic/AutoPath
     Schema.withConstructorDefault(Effect.succeed(false))
   ),
   /** Paths of the connection up to which more are opened. Default: as many as both sides allow (`multipath.maxPaths`). */
-  maxPaths: Schema.optional(
+  maxPaths: optional(
     Schema.Number.annotate({ message: maxPaths }).check(
       Schema.isInt({ message: maxPaths }),
       Schema.isBetween({ minimum: 1, maximum: 256 }, { message: maxPaths })
-    )
+    ),
+    maxPaths
   ),
   /** What the paths are opened as. Default `available`. */
   status: Schema.Literals(["available", "backup"])

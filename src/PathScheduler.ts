@@ -18,7 +18,10 @@ import { minRtt } from "./internal/paths/schedulers/MinRtt.ts"
 import { redundant } from "./internal/paths/schedulers/Redundant.ts"
 import { roundRobin, weightedRoundRobin } from "./internal/paths/schedulers/RoundRobin.ts"
 import type { Factory } from "./internal/paths/Scheduler.ts"
-import { policyLayer } from "./internal/runtime/PolicyConfig.ts"
+import { literalAddress } from "./internal/runtime/Addresses.ts"
+import { badArgument } from "./internal/runtime/Arguments.ts"
+import { optional, policyLayer } from "./internal/runtime/PolicyConfig.ts"
+import { AddressBook } from "./internal/wire/Datagram.ts"
 import type { QuicError } from "./QuicError.ts"
 
 export type {
@@ -117,7 +120,7 @@ export class WeightedRoundRobinConfig extends Schema.Class<WeightedRoundRobinCon
     Schema.Number.annotate({ message: weight }).check(
       Schema.isBetween({ minimum: 0.01, maximum: 100 }, { message: weight })
     )
-  ).annotate({ message: "Expected an object of numbers by local address" })
+  ).annotate({ message: 'Expected numbers by local address, such as { "192.0.2.1": 3 }' })
 }) {}
 
 /**
@@ -132,7 +135,7 @@ export class WeightedRoundRobinConfig extends Schema.Class<WeightedRoundRobinCon
  * const layer = PathScheduler.layerWeightedRoundRobin({ weights: { "192.168.1.10": 3 } })
  * ```
  *
- * Fails with `BadConfig`, which names the address, if a weight is out of range.
+ * Fails with `BadConfig`, which names the address, if a weight is out of range, or for what is no IP address.
  *
  * @category layers
  * @since 0.2.0
@@ -141,8 +144,23 @@ export const layerWeightedRoundRobin = (
   config: ConstructorParameters<typeof WeightedRoundRobinConfig>[0]
 ): Layer.Layer<never, QuicError> =>
   policyLayer(WeightedRoundRobinConfig, config, ({ weights }) =>
-    layer(weightedRoundRobin(new Map(Object.entries(weights))))
+    Layer.unwrap(Effect.map(byHost(weights), (checked) => layer(weightedRoundRobin(checked))))
   )
+
+/** By the hosts of addresses as paths have them; what is no address would weigh nothing, and say nothing. */
+const byHost = (weights: Readonly<Record<string, number>>) =>
+  Effect.suspend((): Effect.Effect<ReadonlyMap<string, number>, QuicError> => {
+    const checked = new Map<string, number>()
+    for (const [address, share] of Object.entries(weights)) {
+      const host = literalAddress(new AddressBook(1), address, 0)?.host
+      if (host === undefined)
+        return Effect.fail(
+          badArgument("weights", address, 'local addresses without a port, such as "192.0.2.1" or "2001:db8::1"')
+        )
+      checked.set(host, share)
+    }
+    return Effect.succeed(checked)
+  })
 
 /**
  * The lowest smoothed RTT that can send, the next one while its window is full. One packet in 16 asks a path whose RTT is not known
@@ -213,7 +231,7 @@ export const layerEcf: Layer.Layer<never> = layer(ecf)
 export const layerRedundant: Layer.Layer<never> = layer(redundant)
 
 const pathId = "Expected a path ID: a whole number from 0 to 2^32 - 1"
-const returnAfter = "Expected a duration from 0 to 1 hour"
+const returnAfter = 'Expected a duration from 0 to 1 hour, such as "2 seconds"'
 
 /**
  * Settings of `layerBackup`.
@@ -223,11 +241,12 @@ const returnAfter = "Expected a duration from 0 to 1 hour"
  */
 export class BackupConfig extends Schema.Class<BackupConfig>("effect-mpquic/BackupConfig")({
   /** ID of the path that carries everything while it works. Default: the lowest there is. */
-  primary: Schema.optional(
+  primary: optional(
     Schema.Number.annotate({ message: pathId }).check(
       Schema.isInt({ message: pathId }),
       Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }, { message: pathId })
-    )
+    ),
+    pathId
   ),
   /** How long a primary that is back is watched before it carries everything again. Default 1 s. */
   returnAfter: Schema.Duration.annotate({ message: returnAfter })

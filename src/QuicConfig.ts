@@ -29,8 +29,16 @@ import {
   String as Str
 } from "effect"
 import type { ConnectionSettings } from "./internal/Settings.ts"
-import { advertisable } from "./internal/runtime/Advertised.ts"
-import { badArgument, copyOf, describe, durationOf, withArguments } from "./internal/runtime/Arguments.ts"
+import { ADVERTISABLE, advertisable } from "./internal/runtime/Advertised.ts"
+import {
+  badArgument,
+  copyOf,
+  describe,
+  durationOf,
+  fieldText,
+  valueAt,
+  withArguments
+} from "./internal/runtime/Arguments.ts"
 import type { QuicError } from "./QuicError.ts"
 
 const KB = 1024
@@ -50,7 +58,7 @@ const integer = (value: number, minimum: number, maximum: number, unit: string) 
 
 /** A Duration in a range, with a default. Encoded, and in the environment, it is text such as "30 seconds". */
 const duration = (value: Duration.Input, minimum: Duration.Input, maximum: Duration.Input) => {
-  const message = `Expected a duration from ${String(minimum)} to ${String(maximum)}`
+  const message = `Expected a duration from ${String(minimum)} to ${String(maximum)}, such as "${value === "0 seconds" ? "30 seconds" : String(value)}"`
   const fallback = Duration.fromInputUnsafe(value)
   const range = {
     minimum: Duration.fromInputUnsafe(minimum),
@@ -88,17 +96,16 @@ const MAX_ADVERTISED = 32
 /** Addresses, with a default of none. Encoded, and in the environment, they are text with commas between them. */
 const addressList = () => {
   const message = `Expected up to ${MAX_ADVERTISED} IP addresses of this host as others reach it, each with a port or without`
+  const one = `Expected ${ADVERTISABLE}`
   return Schema.String.annotate({ message }).pipe(
     Schema.decodeTo(
-      Schema.Array(Schema.String.annotate({ message }))
+      Schema.Array(
+        Schema.String.annotate({ message: one }).check(
+          Schema.makeFilter((text: string) => advertisable(text) !== undefined, { message: one })
+        )
+      )
         .annotate({ message })
-        .check(
-          Schema.makeFilter(
-            (list: ReadonlyArray<string>) =>
-              list.length <= MAX_ADVERTISED && list.every((text) => advertisable(text) !== undefined),
-            { message }
-          )
-        ),
+        .check(Schema.makeFilter((list: ReadonlyArray<string>) => list.length <= MAX_ADVERTISED, { message })),
       SchemaTransformation.transform({
         decode: (text: string): ReadonlyArray<string> =>
           text
@@ -318,8 +325,8 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
      */
     tokenLifetime: duration("1 day", "1 minute", "30 days"),
     /**
-     * Packet I/O and encryption: native code in the main thread where the runtime permits it (`auto`, the default), always,
-     * or never. In a worker `native` may cost the process (docs/native-lane.md).
+     * Packet I/O and encryption: native code in the main thread where the runtime permits it (`auto`, the default), never
+     * (`portable`), or always (`native`). In a worker `native` may cost the process (docs/native-lane.md).
      */
     lane: choice("auto", "auto", "portable", "native"),
     /** Connections that an endpoint has at a time; first packets of further ones are dropped and counted. Default 10000. */
@@ -350,15 +357,17 @@ type InputField<A> = A extends Duration.Duration ? Duration.Input : A
 export type Input = {
   readonly [K in Exclude<keyof QuicConfig, "codes" | "multipath">]?: InputField<QuicConfig[K]> | undefined
 } & {
-  readonly multipath?:
-    | {
-        readonly maxPaths?: number | undefined
-        readonly advertise?: ReadonlyArray<string> | undefined
-        readonly maxAdvertised?: number | undefined
-      }
-    | undefined
+  readonly multipath?: MultipathInput | undefined
   readonly codes?: CodesInput | undefined
 }
+
+/**
+ * Some of the settings of multipath; others keep their defaults.
+ *
+ * @category configuration
+ * @since 0.2.0
+ */
+export type MultipathInput = { readonly [K in keyof MultipathConfig]?: MultipathConfig[K] | undefined }
 
 /**
  * Some of the codes; others keep their defaults.
@@ -415,8 +424,13 @@ const readFields = (parent: ReadonlyArray<string>, input: object, fields: object
   const prefix = parent.map((key) => `${key}.`).join("")
   const record = defined(copyOf(parent.at(-1) ?? "settings", input, prefix))
   for (const [key, value] of Object.entries(record)) {
-    if (!Object.hasOwn(fields, key))
-      throw badArgument(prefix + key, value, `only the settings ${Object.keys(fields).join(", ")}`)
+    if (Object.hasOwn(fields, key)) continue
+    const inner = parent.length === 0 && Object.hasOwn(MultipathConfig.fields, key)
+    throw badArgument(
+      prefix + key,
+      value,
+      inner ? `${key} inside of multipath only` : `only the settings ${Object.keys(fields).join(", ")}`
+    )
   }
   return record
 }
@@ -438,15 +452,12 @@ const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 /** The first thing that is wrong. The value is looked up in the input, or is a default that does not go with the input. */
 const fromIssue = (issue: SchemaIssue.Issue, input: Readonly<Record<string, unknown>>): QuicError => {
   const [first] = formatIssue(issue).issues
-  const path = (first?.path ?? []).map((key) => String(typeof key === "object" ? key.key : key))
+  const path = (first?.path ?? []).map((key) => (typeof key === "object" ? key.key : key))
   // Neither a secret that was given in the open nor what is in it is repeated.
   if (path[0] === "resetKey" || path[0] === "tokenKey") return badArgument(path[0], SECRET, SECRET_ALLOWED)
   const value = valueAt(input, path) ?? valueAt(new QuicConfig(), path)
-  return badArgument(path.join("."), value, (first?.message ?? "").replace(/^Expected /, ""))
+  return badArgument(fieldText(path), value, (first?.message ?? "").replace(/^Expected /, ""))
 }
-
-const valueAt = (record: unknown, path: ReadonlyArray<string>): unknown =>
-  path.reduce<unknown>((value, key) => (Predicate.hasProperty(value, key) ? value[key] : undefined), record)
 
 /** Where settings are in the environment and in other providers: all names begin with it. */
 const PREFIX = "MPQUIC"

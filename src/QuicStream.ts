@@ -105,9 +105,9 @@ export interface SendStream extends Common {
     options?: { readonly incremental?: boolean | undefined }
   ) => Effect.Effect<void, QuicError>
   /**
-   * Binds the stream's data to paths by ID, or frees it. Bound data uses its paths whatever their status. A path that closes
-   * later is taken off; after the last one any will do. Fails with `PathFailed` for a path that is unknown or closed, and
-   * then changes nothing.
+   * Binds the stream's data to paths by ID, or frees it (`"any"`, or no ID). Bound data uses its paths whatever their status. A
+   * path that closes later is taken off; after the last one any will do. Fails with `PathFailed` for a path that is unknown or
+   * closed, and then changes nothing.
    */
   readonly setPaths: (paths: ReadonlyArray<number> | "any") => Effect.Effect<void, QuicError>
   /**

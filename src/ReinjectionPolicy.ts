@@ -11,7 +11,7 @@
  */
 import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { Factory, Policy } from "./internal/paths/ReinjectionPolicy.ts"
-import { policyLayer } from "./internal/runtime/PolicyConfig.ts"
+import { optional, policyLayer } from "./internal/runtime/PolicyConfig.ts"
 import type { QuicError } from "./QuicError.ts"
 
 export type { Factory, Mode, Packet, Policy, TargetContext } from "./internal/paths/ReinjectionPolicy.ts"
@@ -29,9 +29,9 @@ export const ReinjectionPolicy: Context.Reference<Factory | undefined> = Context
 
 const modes = 'Expected an array of "onLoss", "onDelay" and "onIdle"'
 const flag = "Expected true or false"
-const delayMessage = "Expected a duration from 1 ms to 1 minute"
-const interval = "Expected a duration from 0 to 1 minute"
-const ids = "Expected an array of path IDs"
+const delayMessage = 'Expected a duration from 1 ms to 1 minute, such as "50 millis"'
+const interval = 'Expected a duration from 0 to 1 minute, such as "20 millis"'
+const ids = "Expected an array of path IDs, whole numbers from 0 to 2^32 - 1"
 
 const between = (minimum: number, maximum: number, usual: number) => {
   const message = `Expected a whole number from ${minimum} to ${maximum}`
@@ -58,7 +58,7 @@ const yes = Schema.Boolean.annotate({ message: flag }).pipe(Schema.withConstruct
  */
 export class ReinjectionConfig extends Schema.Class<ReinjectionConfig>("effect-mpquic/ReinjectionConfig")({
   /** When data goes to another path, see `Mode`. Default: all three; none switches reinjection off. */
-  modes: Schema.Array(Schema.Literals(["onLoss", "onDelay", "onIdle"]))
+  modes: Schema.Array(Schema.Literals(["onLoss", "onDelay", "onIdle"]).annotate({ message: modes }))
     .annotate({ message: modes })
     .pipe(
       Schema.withConstructorDefault(
@@ -66,7 +66,7 @@ export class ReinjectionConfig extends Schema.Class<ReinjectionConfig>("effect-m
       )
     ),
   /** Of `onDelay`: how long data may wait for its acknowledgement. Default: what RTT and its variation make usual on the path. */
-  delay: Schema.optional(duration(Duration.millis(1), delayMessage)),
+  delay: optional(duration(Duration.millis(1), delayMessage), delayMessage),
   /** How often the same goes to a further path before it waits for the ordinary repair. Default 2. */
   maxReinjections: between(1, 8, 2),
   /** Frames that may wait for a path; more are repaired in the ordinary way. Default 64. */
@@ -74,7 +74,15 @@ export class ReinjectionConfig extends Schema.Class<ReinjectionConfig>("effect-m
   /** Between two packets of reinjected data on a path. Default 0. */
   minInterval: duration(Duration.zero, interval).pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
   /** IDs of the paths to use if they can, the first one first. Default: the one with the lowest RTT. */
-  preferredPaths: Schema.optional(Schema.Array(Schema.Number).annotate({ message: ids })),
+  preferredPaths: optional(
+    Schema.Array(
+      Schema.Number.annotate({ message: ids }).check(
+        Schema.isInt({ message: ids }),
+        Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }, { message: ids })
+      )
+    ).annotate({ message: ids }),
+    ids
+  ),
   /** Session tickets: the CRYPTO frames after the handshake. Default true. */
   crypto: yes,
   /** Flow control and resets. Default true. */

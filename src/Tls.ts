@@ -264,7 +264,7 @@ export const layerSelfSigned = (options: SelfSignedOptions = {}): Layer.Layer<Se
         return yield* badConfig(
           "Tls.layerSelfSigned validity",
           Arguments.describe(given.validity),
-          "a duration from 1 second to 3650 days"
+          'a duration from 1 second to 3650 days, such as "90 days"'
         )
       }
       const now = yield* Clock.currentTimeMillis

@@ -130,7 +130,7 @@ describe("QuicConfig", () => {
       for (const advertise of wrong) {
         assert.match(
           yield* badConfig({ multipath: { advertise } }),
-          /^multipath\.advertise.* is .*; allowed: up to 32 IP addresses/,
+          /^multipath\.advertise.* is .*; allowed: (up to 32 IP addresses|an IP address) of this host/,
           advertise.join()
         )
       }
@@ -161,12 +161,37 @@ describe("QuicConfig", () => {
       )
       assert.strictEqual(
         yield* badConfig({ idleTimeout: "2 days" }),
-        'idleTimeout is "2 days"; allowed: a duration from 0 seconds to 1 day'
+        'idleTimeout is "2 days"; allowed: a duration from 0 seconds to 1 day, such as "30 seconds"'
       )
       assert.strictEqual(
         yield* badConfig(untyped({ lane: "fast" })),
         'lane is "fast"; allowed: one of auto, portable, native'
       )
+    })
+  )
+
+  it.effect("N8: settings inside of others are told as a program would write them", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* badConfig({ multipath: { advertise: ["203.0.113.7", "eth0"] } }),
+        'multipath.advertise[1] is "eth0"; allowed: an IP address of this host as others reach it, such as "203.0.113.7:4433"'
+      )
+      assert.strictEqual(
+        yield* badConfig(untyped({ maxPaths: 3 })),
+        "maxPaths is 3; allowed: maxPaths inside of multipath only"
+      )
+    })
+  )
+
+  it.effect("N8: every setting of multipath can be given, by its type too", () =>
+    Effect.gen(function* () {
+      const all: Required<QuicConfig.MultipathInput> = {
+        maxPaths: 3,
+        advertise: ["203.0.113.7"],
+        maxAdvertised: 4,
+        scaledStart: true
+      }
+      assert.deepStrictEqual({ ...(yield* QuicConfig.make({ multipath: all })).multipath }, all)
     })
   )
 

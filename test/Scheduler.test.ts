@@ -504,28 +504,44 @@ describe("PathScheduler", () => {
     })
   )
 
+  const upToAnHour = 'a duration from 0 to 1 hour, such as "2 seconds"'
   const wrong: ReadonlyArray<readonly [Layer.Layer<never, QuicError>, string, string, string]> = [
     [PathScheduler.layerMinRtt({ bias: -0.1 }), "bias", "-0.1", "a number from 0 to 1"],
     [PathScheduler.layerMinRtt({ bias: 1.1 }), "bias", "1.1", "a number from 0 to 1"],
     [PathScheduler.layerMinRtt({ bias: Number.NaN }), "bias", "NaN", "a number from 0 to 1"],
-    [PathScheduler.layerMinRtt({} as never), "bias", "undefined", "a value: there is no default"],
+    [PathScheduler.layerMinRtt({} as never), "bias", "undefined", "a number from 0 to 1; there is no default"],
     [PathScheduler.layerMinRtt(null as never), "settings", "null", "an object, or nothing"],
     [PathScheduler.layerMinRtt({ bias: 1, weight: 2 } as never), "weight", "2", "only the settings bias"],
     [
       PathScheduler.layerWeightedRoundRobin({ weights: { "10.0.0.1": Number.NaN } }),
-      "weights.10.0.0.1",
+      'weights["10.0.0.1"]',
       "NaN",
       "a number from 0.01 to 100"
     ],
     [
       PathScheduler.layerWeightedRoundRobin({ weights: { "10.0.0.1": 0 } }),
-      "weights.10.0.0.1",
+      'weights["10.0.0.1"]',
       "0",
       "a number from 0.01 to 100"
     ],
     [PathScheduler.layerBackup({ primary: 0.5 }), "primary", "0.5", "a path ID: a whole number from 0 to 2^32 - 1"],
-    [PathScheduler.layerBackup({ returnAfter: "2 hours" }), "returnAfter", '"2 hours"', "a duration from 0 to 1 hour"],
-    [PathScheduler.layerBackup({ returnAfter: -1 }), "returnAfter", "-1", "a duration from 0 to 1 hour"]
+    [PathScheduler.layerBackup({ returnAfter: "2 hours" }), "returnAfter", '"2 hours"', upToAnHour],
+    [PathScheduler.layerBackup({ returnAfter: -1 }), "returnAfter", "-1", upToAnHour],
+    [
+      PathScheduler.layerBackup({ primary: "1" as never }),
+      "primary",
+      '"1"',
+      "a path ID: a whole number from 0 to 2^32 - 1"
+    ],
+    ...["localhost", "10.0.0.1:80", "10.0.0"].map(
+      (address) =>
+        [
+          PathScheduler.layerWeightedRoundRobin({ weights: { [address]: 2 } }),
+          "weights",
+          JSON.stringify(address),
+          'local addresses without a port, such as "192.0.2.1" or "2001:db8::1"'
+        ] as const
+    )
   ]
 
   for (const [layer, field, value, allowed] of wrong) {

@@ -101,11 +101,15 @@ export const sizeFlag = (name: string, range: { readonly minimum: string; readon
 
 /** A number flag between two bounds. */
 export const numberFlag = (name: string, minimum: number, maximum: number, unit: string) =>
-  Flag.Finite(name).pipe(
-    Flag.filter(
-      (value) => value >= minimum && value <= maximum,
+  Flag.String(name).pipe(
+    Flag.filterMap(
+      (text) => {
+        const value = text.trim() === "" ? Number.NaN : Number(text)
+        return value >= minimum && value <= maximum ? Option.some(value) : Option.none()
+      },
       () => `${unit} from ${minimum} to ${maximum}`
-    )
+    ),
+    Flag.withMetavar(unit.toUpperCase())
   )
 
 export const idleTimeout = numberFlag("idle-timeout", 1, 3600, "seconds").pipe(

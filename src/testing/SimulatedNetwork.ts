@@ -3,7 +3,8 @@
  * `TestClock` a test decides when time passes, and one seed decides everything else, so a failure can be repeated exactly.
  *
  * `run` is all that an ordinary test needs: it brings network, certificates, randomness and clock, and lets time pass until
- * the test is done.
+ * the test is done. `it.effect` of @effect/vitest shows no log lines, in which both sides say why they end and what is wrong
+ * with a policy: `it.live` shows them, and the test is the same.
  *
  * ```ts
  * import { assert, it } from "@effect/vitest"

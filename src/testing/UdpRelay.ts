@@ -31,7 +31,7 @@
 import { Clock, Effect, Exit, Latch, Scope } from "effect"
 import type { NetAddress } from "effect/net"
 import { DESTINATION, isNoDestination, toInetAddress } from "../internal/runtime/Addresses.ts"
-import { attempt, badArgument, bindArguments, copyOf, wholeNumber } from "../internal/runtime/Arguments.ts"
+import { attempt, badArgument, copyOf, name, port, wholeNumber } from "../internal/runtime/Arguments.ts"
 import { AddressBook } from "../internal/wire/Datagram.ts"
 import type { Address, DatagramBurst } from "../internal/wire/Datagram.ts"
 import { QuicError } from "../QuicError.ts"
@@ -102,7 +102,7 @@ export interface UdpRelay {
 
 const readOptions = (given: Options) => {
   const { from, listen, maxClients, seed, target, ...link } = copyOf("options", given) as Options
-  const front = bindArguments(listen, undefined).address
+  const front = endOf("listen", listen, 0)
   return {
     listen: front,
     from: from === undefined ? front.host : ipOf("from", from),
@@ -113,8 +113,15 @@ const readOptions = (given: Options) => {
   }
 }
 
+const endOf = (field: string, given: Options["target"], lowest: 0 | 1): Options["target"] => {
+  if (typeof given !== "object" || given === null)
+    throw badArgument(field, given, 'an object such as { host: "127.0.0.1", port: 4433 }')
+  const end = copyOf(field, given, `${field}.`)
+  return { host: name(`${field}.host`, end.host), port: port(`${field}.port`, end.port, lowest) }
+}
+
 const targetOf = (given: Options["target"]): Options["target"] => {
-  const { address } = bindArguments(given, undefined)
+  const address = endOf("target", given, 1)
   if (isNoDestination(address.host)) throw badArgument("target", address.host, DESTINATION)
   return address
 }

@@ -36,6 +36,10 @@ describe("wrong arguments", () => {
       ["--timeout", "seconds from 0.1 to 600"]
     ],
     [
+      ["get", "h/x", "--timeout", "x"],
+      ["--timeout", "seconds from 0.1 to 600"]
+    ],
+    [
       ["get", "h/x", "--scheduler", "best"],
       ["--scheduler", "delivery-rate", "low-latency", "round-robin", "min-rtt", "blest", "ecf", "redundant", "backup"]
     ],

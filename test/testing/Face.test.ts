@@ -262,7 +262,7 @@ const testing: ReadonlyArray<Row> = [
   ],
   ["UdpRelay seed", "seed", numbers, operation((seed) => relay({ seed })), ["-1"]],
   ["UdpRelay from", "from", { ...numbers, name: "server" }, operation((from) => relay({ from }))],
-  ["UdpRelay listen", "address", notText, operation((listen) => relay({ listen })), ["object", "thrower"]],
+  ["UdpRelay listen", "listen is", notText, operation((listen) => relay({ listen })), ["object", "thrower"]],
   [
     "UdpRelay options",
     "options",
@@ -271,7 +271,7 @@ const testing: ReadonlyArray<Row> = [
     ["object", "thrower"]
   ],
   ["UdpRelay maxClients", "maxClients", numbers, operation((maxClients) => relay({ maxClients }))],
-  ["UdpRelay target", "port", numbers, operation((port) => relay({ target: { host: "127.0.0.1", port } }))],
+  ["UdpRelay target", "target.port is", numbers, operation((port) => relay({ target: { host: "127.0.0.1", port } }))],
   ["UdpRelay target of nobody", "target", nobody, operation((host) => relay({ target: { host, port: 9 } }))]
 ]
 

@@ -2,7 +2,7 @@
  * What callers hand in, looked at before anything else happens: a wrong number or code that got as far as the wire would end
  * the connection, a wrong kind of value would throw where nobody expects it. All checks are comparisons; only a refusal costs.
  */
-import { Duration, Effect, Option, Redacted } from "effect"
+import { Duration, Effect, Option, Predicate, Redacted } from "effect"
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types"
 import { BadConfig, QuicError } from "../../QuicError.ts"
 import { dropPromise } from "../Unwanted.ts"
@@ -28,6 +28,21 @@ export const describe = (value: unknown): string => {
       return String(value)
   }
 }
+
+/** A field inside of others, as a program would write it: `multipath.advertise[0]`, `weights["10.0.0.1"]`. */
+export const fieldText = (path: ReadonlyArray<PropertyKey>): string =>
+  path.reduce<string>((text, key) => {
+    if (typeof key === "number") return `${text}[${key}]`
+    const name = String(key)
+    if (!PLAIN_NAME.test(name)) return `${text}[${describe(name)}]`
+    return text === "" ? name : `${text}.${name}`
+  }, "")
+
+const PLAIN_NAME = /^[A-Za-z_$][\w$]*$/
+
+/** What is at a field inside of others; undefined if nothing is. */
+export const valueAt = (record: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
+  path.reduce<unknown>((value, key) => (Predicate.hasProperty(value, key) ? value[key] : undefined), record)
 
 /** Characters of a string that an error shows. */
 const LONGEST = 80

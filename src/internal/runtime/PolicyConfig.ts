@@ -1,15 +1,27 @@
 /** Settings of policies: a Schema class each; what is wrong is a `BadConfig` with the field, the value and the range. */
-import { Effect, Layer, Predicate, SchemaIssue } from "effect"
+import { Effect, Layer, Schema, SchemaIssue } from "effect"
 import type { QuicError } from "../../QuicError.ts"
-import { badArgument, copyOf, durationOf, withArguments } from "./Arguments.ts"
+import { badArgument, copyOf, durationOf, fieldText, valueAt, withArguments } from "./Arguments.ts"
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const valueAt = (record: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
-  path.reduce<unknown>((value, key) => (Predicate.hasProperty(value, key) ? value[key] : undefined), record)
+/**
+ * A setting that need not be given. The message is for the whole of it: that of `schema` alone is not asked for what is of
+ * another kind.
+ */
+export const optional = <S extends Schema.Top>(schema: S, message: string): Schema.optional<S> =>
+  Schema.optionalKey(Schema.UndefinedOr(schema).annotate({ message }))
 
-const allowedOf = (message: string): string =>
-  message === "Missing key" ? "a value: there is no default" : message.replace(/^Expected /, "")
+const allowedOf = (message: string): string => message.replace(/^Expected /, "")
+
+/** The first thing that is wrong, and where. */
+const firstOf = (issue: SchemaIssue.Issue) => {
+  const [first] = format(issue).issues
+  return {
+    path: (first?.path ?? []).map((key) => (typeof key === "object" ? key.key : key)),
+    message: first?.message ?? ""
+  }
+}
 
 interface ConfigClass<A, Input> {
   readonly fields: object
@@ -38,10 +50,14 @@ export const policyConfig = <A, Input extends object>(
       return { copy, fields }
     },
     ({ copy, fields }) =>
-      Effect.mapError(schema.makeEffect(fields as Input), (issue) => {
-        const [first] = format(issue).issues
-        const path = (first?.path ?? []).map((key) => (typeof key === "object" ? key.key : key))
-        return badArgument(path.map(String).join("."), valueAt(copy, path), allowedOf(first?.message ?? ""))
+      Effect.catch(schema.makeEffect(fields as Input), (issue) => {
+        const { message, path } = firstOf(issue)
+        // A setting without a default that is not there: what may be there is what `undefined` is refused with.
+        if (message === "Missing key")
+          return Effect.mapError(schema.makeEffect({ ...fields, [path[0]!]: undefined } as Input), (again) =>
+            badArgument(fieldText(path), undefined, `${allowedOf(firstOf(again).message)}; there is no default`)
+          )
+        return Effect.fail(badArgument(fieldText(path), valueAt(copy, path), allowedOf(message)))
       })
   )
 

@@ -74,8 +74,8 @@ export const numericAddress = (
     ? Effect.succeed(address.success)
     : badConfig(
         field,
-        typeof input === "string" ? input : describe(input),
-        'an address such as "127.0.0.1:4433" or "[::1]:4433"'
+        describe(input),
+        'an IP address, with a port or without, such as "127.0.0.1", "127.0.0.1:4433" or "[::1]:4433"'
       )
 }
 
