@@ -111,6 +111,24 @@ describe("duplication", () => {
     assert.strictEqual(pair.connection.streams.bytesSent, 2000 * 200)
   })
 
+  it("of many streams that speak at once each is duplicated, as far as the window goes", () => {
+    for (const scheduler of [lowLatency, roundRobin, redundant]) {
+      const link = { mbps: 50, delay: 10, queue: 200 }
+      const policy = scheduler === redundant ? undefined : everything
+      const pair = twoPaths([link, link], { scheduler, duplication: policy })
+      for (let i = 0; i < 100; i++) {
+        const stream = pair.connection.streams.open(false)!
+        stream.write(pattern(0, 50))
+        stream.finish()
+      }
+      pair.connection.wake()
+      pair.run(pair.simulator.now + 1000)
+      assert.strictEqual(pair.connection.streams.bytesSent, 5000)
+      const { bytesDuplicated } = pair.connection.stats()
+      assert.strictEqual(bytesDuplicated, 5000, scheduler().name)
+    }
+  })
+
   it("nothing is duplicated that nobody asked for, and nothing without a second path", () => {
     for (const links of [[lossy, lossy], [lossy]]) {
       const pair = twoPaths(links, links.length === 1 ? { duplication: everything } : {})

@@ -14,6 +14,8 @@ import { schedulerName } from "./Policies.ts"
 
 /** Frames that may wait for a path: beyond that it cannot keep up, and what waits is old. */
 const MAX_WAITING = 64
+/** Half of that: what a path with room would have taken by now leaves before more of it is made. */
+const CROWDED = MAX_WAITING / 2
 /** Bytes that the budget allows from the start: control frames of a connection that has sent nothing yet. */
 const FREE = 65_536
 
@@ -24,6 +26,8 @@ const isBoolean = (value: unknown): boolean => typeof value === "boolean"
 export class Duplicator {
   /** Bytes of streams and datagrams that went a further time. */
   bytes = 0
+  /** Much waits for a path that has room. */
+  crowded = false
   private readonly core: ConnectionState
   private readonly copies: CopyQueues
   private readonly policy: Policy | undefined
@@ -117,6 +121,7 @@ export class Duplicator {
       if (target === undefined) break
       const queue = (target.duplicates ??= new CopyQueue())
       const copy = copies.enqueue(queue, frame, target, paths)
+      if (queue.count >= CROWDED && target.canSend) this.crowded = true
       paths = copy.paths
       this.bytes += frame.length
       // The first of them that is found to be lost is repaired: what is worth two packets is not worth waiting. With everything

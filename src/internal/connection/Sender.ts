@@ -159,6 +159,7 @@ export class Sender {
     const { core, usable, context } = this
     context.now = this.now
     while (packet.ready) {
+      this.sendCrowded()
       const kind = this.waiting()
       if (kind === undefined) {
         this.refusedSince = this.heldSince = Infinity
@@ -211,6 +212,14 @@ export class Sender {
       if (path.duplicates !== undefined) this.sendQueued(copies, path, path.duplicates)
       if (path.reinjections !== undefined) this.sendQueued(copies, path, path.reinjections)
     }
+  }
+
+  /** Many small frames went along at once: their copies must not be too many to wait. */
+  private sendCrowded(): void {
+    const { copies, duplicator } = this
+    if (duplicator === undefined || !duplicator.crowded) return
+    duplicator.crowded = false
+    this.sendCopies(copies!)
   }
 
   private sendQueued(copies: CopyQueues, path: Path, queue: CopyQueue): void {
