@@ -65,6 +65,7 @@ const makeEnd = (server: boolean): Endpoint => {
     maxHandshakes: 10,
     retry: "never",
     tokenLifetime: 86_400_000,
+    sessionTickets: false,
     onWake: () => {},
     onConnection: (connection) => accepted.push(connection as Connection)
   })

@@ -345,8 +345,8 @@ export class ConnectionImpl extends Value implements Connection {
   /** What is done once it is established, and whenever further paths may have become possible. */
   onEstablished: (() => void) | undefined = undefined
   onPathRoom: (() => void) | undefined = undefined
-  /** Client: the server gives a token to come back with. */
-  onToken: ((token: Uint8Array) => void) | undefined = undefined
+  /** Client: the server gives something to come back with. */
+  onKept: ((kind: "ticket" | "token", bytes: Uint8Array) => void) | undefined = undefined
   /** Whether a path whose address this host has lost moves by itself, or somebody else sees to it. */
   movesLostPaths = true
 
@@ -376,7 +376,7 @@ export class ConnectionImpl extends Value implements Connection {
           this.remotes?.update()
           this.onPathRoom?.()
         }),
-      onToken: (token) => this.runtime.defer(() => this.onToken?.(token)),
+      onKept: (kind, bytes) => this.runtime.defer(() => this.onKept?.(kind, bytes)),
       onMistake: (message) => this.runtime.defer(() => log.mistake(message)),
       onPath: (event, number) =>
         this.runtime.defer(() => {

@@ -70,7 +70,7 @@ import { destination, numericAddress, resolve } from "./internal/runtime/Resolve
 import type { SendError } from "./internal/runtime/Sockets.ts"
 import { servedHere } from "./internal/runtime/ServedHere.ts"
 import { valueOf } from "./internal/runtime/Value.ts"
-import { MemoryTokens } from "./internal/runtime/MemoryTokens.ts"
+import { MemoryStore } from "./internal/runtime/MemoryStore.ts"
 import { sameAddress } from "./internal/wire/Datagram.ts"
 import type { Address } from "./internal/wire/Datagram.ts"
 import { DuplicationPolicy } from "./DuplicationPolicy.ts"
@@ -84,8 +84,9 @@ import * as QuicConfig from "./QuicConfig.ts"
 import { AddressUnreachable, ConnectionClosed, QuicError } from "./QuicError.ts"
 import type { QuicStream } from "./QuicStream.ts"
 import { ReinjectionPolicy } from "./ReinjectionPolicy.ts"
+import { SessionStore } from "./SessionStore.ts"
+import type { Kind as Kept } from "./SessionStore.ts"
 import * as Tls from "./Tls.ts"
-import { TokenStore } from "./TokenStore.ts"
 import { bindAll, expandWildcard, isWildcard, UdpSocket } from "./UdpSocket.ts"
 
 /** The policies of the place where a connection is made. */
@@ -98,17 +99,17 @@ const policiesInContext: Effect.Effect<PolicyFactories> = Effect.all({
   observers: Observers
 })
 
-/** What an endpoint remembers by itself: servers, and tokens of each. */
+/** What an endpoint remembers by itself: servers, and tickets and tokens of each. */
 const SERVERS = 256
-const TOKENS_PER_SERVER = 4
+const KEPT_PER_SERVER = 4
 
-/** Longest token that a client shows: it goes into every Initial packet. */
-const LONGEST_TOKEN = 512
+/** The longest that a client shows: tokens go into every Initial packet, tickets into one message with a chain of certificates. */
+const LONGEST: Readonly<Record<Kept, number>> = { ticket: 131_072, token: 512 }
 
 /** What a store gives may be anything. */
-const usable = (token: Option.Option<Uint8Array>): Uint8Array | undefined => {
-  const bytes = Option.getOrUndefined(token)
-  return bytes instanceof Uint8Array && bytes.length <= LONGEST_TOKEN ? bytes.slice() : undefined
+const usable = (kind: Kept, found: Option.Option<Uint8Array>): Uint8Array | undefined => {
+  const bytes = Option.getOrUndefined(found)
+  return bytes instanceof Uint8Array && bytes.length <= LONGEST[kind] ? bytes.slice() : undefined
 }
 
 /** A store of the user's that breaks costs no connection. */
@@ -119,7 +120,7 @@ const guarded = <A, B>(
 ): Effect.Effect<B | undefined> =>
   Effect.suspend(() => Arguments.effectOf(name, evaluate())).pipe(
     Effect.map(use),
-    Effect.catchCause((cause) => Effect.as(Effect.logWarning("The token store failed", cause), undefined))
+    Effect.catchCause((cause) => Effect.as(Effect.logWarning("The session store failed", cause), undefined))
   )
 
 /** Who manages the paths of connections that are made there, between which addresses. */
@@ -378,7 +379,7 @@ export const make = Effect.fnUntraced(function* (
   const acceptingHost: ConnectionHost = { ...host, onEstablished: (connection) => life.accepted.add(connection) }
 
   const management = yield* managementInContext
-  const memory = new MemoryTokens(SERVERS, TOKENS_PER_SERVER)
+  const memory = new MemoryStore(SERVERS, KEPT_PER_SERVER)
   let defective = false
   runtime.start(
     new EndpointMachine({
@@ -396,6 +397,7 @@ export const make = Effect.fnUntraced(function* (
       retry: config.retry,
       tokenKey: config.tokenKey === undefined ? undefined : Buffer.from(Redacted.value(config.tokenKey)),
       tokenLifetime: Duration.toMillis(config.tokenLifetime),
+      sessionTickets: config.sessionTickets,
       onDefect: (cause) => {
         // Any number of clients may come: said once.
         if (defective) return
@@ -452,13 +454,21 @@ export const make = Effect.fnUntraced(function* (
       tls: yield* Tls.makeEngine(random)
     }
     const own = yield* managementInContext
-    const tokens = (yield* TokenStore) ?? memory
+    const store = (yield* SessionStore) ?? memory
     const server = `${to.serverName}:${to.port}`
     const found = yield* resolve(runtime.book, to.host, to.port, to.field)
     const remotes = from === undefined ? found : found.filter((remote) => remote.family === from.family)
     if (remotes.length === 0)
       return yield* new QuicError({ reason: new AddressUnreachable({ address: found.join(", "), local: from?.host }) })
-    let token = yield* guarded("take", () => tokens.take(server), usable)
+    const keep = (kind: Kept, bytes: Uint8Array) =>
+      runtime.fork(guarded("put", () => store.put(kind, server, bytes), Function.constUndefined))
+    const kept = (kind: Kept) =>
+      guarded(
+        "take",
+        () => store.take(kind, server),
+        (one) => usable(kind, one)
+      )
+    let remembered = { ticket: yield* kept("ticket"), token: yield* kept("token") }
     const made: Array<ConnectionImpl> = []
     const attempt = (remote: Address): Effect.Effect<ConnectionImpl, QuicError> =>
       sockets.using(from === undefined ? sockets.towards(remote) : sockets.from(from, remote, true), (local) => {
@@ -466,14 +476,13 @@ export const make = Effect.fnUntraced(function* (
           return Effect.fail(
             new QuicError({ reason: new ConnectionClosed({ operation: "connect with this endpoint" }) })
           )
-        const options = { ...policies, local, remote, token }
-        // Two attempts at once must not show the same one.
-        token = undefined
+        const options = { ...policies, local, remote, ...remembered }
+        // Two attempts at once must not show the same.
+        remembered = { ticket: undefined, token: undefined }
         const machine = attemptPolicy(() => runtime.machine.connect(options, runtime.now()))
         if (machine instanceof QuicError) return Effect.fail(machine)
         const connection = new ConnectionImpl(host, machine)
-        connection.onToken = (fresh) =>
-          runtime.fork(guarded("put", () => tokens.put(server, fresh), Function.constUndefined))
+        connection.onKept = keep
         connection.codes = codes
         managePaths(connection, own, hostAddresses, runtime, log)
         life.add(connection)

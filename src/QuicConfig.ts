@@ -312,18 +312,27 @@ export class QuicConfig extends Schema.Class<QuicConfig>("effect-mpquic/QuicConf
      */
     retry: choice("busy", "always", "busy", "never"),
     /**
-     * Secret of at least 32 characters from which the keys of address tokens come: with the same one after a restart, and on
-     * each of several servers behind one address, clients come back without another proof. Default: random.
+     * Secret of at least 32 characters from which the keys of address tokens and session tickets come: with the same one after a
+     * restart, and on each of several servers behind one address, clients come back without another proof and resume their
+     * sessions. Whoever knows it can open resumed sessions' tickets. Default: random.
      *
      * @since 0.2.0
      */
     tokenKey: Schema.optionalKey(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(SECRET_LENGTH)))),
     /**
-     * For how long a client can come back with a token of this server, and how often the keys of tokens change. Default 1 day.
+     * For how long a client can come back with a token or a ticket of this server (7 days at most with a ticket), and how often
+     * their keys change. Default 1 day.
      *
      * @since 0.2.0
      */
     tokenLifetime: duration("1 day", "1 minute", "30 days"),
+    /**
+     * Gives clients tickets with which they resume their sessions: no certificates the next time. A server that asks clients for
+     * certificates gives none. Default true.
+     *
+     * @since 0.2.0
+     */
+    sessionTickets: flag(true),
     /**
      * Packet I/O and encryption: native code in the main thread where the runtime permits it (`auto`, the default), never
      * (`portable`), or always (`native`). In a worker `native` may cost the process (docs/native-lane.md).

@@ -118,6 +118,7 @@ export interface NodeOptions {
   readonly tokenKey?: Uint8Array | undefined
   /** ms. */
   readonly tokenLifetime?: number | undefined
+  readonly sessionTickets?: boolean | undefined
   /** Of what is random in it. Default: that of the simulator; a second client needs another one. */
   readonly seed?: number | undefined
 }
@@ -155,6 +156,7 @@ export class Node {
   readonly events: Array<PathEvent> = []
   /** Client: tokens to come back with, as they came. */
   readonly tokens: Array<Uint8Array> = []
+  readonly tickets: Array<Uint8Array> = []
   /** What parts that users give did wrong, as the application is told. */
   readonly told: Array<string> = []
   /** Connections may end by a defect: the scenario is about that. */
@@ -212,6 +214,7 @@ export class Node {
       retry: options.retry ?? "busy",
       tokenKey: options.tokenKey,
       tokenLifetime: options.tokenLifetime ?? 86_400_000,
+      sessionTickets: options.sessionTickets ?? true,
       onDefect: (cause) => this.refusals.push(cause),
       onWake: () => this.wake(),
       onConnection: (connection) => {
@@ -279,7 +282,7 @@ export class Node {
       onConfirmed: () => {},
       onPath: (event) => this.events.push(event),
       onMistake: (sentence) => this.told.push(sentence),
-      onToken: (token) => this.tokens.push(token),
+      onKept: (kind, bytes) => (kind === "token" ? this.tokens : this.tickets).push(bytes),
       onClosed: (info) => {
         this.closes.push(info)
         // The endpoint shields itself from defects of a connection; a scenario must not.
@@ -301,9 +304,9 @@ export class Node {
   }
 
   /** A connection more, to the first address of `server`. */
-  connect(server: Node, alpn: ReadonlyArray<string> = ["test"], token?: Uint8Array): Connection {
+  connect(server: Node, alpn: ReadonlyArray<string> = ["test"], token?: Uint8Array, ticket?: Uint8Array): Connection {
     const connection = this.endpoint.connect(
-      { local: this.addresses[0]!, remote: server.addresses[0]!, serverName: "server.test", alpn, token },
+      { local: this.addresses[0]!, remote: server.addresses[0]!, serverName: "server.test", alpn, token, ticket },
       this.simulator.now
     )
     this.listen(connection)

@@ -309,17 +309,19 @@ describe("after the handshake", () => {
     assert.isUndefined(client.session.receive(Level.oneRtt, encodeNewSessionTicket(plain)))
     const [first, second] = client.output.tickets.map(decodeTicket)
     assert.deepStrictEqual(
-      { ...first, psk: first!.psk.length },
+      { ...first, psk: first!.psk.length, certificates: first!.certificates.length },
       {
         cipherSuite: 0x1301,
         psk: 32,
         ticket: ticket.ticket,
+        received: WALL_TIME,
         // Seven days, whatever the server says.
         lifetime: 604_800,
         ageAdd: ticket.ageAdd,
         earlyData: true,
         alpn: "hq-interop",
-        serverName: "server.example"
+        serverName: "server.example",
+        certificates: 1
       }
     )
     assert.isFalse(second!.earlyData)

@@ -2,7 +2,13 @@
 import type { Identity } from "../../src/internal/tls/Identity.ts"
 import { makeTlsEngine } from "../../src/internal/tls/OwnTls.ts"
 import type { OwnTlsConfig } from "../../src/internal/tls/OwnTls.ts"
-import type { HandshakeInfo, TlsFailure, TlsOutput, TlsSession } from "../../src/internal/tls/TlsSession.ts"
+import type {
+  HandshakeInfo,
+  TicketSealing,
+  TlsFailure,
+  TlsOutput,
+  TlsSession
+} from "../../src/internal/tls/TlsSession.ts"
 import { Level } from "../../src/internal/wire/Protocol.ts"
 import { ed25519 } from "./fixtures.ts"
 
@@ -75,6 +81,10 @@ export interface PairOptions {
   readonly serverAlpn?: ReadonlyArray<string>
   readonly identity?: Identity
   readonly seed?: number
+  readonly ticket?: Uint8Array | undefined
+  readonly tickets?: TicketSealing | undefined
+  /** ms since 1970. */
+  readonly wallTime?: number
 }
 
 export const WALL_TIME = Date.UTC(2030, 0, 1)
@@ -101,7 +111,8 @@ export const pair = (options: PairOptions = {}): Pair => {
       session: client.client({
         transportParameters: Uint8Array.of(1, 2, 3),
         output: clientOutput,
-        wallTime: WALL_TIME,
+        wallTime: options.wallTime ?? WALL_TIME,
+        ticket: options.ticket,
         serverName: options.serverName ?? "server.example",
         alpn: options.clientAlpn ?? ["hq-interop"]
       })
@@ -111,7 +122,8 @@ export const pair = (options: PairOptions = {}): Pair => {
       session: server.server!({
         transportParameters: Uint8Array.of(4, 5, 6),
         output: serverOutput,
-        wallTime: WALL_TIME,
+        wallTime: options.wallTime ?? WALL_TIME,
+        tickets: options.tickets,
         alpn: options.serverAlpn ?? ["hq-interop"]
       })
     }

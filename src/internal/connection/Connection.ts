@@ -496,6 +496,11 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
   }
 
   /** For `Handshake`. */
+  onTicket(ticket: Uint8Array): void {
+    this.core.ticketReceived = ticket
+  }
+
+  /** For `Handshake`. */
   onComplete(): void {
     const { core } = this
     if (core.state !== "handshaking") return
@@ -577,10 +582,9 @@ export class Connection implements ConnectionMachine, HandshakeEvents, Handshake
       this.confirmedPending = false
       core.listener?.onConfirmed()
     }
-    if (core.tokenReceived !== undefined) {
-      core.listener?.onToken?.(core.tokenReceived)
-      core.tokenReceived = undefined
-    }
+    if (core.ticketReceived !== undefined) core.listener?.onKept?.("ticket", core.ticketReceived)
+    if (core.tokenReceived !== undefined) core.listener?.onKept?.("token", core.tokenReceived)
+    core.ticketReceived = core.tokenReceived = undefined
     if (core.closeInfo !== undefined && !this.closeAnnounced) {
       this.closeAnnounced = true
       this.receiver.close()

@@ -85,8 +85,9 @@ export class ConnectionState {
   busy = false
   /** Client: token of the Initial packets, of a Retry or of an earlier connection. */
   token: Uint8Array = NO_TOKEN
-  /** Client: the last token to come back with that the application has not been told of. */
+  /** Client: the last token and the last ticket that the application has not been told of. */
   tokenReceived: Uint8Array | undefined = undefined
+  ticketReceived: Uint8Array | undefined = undefined
   /** Server: the token of NEW_TOKEN until the client has it, and whether it is to be sent. */
   newToken: Uint8Array | undefined = undefined
   newTokenPending = false

@@ -14,6 +14,7 @@ import type { Role, Violation } from "../wire/Protocol.ts"
 export interface HandshakeEvents {
   readonly onPeerParameters: (encoded: Uint8Array) => TlsFailure | Violation | undefined
   readonly onComplete: (info: HandshakeInfo) => void
+  readonly onTicket: (ticket: Uint8Array) => void
   /** Keys that packets may already wait for. */
   readonly onKeys: (level: Level) => void
 }
@@ -83,8 +84,7 @@ export class Handshake {
       this.info = info
       this.events.onComplete(info)
     },
-    // Resumption is not offered yet: a ticket is of no use.
-    ticket: () => {}
+    ticket: (ticket) => this.events.onTicket(ticket)
   }
 
   begin(tls: TlsSession): HandshakeFailure | undefined {

@@ -76,8 +76,8 @@ export interface ConnectionListener {
   readonly onPath: (event: PathEvent, number: number) => void
   /** What decides about further paths has changed: the peer's limit, its connection IDs, or `remoteAddresses`. */
   readonly onPathRoom?: (() => void) | undefined
-  /** Client: a token to come back with (RFC 9000 section 8.1.3). */
-  readonly onToken?: ((token: Uint8Array) => void) | undefined
+  /** Client: a session ticket, or a token to come back with (RFC 9000 section 8.1.3). */
+  readonly onKept?: ((kind: "ticket" | "token", bytes: Uint8Array) => void) | undefined
   /** A part that a user gave is wrong, in a sentence: each kind of mistake once. */
   readonly onMistake?: ((message: string) => void) | undefined
   /** The connection is over for the application; waiters have been failed. Called once, also for a local close. */
@@ -171,10 +171,12 @@ export interface EndpointMachineOptions {
   readonly resetKey?: Uint8Array | undefined
   /** Whether clients prove their address before anything is kept for them: always, never, or while many handshakes go on. */
   readonly retry: "always" | "busy" | "never"
-  /** Secret that the keys of address tokens come from. Default: random, so that none outlives the endpoint. */
+  /** Secret that the keys of address tokens and session tickets come from. Default: random, so that none outlives the endpoint. */
   readonly tokenKey?: Uint8Array | undefined
   /** ms for which a client can come back with a token. */
   readonly tokenLifetime: number
+  /** Whether clients get tickets with which they can resume their sessions. */
+  readonly sessionTickets: boolean
   /** A part that the user gave threw while a client was accepted; the client was refused. */
   readonly onDefect?: ((cause: unknown) => void) | undefined
   /** Server: a client's first flight was accepted; called before its handshake is complete. Set `listener` at once. */
@@ -190,8 +192,10 @@ export interface ConnectMachineOptions {
   /** Default: those of the endpoint. */
   readonly policies?: PolicyFactories | undefined
   readonly tls?: TlsEngine | undefined
-  /** Of an earlier connection to this server (RFC 9000 section 8.1.3). */
+  /** Of an earlier connection to this server, to prove our address (RFC 9000 section 8.1.3). */
   readonly token?: Uint8Array | undefined
+  /** The same, to resume its session. */
+  readonly ticket?: Uint8Array | undefined
   readonly listener?: ConnectionListener | undefined
 }
 

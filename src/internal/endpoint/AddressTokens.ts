@@ -2,24 +2,16 @@
  * Tokens that prove a client's address (RFC 9000 section 8.1): those of Retry packets and those of NEW_TOKEN frames. Sealed,
  * so that nothing is kept for those that are out, and nobody on the way can tell two connections of a client apart by them.
  */
-import { createCipheriv, createDecipheriv } from "node:crypto"
-import { hmac } from "../tls/Hmac.ts"
+import { SealedTokens } from "../crypto/SealedTokens.ts"
 import { addressToBytes } from "../wire/AddressBytes.ts"
 import { bytesOf, textOf } from "../wire/ByteText.ts"
 import { ByteReader, ByteWriter } from "../wire/Cursor.ts"
 import type { Address } from "../wire/Datagram.ts"
-import { AEAD_TAG } from "../wire/Protocol.ts"
 
 /** ms for which the token of a Retry is good: it comes back at once, if at all. */
 const RETRY_LIFETIME = 15_000
-/** Bytes of a random secret, and of what makes the key of each token another one. */
-const SECRET = 32
-const SALT = 16
-/** One byte of the epoch, and the salt: the part in the open, which the seal covers. */
-const OPEN = 1 + SALT
-/** Bytes, of AES-128-GCM. */
-const KEY = 16
-const NONCE = 12
+/** Most bytes of what is in a token. */
+const LARGEST = 96
 /** Used tokens that are known at a time; twice. */
 const USED = 8192
 
@@ -38,8 +30,7 @@ const none: TokenAnswer = { kind: "none" }
 const invalid: TokenAnswer = { kind: "invalid" }
 
 export class AddressTokens {
-  private readonly random: (length: number) => Uint8Array
-  private readonly secret: Uint8Array
+  private readonly sealed: SealedTokens
   private readonly lifetime: number
   /** Those of late, and those before: a bounded memory forgets the oldest, whose second use then passes. */
   private used = new Set<string>()
@@ -51,9 +42,9 @@ export class AddressTokens {
     readonly key?: Uint8Array | undefined
     readonly lifetime: number
   }) {
-    this.random = options.random
-    this.secret = (options.key ?? options.random(SECRET)).slice()
-    this.lifetime = options.lifetime
+    const { key, lifetime, random } = options
+    this.sealed = new SealedTokens({ random, key, label: "address tokens", epochLength: lifetime })
+    this.lifetime = lifetime
   }
 
   /** For a Retry: good for the client that sends its next Initial from `remote` to `scid`. `wallTime`: ms since 1970. */
@@ -74,7 +65,7 @@ export class AddressTokens {
 
   /** What the token of an Initial from `remote` to `dcid` is worth. */
   open(token: Uint8Array, remote: Address, dcid: Uint8Array, wallTime: number): TokenAnswer {
-    const payload = this.unseal(token, wallTime)
+    const payload = this.sealed.open(token, wallTime)
     if (payload === undefined) return none
     const r = new ByteReader().reset(payload, 0, payload.length)
     const kind = r.uint8()
@@ -88,7 +79,7 @@ export class AddressTokens {
       const timely = Math.abs(age) <= RETRY_LIFETIME
       return here && timely && port === remote.port && scid === textOf(dcid) ? { kind: "proven", original } : invalid
     }
-    if (!here || Math.abs(age) > this.lifetime || !this.firstUse(textOf(token.subarray(1, OPEN)))) return none
+    if (!here || Math.abs(age) > this.lifetime || !this.firstUse(textOf(this.sealed.salt(token)))) return none
     return { kind: "proven", original: undefined }
   }
 
@@ -108,55 +99,16 @@ export class AddressTokens {
     return true
   }
 
-  private epoch(wallTime: number): number {
-    return Math.floor(wallTime / this.lifetime)
-  }
-
   private seal(kind: number, remote: Address, wallTime: number, more: (w: ByteWriter) => void): Uint8Array {
-    const epoch = this.epoch(wallTime)
     const address = addressToBytes(remote)
-    const w = new ByteWriter(new Uint8Array(OPEN + 96))
-    w.uint8(epoch & 0xff)
-    w.copy(this.random(SALT))
-    w.uint8(kind)
+    const w = new ByteWriter(new Uint8Array(LARGEST))
     const time = Math.max(0, Math.floor(wallTime))
+    w.uint8(kind)
     w.uint32(Math.floor(time / 2 ** 32))
     w.uint32(time % 2 ** 32)
     w.uint8(address.length)
     w.copy(address)
     more(w)
-    const token = w.bytes.slice(0, w.position + AEAD_TAG)
-    const cipher = createCipheriv("aes-128-gcm", ...this.key(token, epoch))
-    cipher.setAAD(token.subarray(0, OPEN))
-    token.set(cipher.update(token.subarray(OPEN, token.length - AEAD_TAG)), OPEN)
-    cipher.final()
-    token.set(cipher.getAuthTag(), token.length - AEAD_TAG)
-    return token
-  }
-
-  /** What was sealed; undefined if it was not sealed here, or an epoch before the last. */
-  private unseal(token: Uint8Array, wallTime: number): Uint8Array | undefined {
-    if (token.length <= OPEN + AEAD_TAG) return undefined
-    const now = this.epoch(wallTime)
-    const epoch = token[0] === (now & 0xff) ? now : token[0] === ((now - 1) & 0xff) ? now - 1 : undefined
-    if (epoch === undefined) return undefined
-    const decipher = createDecipheriv("aes-128-gcm", ...this.key(token, epoch), { authTagLength: AEAD_TAG })
-    const end = token.length - AEAD_TAG
-    decipher.setAAD(token.subarray(0, OPEN))
-    decipher.setAuthTag(token.subarray(end))
-    const payload = decipher.update(token.subarray(OPEN, end))
-    try {
-      decipher.final()
-      return payload
-    } catch {
-      return undefined
-    }
-  }
-
-  /** A key for each token, so that its nonce is used once. */
-  private key(token: Uint8Array, epoch: number): [key: Uint8Array, nonce: Uint8Array] {
-    const ofEpoch = hmac("sha256", this.secret, Buffer.from(`address tokens ${epoch}`))
-    const material = hmac("sha256", ofEpoch, token.subarray(0, OPEN))
-    return [material.slice(0, KEY), material.slice(KEY, KEY + NONCE)]
+    return this.sealed.seal(w.bytes.subarray(0, w.position), wallTime)
   }
 }

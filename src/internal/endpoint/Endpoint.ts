@@ -11,6 +11,8 @@ import type {
 } from "../connection/Machine.ts"
 import { makePolicies } from "../connection/Policies.ts"
 import type { PolicyFactories } from "../connection/Policies.ts"
+import { SealedTokens } from "../crypto/SealedTokens.ts"
+import type { TicketSealing } from "../tls/TlsSession.ts"
 import type { LocalConnectionId } from "../paths/LocalConnectionIds.ts"
 import type { Address, DatagramBurst, TransmitSink } from "../wire/Datagram.ts"
 import { HeaderResult, LONG_HEADER, PacketHeader, PacketType } from "../wire/PacketHeader.ts"
@@ -27,6 +29,18 @@ import { MIN_RESET, StatelessAnswers } from "./StatelessAnswers.ts"
 
 /** Shortest destination connection ID of a client's first Initial (RFC 9000 section 7.2). */
 const MIN_ORIGINAL_ID = 8
+
+/** The longest life of a session ticket, in seconds (RFC 8446 section 4.6.1). */
+const LONGEST_TICKET = 604_800
+
+const ticketSealing = ({ random, tokenKey, tokenLifetime }: EndpointMachineOptions): TicketSealing => {
+  const sealed = new SealedTokens({ random, key: tokenKey, label: "session tickets", epochLength: tokenLifetime })
+  return {
+    lifetime: Math.min(LONGEST_TICKET, Math.floor(tokenLifetime / 1000)),
+    seal: (session, wallTime) => sealed.seal(session, wallTime),
+    open: (ticket, wallTime) => sealed.open(ticket, wallTime)
+  }
+}
 
 interface Made {
   readonly connection: Connection
@@ -49,6 +63,8 @@ export class Endpoint implements EndpointMachine {
   private room = 0
   private readonly answers: StatelessAnswers
   private readonly tokens: AddressTokens
+  /** How sessions are sealed into tickets; undefined if clients get none. */
+  private readonly tickets: TicketSealing | undefined
   /** Clients are refused: the endpoint ends. */
   private refusing = false
   private readonly header = new PacketHeader()
@@ -87,6 +103,7 @@ export class Endpoint implements EndpointMachine {
       key: options.tokenKey,
       lifetime: options.tokenLifetime
     })
+    this.tickets = options.sessionTickets ? ticketSealing(options) : undefined
   }
 
   connect(options: ConnectMachineOptions, now: number): Connection {
@@ -112,7 +129,8 @@ export class Endpoint implements EndpointMachine {
             output,
             wallTime: this.options.wallTime(),
             serverName: options.serverName,
-            alpn: options.alpn
+            alpn: options.alpn,
+            ticket: options.ticket
           })
       },
       now
@@ -363,7 +381,13 @@ export class Endpoint implements EndpointMachine {
           addressProven: proven,
           onAccepted: options.onConnection,
           tls: (transportParameters, output) =>
-            engine({ transportParameters, output, wallTime: options.wallTime(), alpn: options.serveAlpn })
+            engine({
+              transportParameters,
+              output,
+              wallTime: options.wallTime(),
+              alpn: options.serveAlpn,
+              tickets: this.tickets
+            })
         },
         now
       )

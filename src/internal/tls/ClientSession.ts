@@ -18,6 +18,7 @@ import {
   encodeAlpn,
   encodeClientShares,
   encodeClientVersions,
+  encodeOfferedPsk,
   encodeServerName,
   encodeUint16List,
   pskDheKe
@@ -25,7 +26,8 @@ import {
 import type { Extensions } from "./Extensions.ts"
 import { HandshakeSession } from "./HandshakeSession.ts"
 import type { KeyExchangeGroup, KeyOffer } from "./KeyExchange.ts"
-import { ticketKey } from "./KeySchedule.ts"
+import { hashLength } from "./Hmac.ts"
+import { Transcript, binderOf, ticketKey } from "./KeySchedule.ts"
 import {
   HandshakeType,
   RETRY_RANDOM,
@@ -41,7 +43,8 @@ import {
 import type { ServerHello } from "./Messages.ts"
 import type { ResolvedConfig } from "./OwnTlsConfig.ts"
 import { announcedSchemes, schemesOf } from "./Signatures.ts"
-import { MAX_TICKET_LIFETIME, encodeTicket } from "./Tickets.ts"
+import { MAX_TICKET_LIFETIME, decodeTicket, encodeTicket } from "./Tickets.ts"
+import type { SessionTicket } from "./Tickets.ts"
 import type { CipherSuite, TlsSessionOptions } from "./TlsSession.ts"
 
 export interface ClientOptions extends TlsSessionOptions {
@@ -49,6 +52,8 @@ export interface ClientOptions extends TlsSessionOptions {
   readonly serverName: string
   /** Protocols, best first; at least one. */
   readonly alpn: ReadonlyArray<string>
+  /** Of an earlier session with this server. */
+  readonly ticket?: Uint8Array | undefined
 }
 
 /** Tickets taken of one server; what comes after them is passed over. */
@@ -80,13 +85,21 @@ export class ClientSession extends HandshakeSession {
   #chosenAlpn = ""
   /** The signature schemes of a CertificateRequest. */
   #requestedSchemes: ReadonlyArray<number> | undefined
+  /** The session that we offer to resume, and whether the server does. */
+  #session: SessionTicket | undefined
+  #resumed = false
   #resumptionSecret: Uint8Array = new Uint8Array(0)
+  /** What tickets keep of this session. */
+  #certificates: ReadonlyArray<Uint8Array> = []
+  #began = 0
   #tickets = 0
 
   constructor(config: ResolvedConfig, options: ClientOptions) {
     super("client", config, options)
     this.#alpn = options.alpn
     this.#serverName = asciiName(options.serverName)
+    this.#began = options.wallTime
+    this.#session = options.ticket === undefined ? undefined : this.#resumable(options.ticket)
     this.#group = config.groups[0]!
   }
 
@@ -110,21 +123,59 @@ export class ClientSession extends HandshakeSession {
     this.#sendClientHello(extensions)
   }
 
+  /**
+   * A ticket of this server that is still good, and whose server we would believe today: trust may be another than when it was
+   * given (section 4.2.11). Who shows an identity of its own does not resume, lest it comes back as somebody else.
+   */
+  #resumable(bytes: Uint8Array): SessionTicket | undefined {
+    const ticket = decodeTicket(bytes)
+    const suite = ticket && cipherSuite(ticket.cipherSuite)
+    if (ticket === undefined || suite === undefined || !this.config.cipherSuites.includes(suite)) return undefined
+    const age = this.wallTime - ticket.received
+    if (ticket.serverName !== this.#serverName || age < 0 || age >= 1000 * ticket.lifetime) return undefined
+    if (this.config.identity !== undefined || ticket.psk.length !== hashLength(suite.hash)) return undefined
+    try {
+      const failure = this.judge(ticket.certificates, this.config.verifyServer, this.#serverName)
+      return failure === undefined ? ticket : undefined
+    } catch {
+      // The handshake without the ticket says what is wrong.
+      return undefined
+    }
+  }
+
   #keyShare(): Uint8Array {
     return encodeClientShares([{ group: this.#group.id, keyExchange: this.#offer!.share }])
   }
 
-  #sendClientHello(extensions: Extensions): void {
+  #sendClientHello(plain: Extensions): void {
+    const session = this.#session
+    const extensions = session === undefined ? plain : this.#withPsk(plain, session)
     const message = encodeClientHello({
       random: this.clientRandom,
       legacySessionId: new Uint8Array(0),
       cipherSuites: this.config.cipherSuites.map(({ id }) => id),
       extensions
     })
+    if (session !== undefined) this.#bind(message, session)
     this.#offered = extensions
     if (this.#retrySuite === undefined) this.#clientHello = message.slice()
     else this.transcript.add(message)
     this.output.send(Level.initial, message)
+  }
+
+  /** With pre_shared_key, which is the last one. */
+  #withPsk(extensions: Extensions, session: SessionTicket): Extensions {
+    const age = this.wallTime - session.received
+    const identity = { ticket: session.ticket, obfuscatedAge: (age + session.ageAdd) % 2 ** 32 }
+    return new Map(extensions).set(ExtensionType.preSharedKey, encodeOfferedPsk(identity, session.psk.length))
+  }
+
+  /** Fills in the binder: it covers all before the list of binders, and what came before a second ClientHello. */
+  #bind(message: Uint8Array, { cipherSuite: id, psk }: SessionTicket): void {
+    const { hash } = cipherSuite(id)!
+    const covered = message.subarray(0, message.length - psk.length - 3)
+    const transcript = this.#retrySuite === undefined ? new Transcript(hash) : this.transcript
+    message.set(binderOf(hash, psk, transcript.digestWith(covered)), message.length - psk.length)
   }
 
   protected override check(type: number): void {
@@ -218,7 +269,11 @@ export class ClientSession extends HandshakeSession {
     this.transcript.add(this.#clientHello)
     this.transcript.retry()
     this.transcript.add(message)
+    // Section 4.1.4: a key of another hash is no use with this suite.
+    if (this.#session !== undefined && cipherSuite(this.#session.cipherSuite)!.hash !== this.#retrySuite.hash)
+      this.#session = undefined
     const extensions = new Map(this.#offered)
+    extensions.delete(ExtensionType.preSharedKey)
     extensions.set(ExtensionType.keyShare, this.#keyShare())
     if (cookie !== undefined) {
       checkCookie(cookie)
@@ -241,11 +296,24 @@ export class ClientSession extends HandshakeSession {
     const share = decodeServerShare(encoded)
     if (share.group !== this.#group.id)
       abort(Alert.illegalParameter, "the server chose a group without a share of ours")
+    const selected = hello.extensions.get(ExtensionType.preSharedKey)
+    if (selected !== undefined) this.#resume(suite, decodeUint16(selected, "pre_shared_key"))
     const secret = this.#offer!.accept(share.keyExchange)
     this.readAt(Level.handshake)
     this.transcript.add(message)
     this.installHandshakeSecrets(secret)
     this.#state = "encryptedExtensions"
+  }
+
+  /** The server goes on with the session (section 4.2.11). */
+  #resume(suite: CipherSuite, selected: number): void {
+    const session = this.#session!
+    if (selected !== 0) abort(Alert.illegalParameter, "the server chose a pre-shared key that we did not offer")
+    if (cipherSuite(session.cipherSuite)!.hash !== suite.hash)
+      abort(Alert.illegalParameter, "the server resumes a session with a cipher suite of another hash")
+    this.usePsk(session.psk)
+    this.#resumed = true
+    this.peerCertificates = session.certificates
   }
 
   #encryptedExtensions(body: Uint8Array, message: Uint8Array): void {
@@ -266,7 +334,7 @@ export class ClientSession extends HandshakeSession {
     this.takeTransportParameters(extensions.get(ExtensionType.quicTransportParameters))
     this.#chosenAlpn = name
     this.transcript.add(message)
-    this.#state = "certificateOrRequest"
+    this.#state = this.#resumed ? "finished" : "certificateOrRequest"
   }
 
   #certificateRequest(body: Uint8Array, message: Uint8Array): void {
@@ -301,12 +369,14 @@ export class ClientSession extends HandshakeSession {
     this.output.secret(Level.oneRtt, "read", this.suite, server)
     this.output.secret(Level.oneRtt, "write", this.suite, client)
     this.#state = "connected"
+    this.#session = undefined
+    this.#certificates = this.config.identity === undefined ? this.peerCertificates : []
     this.finish({
       cipherSuite: this.suite,
       group: this.#group.name,
       alpn: this.#chosenAlpn,
       serverName: this.#serverName,
-      resumed: false,
+      resumed: this.#resumed,
       earlyDataAccepted: false,
       peerCertificates: this.peerCertificates
     })
@@ -327,18 +397,21 @@ export class ClientSession extends HandshakeSession {
     if (earlyData !== undefined && !(earlyData.length === 4 && earlyData.every((byte) => byte === 0xff))) {
       return violate(Alert.illegalParameter, "QUIC does not limit early data by tickets (RFC 9001 section 4.6.1)")
     }
-    if (lifetime === 0 || this.#tickets >= MAX_TICKETS) return
+    // With an identity of ours nothing is resumed.
+    if (lifetime === 0 || this.#tickets >= MAX_TICKETS || this.#certificates.length === 0) return
     this.#tickets++
     this.output.ticket(
       encodeTicket({
         cipherSuite: this.suite.id,
         psk: ticketKey(this.suite.hash, this.#resumptionSecret, nonce),
         ticket,
+        received: this.#began,
         lifetime: Math.min(lifetime, MAX_TICKET_LIFETIME),
         ageAdd,
         earlyData: earlyData !== undefined,
         alpn: this.#chosenAlpn,
-        serverName: this.#serverName
+        serverName: this.#serverName,
+        certificates: this.#certificates
       })
     )
   }

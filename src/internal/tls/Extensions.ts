@@ -247,6 +247,46 @@ export const encodeServerShare = (share: KeyShareEntry): Uint8Array => encode((w
 /** psk_key_exchange_modes: psk_dhe_ke alone, so that every resumption has fresh keys (RFC 8446 section 4.2.9). */
 export const pskDheKe: Uint8Array = Uint8Array.of(1, 1)
 
+/** Whether a client takes a key exchange along with a pre-shared key. */
+export const hasPskDheKe = (data: Uint8Array): boolean =>
+  decode(data, "psk_key_exchange_modes", (reader) => reader.vector(1, 1).includes(1))
+
+/** A ticket as a client offers it (RFC 8446 section 4.2.11). */
+export interface PskIdentity {
+  readonly ticket: Uint8Array
+  /** Its age in ms and `ageAdd`, modulo 2^32. */
+  readonly obfuscatedAge: number
+}
+
+/** pre_shared_key of a client. */
+export interface OfferedPsks {
+  readonly identities: ReadonlyArray<PskIdentity>
+  readonly binders: ReadonlyArray<Uint8Array>
+  /** Bytes of all binders at the end of the message, which they do not cover themselves. */
+  readonly bindersLength: number
+}
+
+export const decodeOfferedPsks = (data: Uint8Array): OfferedPsks =>
+  decode(data, "pre_shared_key", (reader) => {
+    const identities: Array<PskIdentity> = []
+    readAll(reader.nested(2, 7), (list) => {
+      identities.push({ ticket: list.vector(2, 1), obfuscatedAge: list.uint(4) })
+    })
+    const bindersLength = reader.remaining
+    const binders: Array<Uint8Array> = []
+    readAll(reader.nested(2, 33), (list) => binders.push(list.vector(1, 32)))
+    if (identities.length !== binders.length)
+      abort(Alert.illegalParameter, "pre_shared_key has not one binder for each identity")
+    return { identities, binders, bindersLength }
+  })
+
+/** With one identity and an empty binder of `binderLength` bytes, to be filled in at the end of the message. */
+export const encodeOfferedPsk = (identity: PskIdentity, binderLength: number): Uint8Array =>
+  encode((writer) => {
+    writer.vector(2, () => writer.vector(2, () => writer.raw(identity.ticket)).uint(4, identity.obfuscatedAge))
+    writer.vector(2, () => writer.vector(1, () => writer.raw(new Uint8Array(binderLength))))
+  })
+
 /** A cookie is echoed as it came; this only checks its form (RFC 8446 section 4.2.2). */
 export const checkCookie = (data: Uint8Array): void => {
   decode(data, "cookie", (reader) => reader.vector(2, 1))

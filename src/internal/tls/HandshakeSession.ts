@@ -151,6 +151,16 @@ export abstract class HandshakeSession implements TlsSession {
     this.#schedule = new KeySchedule(suite.hash)
   }
 
+  /** The schedule begins with the key of a session that is resumed. */
+  protected usePsk(psk: Uint8Array): void {
+    this.#schedule = new KeySchedule(this.suite.hash, psk)
+  }
+
+  /** ms since 1970 when the handshake began; until it is over. */
+  protected get wallTime(): number {
+    return this.#options!.wallTime
+  }
+
   protected send(level: Level, message: Uint8Array): void {
     this.transcript.add(message)
     this.output.send(level, message)
@@ -250,6 +260,16 @@ export abstract class HandshakeSession implements TlsSession {
     this.send(Level.handshake, encodeCertificateVerify({ scheme, signature }))
   }
 
+  /** What the verifier says of a chain. */
+  protected judge(
+    chain: ReadonlyArray<Uint8Array>,
+    verifier: CertificateVerifier,
+    serverName: string | undefined
+  ): TlsFailure | undefined {
+    const usage = this.role === "client" ? "serverAuth" : "clientAuth"
+    return verdictOf(verifier({ chain, serverName, usage, now: this.wallTime }))
+  }
+
   /**
    * Takes the peer's Certificate and has it judged. `asked` holds the extensions it may answer. Gives whether there was a
    * certificate at all.
@@ -267,14 +287,7 @@ export abstract class HandshakeSession implements TlsSession {
     const leaf = entries[0]
     if (leaf === undefined) return false
     const chain = entries.map(({ certificate }) => certificate)
-    const failure = verdictOf(
-      verifier({
-        chain,
-        serverName,
-        usage: this.role === "client" ? "serverAuth" : "clientAuth",
-        now: this.#options!.wallTime
-      })
-    )
+    const failure = this.judge(chain, verifier, serverName)
     if (failure !== undefined) abortWith(failure)
     this.#peerKey = peerKey(leaf.certificate)
     this.peerCertificates = chain

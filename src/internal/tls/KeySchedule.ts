@@ -59,6 +59,14 @@ export class Transcript {
     return digest(this.#name, this.#messages.subarray(0, this.#length))
   }
 
+  /** The hash of all so far and of the beginning of a message, which is not added. */
+  digestWith(beginning: Uint8Array): Uint8Array {
+    const before = this.#length
+    this.add(beginning)
+    this.#length = before
+    return digest(this.#name, this.#messages.subarray(0, before + beginning.length))
+  }
+
   /** Puts message_hash in the place of the ClientHello so far, before a HelloRetryRequest is added. */
   retry(): void {
     const hello = this.digest()
@@ -96,6 +104,12 @@ export class KeySchedule {
 /** The verify_data of Finished (section 4.4.4), from the sender's handshake traffic secret. */
 export const finishedData = (hash: HashName, trafficSecret: Uint8Array, transcriptHash: Uint8Array): Uint8Array =>
   hmac(hash, hkdfExpandLabel(hash, trafficSecret, "finished", empty, hashLength(hash)), transcriptHash)
+
+/** The binder of a ticket's key (section 4.2.11.2). `transcriptHash`: of all up to the binders. */
+export const binderOf = (hash: HashName, psk: Uint8Array, transcriptHash: Uint8Array): Uint8Array => {
+  const key = new KeySchedule(hash, psk).derive("res binder", beginnings[hash].nothing)
+  return finishedData(hash, key, transcriptHash)
+}
 
 /** The pre-shared key that a ticket stands for (section 4.6.1). */
 export const ticketKey = (hash: HashName, resumptionSecret: Uint8Array, nonce: Uint8Array): Uint8Array =>

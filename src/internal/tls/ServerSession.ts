@@ -7,16 +7,21 @@ import {
   decodeAlpn,
   decodeClientShares,
   decodeClientVersions,
+  decodeOfferedPsks,
   decodeServerName,
   decodeUint16List,
   encodeAlpn,
   encodeServerShare,
   encodeUint16,
-  encodeUint16List
+  encodeUint16List,
+  hasPskDheKe
 } from "./Extensions.ts"
 import type { Extensions, KeyShareEntry } from "./Extensions.ts"
+import { cipherSuite } from "./CipherSuites.ts"
 import { HandshakeSession } from "./HandshakeSession.ts"
+import type { Identity } from "./Identity.ts"
 import type { KeyExchangeGroup } from "./KeyExchange.ts"
+import { binderOf, sameSecret, ticketKey } from "./KeySchedule.ts"
 import {
   HandshakeType,
   RETRY_RANDOM,
@@ -24,17 +29,22 @@ import {
   decodeClientHello,
   encodeCertificateRequest,
   encodeEncryptedExtensions,
+  encodeNewSessionTicket,
   encodeServerHello,
   messageName
 } from "./Messages.ts"
 import type { ClientHello } from "./Messages.ts"
 import type { ResolvedConfig } from "./OwnTlsConfig.ts"
 import { announcedSchemes, schemesOf } from "./Signatures.ts"
-import type { CipherSuite, TlsSessionOptions } from "./TlsSession.ts"
+import { decodeSession, encodeSession } from "./Tickets.ts"
+import type { SealedSession } from "./Tickets.ts"
+import type { CipherSuite, TicketSealing, TlsSessionOptions } from "./TlsSession.ts"
 
 export interface ServerOptions extends TlsSessionOptions {
   /** Protocols, best first. */
   readonly alpn: ReadonlyArray<string>
+  /** How sessions go into tickets. */
+  readonly tickets?: TicketSealing | undefined
 }
 
 /** What the next message has to be. */
@@ -61,8 +71,16 @@ const selectedVersion = encodeUint16(TLS_1_3)
 
 const NO_BYTES = new Uint8Array(0)
 
+/** Tickets of a client that are looked at: each costs its opening. */
+const MAX_OFFERS = 4
+/** A session gives one ticket. */
+const TICKET_NONCE = Uint8Array.of(0)
+
 export class ServerSession extends HandshakeSession {
   readonly #alpn: ReadonlyArray<string>
+  /** Undefined where clients are asked for certificates: a ticket would have to hold them. */
+  readonly #tickets: TicketSealing | undefined
+  #resumed = false
   #state: State = "clientHello"
   /** The ClientHello that a HelloRetryRequest answered, and what was decided from it. */
   #retried: { readonly hello: ClientHello; readonly choice: Choice } | undefined
@@ -72,6 +90,7 @@ export class ServerSession extends HandshakeSession {
   constructor(config: ResolvedConfig, options: ServerOptions) {
     super("server", config, options)
     this.#alpn = options.alpn
+    this.#tickets = config.clientAuth === "none" ? options.tickets : undefined
   }
 
   protected override begin(): void {
@@ -123,9 +142,41 @@ export class ServerSession extends HandshakeSession {
       this.clientRandom = hello.random.slice()
       this.useSuite(choice.suite)
     }
+    const selected = choice.share === undefined ? -1 : this.#resume(hello, choice, message)
     this.transcript.add(message)
     if (choice.share === undefined) this.#sendRetry(hello, choice)
-    else this.#answer(hello, choice, choice.share)
+    else this.#answer(hello, choice, choice.share, selected)
+  }
+
+  /** Takes up a session that the client offers (section 4.2.11). Gives which of its offers it is; -1: none. */
+  #resume(hello: ClientHello, choice: Choice, message: Uint8Array): number {
+    const offer = hello.extensions.get(ExtensionType.preSharedKey)
+    const tickets = this.#tickets
+    if (offer === undefined || tickets === undefined) return -1
+    const { binders, bindersLength, identities } = decodeOfferedPsks(offer)
+    if (!hasPskDheKe(hello.extensions.get(ExtensionType.pskKeyExchangeModes)!)) return -1
+    for (let i = 0; i < identities.length && i < MAX_OFFERS; i++) {
+      const sealed = tickets.open(identities[i]!.ticket, this.wallTime)
+      const session = sealed && decodeSession(sealed)
+      if (session === undefined || !this.#isGood(session, choice, tickets)) continue
+      const covered = message.subarray(0, message.length - bindersLength)
+      const binder = binderOf(choice.suite.hash, session.psk, this.transcript.digestWith(covered))
+      if (!sameSecret(binder, binders[i]!)) return abort(Alert.decryptError, "the binder of a ticket is wrong")
+      this.usePsk(session.psk)
+      this.#resumed = true
+      return i
+    }
+    return -1
+  }
+
+  /** Whether the session can go on with what was chosen now. */
+  #isGood(session: SealedSession, { serverName, suite }: Choice, { lifetime }: TicketSealing): boolean {
+    const age = Math.abs(this.wallTime - session.issued)
+    return (
+      cipherSuite(session.cipherSuite)?.hash === suite.hash &&
+      session.serverName === (serverName ?? "") &&
+      age <= 1000 * lifetime
+    )
   }
 
   /** Chooses from what the client offers, by our order of preference (RFC 8446 sections 4.1.1 and 9.2). */
@@ -193,31 +244,22 @@ export class ServerSession extends HandshakeSession {
   }
 
   /** Sends all of the server's flight (section 2). */
-  #answer(hello: ClientHello, choice: Choice, clientShare: KeyShareEntry): void {
+  #answer(hello: ClientHello, choice: Choice, clientShare: KeyShareEntry, selected: number): void {
     const { config } = this
-    const identity = config.selectIdentity(choice.serverName)
-    if (identity === undefined) {
-      return abort(Alert.unrecognizedName, `no certificate for ${choice.serverName ?? "a client without SNI"}`)
-    }
-    const scheme = schemesOf(identity.privateKey).find((one) => choice.schemes.includes(one))
-    if (scheme === undefined) {
-      return abort(Alert.handshakeFailure, "the client has no signature algorithm for our certificate's key")
-    }
+    const proof = this.#proof(choice)
     this.readAt(Level.handshake)
     this.takeTransportParameters(hello.extensions.get(ExtensionType.quicTransportParameters))
     this.#retried = undefined
     this.#agreed = { suite: choice.suite, group: choice.group, alpn: choice.alpn, serverName: choice.serverName }
     const { secret, share } = choice.group.answer(clientShare.keyExchange, config.random)
+    const answers = new Map<number, Uint8Array>([
+      [ExtensionType.supportedVersions, selectedVersion],
+      [ExtensionType.keyShare, encodeServerShare({ group: choice.group.id, keyExchange: share })]
+    ])
+    if (this.#resumed) answers.set(ExtensionType.preSharedKey, encodeUint16(selected))
     this.send(
       Level.initial,
-      encodeServerHello({
-        random: config.random(32),
-        cipherSuite: choice.suite.id,
-        extensions: new Map([
-          [ExtensionType.supportedVersions, selectedVersion],
-          [ExtensionType.keyShare, encodeServerShare({ group: choice.group.id, keyExchange: share })]
-        ])
-      })
+      encodeServerHello({ random: config.random(32), cipherSuite: choice.suite.id, extensions: answers })
     )
     this.installHandshakeSecrets(secret)
     const extensions = new Map<number, Uint8Array>()
@@ -225,14 +267,29 @@ export class ServerSession extends HandshakeSession {
     extensions.set(ExtensionType.alpn, encodeAlpn([choice.alpn]))
     extensions.set(ExtensionType.quicTransportParameters, this.transportParameters)
     this.send(Level.handshake, encodeEncryptedExtensions(extensions))
-    if (config.clientAuth !== "none") this.send(Level.handshake, encodeCertificateRequest(requestExtensions))
-    this.sendIdentity(identity, scheme)
+    if (!this.#resumed) {
+      if (config.clientAuth !== "none") this.send(Level.handshake, encodeCertificateRequest(requestExtensions))
+      this.sendIdentity(proof.identity, proof.scheme)
+    }
     this.sendFinished()
     const { client, server } = this.deriveApplicationSecrets()
     // 1-RTT data may be written now, but is read only when the client has proved itself (RFC 9001 section 5.7).
     this.output.secret(Level.oneRtt, "write", this.suite, server)
     this.#clientSecret = client
     this.#state = config.clientAuth === "none" ? "finished" : "certificate"
+  }
+
+  /** With what we show who we are. A server that no longer has a name does not resume sessions in it either. */
+  #proof(choice: Choice): { readonly identity: Identity; readonly scheme: number } {
+    const identity = this.config.selectIdentity(choice.serverName)
+    if (identity === undefined) {
+      return abort(Alert.unrecognizedName, `no certificate for ${choice.serverName ?? "a client without SNI"}`)
+    }
+    const scheme = schemesOf(identity.privateKey).find((one) => choice.schemes.includes(one))
+    if (scheme === undefined) {
+      return abort(Alert.handshakeFailure, "the client has no signature algorithm for our certificate's key")
+    }
+    return { identity, scheme }
   }
 
   #certificate(body: Uint8Array, message: Uint8Array): void {
@@ -251,6 +308,7 @@ export class ServerSession extends HandshakeSession {
     this.output.secret(Level.oneRtt, "read", this.suite, this.#clientSecret)
     this.#state = "connected"
     const { alpn, group, serverName, suite } = this.#agreed!
+    if (this.#tickets !== undefined) this.#giveTicket(this.#tickets, suite, serverName ?? "")
     this.#agreed = undefined
     this.#clientSecret = NO_BYTES
     this.finish({
@@ -258,10 +316,25 @@ export class ServerSession extends HandshakeSession {
       group: group.name,
       alpn,
       serverName,
-      resumed: false,
+      resumed: this.#resumed,
       earlyDataAccepted: false,
       peerCertificates: this.peerCertificates
     })
+  }
+
+  /** Section 4.6.1: one ticket, since each is used once and each session that it resumes gives the next one. */
+  #giveTicket(tickets: TicketSealing, suite: CipherSuite, serverName: string): void {
+    const secret = this.schedule.derive("res master", this.transcript.digest())
+    const psk = ticketKey(suite.hash, secret, TICKET_NONCE)
+    const session = { cipherSuite: suite.id, psk, issued: this.wallTime, serverName }
+    const message = encodeNewSessionTicket({
+      lifetime: tickets.lifetime,
+      ageAdd: new DataView(this.config.random(4).slice().buffer).getUint32(0),
+      nonce: TICKET_NONCE,
+      ticket: tickets.seal(encodeSession(session), this.wallTime),
+      extensions: new Map()
+    })
+    this.output.send(Level.oneRtt, message)
   }
 }
 

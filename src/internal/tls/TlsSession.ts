@@ -129,6 +129,21 @@ export interface TlsSessionOptions {
 }
 
 /**
+ * How a server seals what it needs to resume a session into the ticket that its client keeps.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TicketSealing {
+  /** Seconds for which a ticket is good: at most seven days. */
+  readonly lifetime: number
+  /** Gives a ticket. `wallTime`: ms since 1970. */
+  readonly seal: (session: Uint8Array, wallTime: number) => Uint8Array
+  /** What was sealed; undefined if it was not sealed here, or too long ago. */
+  readonly open: (ticket: Uint8Array, wallTime: number) => Uint8Array | undefined
+}
+
+/**
  * A configured engine; the endpoint makes one session per connection.
  *
  * @category models
@@ -136,8 +151,21 @@ export interface TlsSessionOptions {
  */
 export interface TlsEngine {
   readonly client: (
-    options: TlsSessionOptions & { readonly serverName: string; readonly alpn: ReadonlyArray<string> }
+    options: TlsSessionOptions & {
+      readonly serverName: string
+      readonly alpn: ReadonlyArray<string>
+      /** What `output.ticket` gave in an earlier session, to resume it; what is no ticket counts as none. */
+      readonly ticket?: Uint8Array | undefined
+    }
   ) => TlsSession
   /** Undefined when no identity is configured: such an endpoint cannot serve. */
-  readonly server: ((options: TlsSessionOptions & { readonly alpn: ReadonlyArray<string> }) => TlsSession) | undefined
+  readonly server:
+    | ((
+        options: TlsSessionOptions & {
+          readonly alpn: ReadonlyArray<string>
+          /** Without it no tickets are given, and none is taken. */
+          readonly tickets?: TicketSealing | undefined
+        }
+      ) => TlsSession)
+    | undefined
 }

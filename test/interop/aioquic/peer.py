@@ -145,8 +145,15 @@ def configuration(is_client, idle):
 async def server(certificate, key, idle):
     config = configuration(False, idle)
     config.load_cert_chain(certificate, key)
+    tickets = {}
     running = await serve(
-        "127.0.0.1", 0, configuration=config, create_protocol=Protocol, retry=os.environ.get("RETRY") == "1"
+        "127.0.0.1",
+        0,
+        configuration=config,
+        create_protocol=Protocol,
+        retry=os.environ.get("RETRY") == "1",
+        session_ticket_fetcher=lambda label: tickets.pop(label, None),
+        session_ticket_handler=lambda ticket: tickets.update({ticket.ticket: ticket}),
     )
     say("listening", port=running._transport.get_extra_info("sockname")[1])
     await asyncio.Future()
@@ -223,6 +230,19 @@ async def client(authority, port, verb, *args):
     config = configuration(True, args[0] if verb == "idle" else 30000)
     config.load_verify_locations(authority)
     config.server_name = "localhost"
+    tickets = []
+    if verb == "resume":
+        async with connect(
+            "127.0.0.1",
+            int(port),
+            configuration=config,
+            create_protocol=Protocol,
+            session_ticket_handler=tickets.append,
+        ) as protocol:
+            await protocol.get(1)
+            await asyncio.sleep(0.3)
+        config.session_ticket = tickets[-1]
+        verb = "get"
     async with connect("127.0.0.1", int(port), configuration=config, create_protocol=Protocol) as protocol:
         say("done", **await run_verb(protocol, verb, args))
 

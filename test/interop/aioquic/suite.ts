@@ -13,6 +13,8 @@ import {
   keyCases,
   listening,
   refusalCases,
+  resumesOurs,
+  resumesTheirs,
   retryCases,
   serverCases,
   streamCases
@@ -69,6 +71,8 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(program, credentials),
       ...serverCases(program, credentials),
       ...retryCases(program, credentials),
+      resumesOurs(program, credentials),
+      resumesTheirs(program, credentials),
       ...keyCases(program, credentials),
       ...refusalCases(program, credentials),
       ...streamCases(program, credentials),

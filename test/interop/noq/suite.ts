@@ -17,6 +17,8 @@ import {
   keyCases,
   listening,
   refusalCases,
+  resumesOurs,
+  resumesTheirs,
   retryCases,
   serverCases,
   streamCases
@@ -547,6 +549,8 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(single, credentials),
       ...serverCases(single, credentials),
       ...retryCases(single, credentials),
+      resumesOurs(single, credentials),
+      resumesTheirs(single, credentials),
       ...keyCases(single, credentials),
       ...refusalCases(single, credentials),
       ...streamCases(single, credentials),

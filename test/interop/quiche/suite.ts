@@ -5,7 +5,7 @@ import type { Credentials } from "../support/credentials.ts"
 import { linkCases } from "../support/links.ts"
 import { run, start } from "../support/peer.ts"
 import type { Suite } from "../support/runner.ts"
-import { clientCases, refusalCases, retryCases, serverCases } from "../support/standard.ts"
+import { clientCases, refusalCases, resumesOurs, retryCases, serverCases } from "../support/standard.ts"
 import type { Program } from "../support/standard.ts"
 
 const PACKAGE = "@currentspace/http3@0.9.0"
@@ -39,6 +39,7 @@ export const suite = (cache: string, credentials: Credentials): Suite => {
       ...clientCases(program, credentials),
       ...serverCases(program, credentials),
       ...retryCases(program, credentials),
+      resumesOurs(program, credentials),
       ...refusalCases(program, credentials),
       // It does not retire the connection ID of before a move, and so has none of ours left for a second one.
       ...linkCases(program, credentials, { moves: 1 })

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { Scope } from "effect"
 import type { CloseReason, Connection } from "../../../src/Connection.ts"
 import type { Credentials } from "./credentials.ts"
-import { Tls } from "../../../src/index.ts"
+import { SessionStore, Tls } from "../../../src/index.ts"
 import * as Ours from "./ours.ts"
 import type { Peer } from "./peer.ts"
 import { expect, same } from "./runner.ts"
@@ -192,6 +192,42 @@ export const retryCases = (program: Program, credentials: Credentials): Readonly
     })
   }
 ]
+
+/** The second handshake needs no certificates (RFC 8446 section 2.2): our client with its server. */
+export const resumesOurs = (program: Program, credentials: Credentials): Case => ({
+  name: "server, resumption",
+  run: Effect.gen(function* () {
+    const { port } = yield* listening(program.server())
+    const store = yield* SessionStore.makeMemory()
+    const visit = Effect.scoped(
+      Effect.gen(function* () {
+        const connection = yield* Ours.connect({ credentials, port, ...program.settings }).pipe(
+          Effect.provide(SessionStore.layer(store))
+        )
+        yield* Ours.get(connection, 10_000)
+        yield* Effect.sleep("300 millis")
+        return connection.handshake.resumed
+      })
+    )
+    yield* same([yield* visit, yield* visit, yield* visit], [false, true, true], "which were resumed")
+  })
+})
+
+/** The same: its client with our server. */
+export const resumesTheirs = (program: Program, credentials: Credentials): Case => ({
+  name: "client, resumption",
+  run: Effect.gen(function* () {
+    const server = yield* Ours.serve({ credentials, ...program.settings })
+    const peer = yield* program.client(server.port, "resume", 10_000)
+    const first = yield* server.next
+    const second = yield* Effect.raceFirst(
+      server.next,
+      Effect.flatMap(peer.event("done"), () => Effect.never)
+    )
+    yield* same((yield* peer.event("done"))["ok"], true, "transfer")
+    yield* same([first.handshake.resumed, second.handshake.resumed], [false, true], "which were resumed")
+  })
+})
 
 /** Unidirectional streams, resets and refusals, for peers that let their programs do these. */
 export const streamCases = (program: Program, credentials: Credentials): ReadonlyArray<Case> => {

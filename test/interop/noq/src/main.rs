@@ -370,6 +370,12 @@ async fn client(args: &[String]) -> Result<()> {
     // A path is a remote address and a local IP on one socket.
     let endpoint = Endpoint::client("0.0.0.0:0".parse()?)?;
     let remote = SocketAddr::from(([127, 0, 0, 1], args[1].parse()?));
+    if verb == "resume" {
+        let first = endpoint.connect_with(config.clone(), remote, "localhost")?.await?;
+        get(&first, 1).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        first.close(0u32.into(), b"back soon");
+    }
     let connection = endpoint.connect_with(config, remote, "localhost")?.await?;
     say(
         "session",
@@ -381,7 +387,7 @@ async fn client(args: &[String]) -> Result<()> {
             control(&connection).await?;
             "\"ok\":true".into()
         }
-        "get" => format!("\"ok\":{}", get(&connection, number(0)).await?),
+        "get" | "resume" => format!("\"ok\":{}", get(&connection, number(0)).await?),
         "put" => format!("\"ok\":{}", put(&connection, number(0)).await?),
         "streams" => {
             let tasks: Vec<_> = (0..number(0))
