@@ -1,7 +1,7 @@
 /** Connections whose session is resumed (RFC 9001 section 4.5). */
 import { assert, describe, it } from "@effect/vitest"
-import { Node, Pair } from "../support/Machines.ts"
-import type { NodeOptions, PairOptions } from "../support/Machines.ts"
+import { Node } from "../support/Machines.ts"
+import type { NodeOptions, Pair, PairOptions } from "../support/Machines.ts"
 import { established, intact, seeds, send } from "../support/Scenario.ts"
 
 /** A pair whose client has a ticket. */
