@@ -51,6 +51,7 @@ import { makeTlsEngine } from "./internal/tls/OwnTls.ts"
 import type {
   CipherSuite,
   HandshakeInfo,
+  TicketSealing,
   TlsEngine,
   TlsFailure,
   TlsOutput,
@@ -64,6 +65,7 @@ export type {
   CertificateVerifier,
   CipherSuite,
   HandshakeInfo,
+  TicketSealing,
   TlsEngine,
   TlsFailure,
   TlsOutput,
