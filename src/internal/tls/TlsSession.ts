@@ -139,7 +139,7 @@ export interface TicketSealing {
   readonly lifetime: number
   /** Gives a ticket. `wallTime`: ms since 1970. */
   readonly seal: (session: Uint8Array, wallTime: number) => Uint8Array
-  /** What was sealed; undefined if it was not sealed here, or too long ago. */
+  /** What was sealed; undefined if it was not sealed here, or too long ago. `wallTime`: ms since 1970. */
   readonly open: (ticket: Uint8Array, wallTime: number) => Uint8Array | undefined
 }
 
