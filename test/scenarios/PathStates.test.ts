@@ -1,6 +1,9 @@
 /** The state of a path as the application says it: away from a path that still answers, and back. */
 import { assert, describe, it } from "@effect/vitest"
 import type { Connection } from "../../src/internal/connection/Connection.ts"
+import { Address } from "../../src/internal/wire/Datagram.ts"
+import { writePing } from "../../src/internal/wire/FrameWriter.ts"
+import { frames, inject } from "../support/Hostile.ts"
 import type { Pair } from "../support/Machines.ts"
 import { awaitPath, connected, eventsOf, openPath, withPaths } from "../support/Multipath.ts"
 import { exchange, intact, seeds, send } from "../support/Scenario.ts"
@@ -141,6 +144,33 @@ describe("setPathState", () => {
     awaitPath(pair, id)
     exchange(pair, 1_000_000, 5000, "on both")
     assert.isAbove(streamBytes(pair.connection, id), 0)
+  })
+
+  it("said of a path whose peer seems to have moved: it holds at once, and when the peer was there all the time", () => {
+    const pair = settled()
+    const { accepted, connection, simulator } = pair
+    const elsewhere = new Address("10.0.0.77", 6000, 4)
+    inject(
+      simulator,
+      connection,
+      frames((w) => writePing(w)),
+      { from: elsewhere }
+    )
+    assert.isAtLeast(
+      pair.until(() => !accepted.path(0)!.validated, simulator.now + RTT),
+      0
+    )
+    say(pair, 0, "potentiallyFailed", accepted)
+    assert.strictEqual(accepted.path(0)!.state, "potentiallyFailed")
+    pair.run(simulator.now + 1000)
+    assert.isTrue(accepted.path(0)!.validated)
+    assert.strictEqual(accepted.path(0)!.remote.host, connection.path(0)!.local.host)
+    assert.strictEqual(accepted.path(0)!.state, "potentiallyFailed")
+    assert.strictEqual(connection.path(0)!.remoteStatus, "backup")
+    say(pair, 0, "active", accepted)
+    pair.run(simulator.now + 1000)
+    assert.strictEqual(accepted.path(0)!.state, "active")
+    assert.strictEqual(connection.path(0)!.remoteStatus, "available")
   })
 
   it("a path that is closed or unknown", () => {

@@ -80,8 +80,8 @@ export class FailureDetector {
   onDistrusted(path: Path): void {
     if (path.distrusted) return
     path.distrusted = true
-    // One that is not proven yet carries no data; it is suspected then.
-    if (!path.validated) return
+    // One that was never proven carries no data; it is suspected then.
+    if (path.state === "validating") return
     this.leave(path)
     // One that was suspected before, for its silence, has told the peer only if that came from the peer's side, too.
     this.core.paths.stateChanged(path)
