@@ -3,7 +3,7 @@
  * are not of this host, paths and streams that are not there. A typed error by name, or a fallback that is told; nothing is lost.
  */
 import { assert, describe } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Stream } from "effect"
 import {
   CongestionControl,
   DuplicationPolicy,
@@ -170,7 +170,7 @@ const rows: ReadonlyArray<Row> = [
   ],
   [
     "layerWeightedRoundRobin of a weight",
-    "weights.10.0.0.1",
+    'weights["10.0.0.1"]',
     { ...numbers, 0: 0, 101: 101 },
     operation((weight) => built(PathScheduler.layerWeightedRoundRobin({ weights: { "10.0.0.1": weight } }))),
     ["1.5"]
@@ -273,6 +273,21 @@ describe("Bad input: factories of policies", () => {
     )
   }
 
+  scenario("LocalAddresses: what is no service of addresses opens no path; the connection lives", (world) =>
+    Effect.gen(function* () {
+      const wrong = [{}, { current: [], changes: 5 }, { current: 5, changes: Stream.never }, { changes: Stream.never }]
+      for (const service of wrong) {
+        const addresses = Layer.succeed(LocalAddresses.LocalAddresses, service as never)
+        const here = Effect.provide(Layer.merge(PathManager.layerAuto(), addresses))
+        const { client, server } = yield* world.pair().pipe(here)
+        const stream = yield* client.openStream()
+        yield* stream.end("all the same")
+        assert.strictEqual(yield* (yield* server.acceptStream).text, "all the same")
+        assert.lengthOf(client.paths, 1)
+      }
+    })
+  )
+
   scenario("PathManager.layer: a wrong manager opens no path; the connection lives", (world) =>
     Effect.gen(function* () {
       const managers: Readonly<Record<string, unknown>> = {
@@ -348,8 +363,8 @@ describe("Bad input: addresses, paths and streams that are not there", () => {
     Effect.gen(function* () {
       // Streams that will never be, and paths that are not there.
       const policies = Layer.mergeAll(
-        DuplicationPolicy.layer({ streams: [999_999, -4, 0.5] }),
-        ReinjectionPolicy.layer({ preferredPaths: [77, -1] }),
+        DuplicationPolicy.layer({ streams: [999_999] }),
+        ReinjectionPolicy.layer({ preferredPaths: [77] }),
         PathScheduler.layerBackup({ primary: 77 })
       )
       const client = yield* transfer(world, policies as Layer.Layer<never>)

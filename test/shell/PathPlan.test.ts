@@ -42,6 +42,18 @@ describe("PathPlan", () => {
     assert.strictEqual(made.nextRetry(now) - now, 1000)
   })
 
+  it("each pair is tried once before one that failed is tried again, however slowly they fail", () => {
+    const made = plan()
+    const locals = ["a", "b", "c", "d", "e"]
+    const order: Array<string> = []
+    for (let now = 3000; now <= 15_000; now += 3000) {
+      const next = made.next(locals, ["x"], [], all, now)!
+      order.push(next.local)
+      made.onFailed(next, now + 3000)
+    }
+    assert.deepStrictEqual(order, locals)
+  })
+
   it("a path that lasted counts as no failure before", () => {
     const made = plan()
     for (let i = 0; i < 5; i++) made.onFailed(pair("b x"), 0)

@@ -86,12 +86,15 @@ const present = (addresses: LocalAddresses, host: HostAddresses): LocalAddresses
   if (addresses === ofHost) return host.list
   const current = (): ReadonlyArray<NetAddress.InetAddress> =>
     host.lost.size === 0 ? addresses.current : addresses.current.filter((address) => !host.isLost(hostOf(address)))
-  const told = addresses.changes.pipe(
-    Stream.tap((list) =>
-      Effect.sync(() => {
-        // One that is back may be known here before the endpoint has looked.
-        if (list.some((address) => host.isLost(hostOf(address)))) host.nudge()
-      })
+  // A service of the user's that has none is the manager's failure, not that of the connection.
+  const told = Stream.suspend(() =>
+    addresses.changes.pipe(
+      Stream.tap((list) =>
+        Effect.sync(() => {
+          // One that is back may be known here before the endpoint has looked.
+          if (list.some((address) => host.isLost(hostOf(address)))) host.nudge()
+        })
+      )
     )
   )
   return {

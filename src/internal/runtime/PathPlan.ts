@@ -47,6 +47,7 @@ export class PathPlan {
     if (open.length >= this.options.maxPaths) return undefined
     let best: Pair | undefined
     let least = Infinity
+    let fewest = Infinity
     for (const remote of remotes) {
       for (const local of locals) {
         if (!fits(local, remote)) continue
@@ -59,8 +60,11 @@ export class PathPlan {
           if (path.remote === remote) shared++
           there ||= path.local === local && path.remote === remote
         }
-        if (there || shared >= least) continue
+        // What failed waits for what was not tried, or nobody would get to it behind a few that fail slowly.
+        const failures = record?.failures ?? 0
+        if (there || shared > least || (shared === least && failures >= fewest)) continue
         least = shared
+        fewest = failures
         best = { local, remote }
       }
     }
