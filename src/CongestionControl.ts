@@ -3,9 +3,10 @@
  * download, that is the server.
  *
  * A controller is a plain synchronous object that the protocol calls for every packet and every acknowledgement, so it must
- * not wait or throw. What is provided is a factory: every connection gets controllers of its own, one for each path, and
- * those of one connection may share state. It is read when a connection is made, from the context of `Endpoint.connect`
- * or, for accepted connections, from the one the endpoint was built in.
+ * not wait or throw: what it throws ends the connection (INTERNAL_ERROR) and is in the log. What is provided is a factory:
+ * every connection gets controllers of its own, one for each path, and those of one connection may share state. It is read
+ * when a connection is made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint
+ * was built in.
  *
  * @module
  * @since 0.1.0

@@ -107,8 +107,11 @@ export interface Stats extends Omit<MachineStats, "paths"> {
  * @since 0.1.0
  */
 export interface OpenPathOptions {
-  /** Local address of the path, without a port unless a certain one is wanted. Default: another port of path 0's address, or, for
-   * another `remote`, of the address that the system's routes say. */
+  /**
+   * Local address of the path, without a port unless a certain one is wanted: it has the port that the endpoint has there already,
+   * if any, so a second path to the same `remote` needs a port or another address. Default: another port of path 0's address, or,
+   * for another `remote`, of the address that the system's routes say.
+   */
   readonly local?: AddressInput | undefined
   /** Default: the peer's address of path 0. */
   readonly remote?: AddressInput | undefined

@@ -2,8 +2,9 @@
  * Path scheduling: which path the next packet takes. Each side schedules what it sends: for a download, that is the server.
  *
  * A scheduler is a plain synchronous object that the protocol calls once per packet, so it must not allocate, wait or
- * throw. What is provided is a factory: every connection gets a scheduler of its own. It is read when a connection is
- * made, from the context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in.
+ * throw: what it throws ends the connection (INTERNAL_ERROR) and is in the log. What is provided is a factory: every
+ * connection gets a scheduler of its own. It is read when a connection is made, from the context of `Endpoint.connect` or,
+ * for accepted connections, from the one the endpoint was built in.
  *
  * @module
  * @since 0.1.0
@@ -248,7 +249,7 @@ export class BackupConfig extends Schema.Class<BackupConfig>("effect-mpquic/Back
     ),
     pathId
   ),
-  /** How long a primary that is back is watched before it carries everything again. Default 1 s. */
+  /** How long a primary that is back, or opened while another path served, is watched before it carries everything. Default 1 s. */
   returnAfter: Schema.Duration.annotate({ message: returnAfter })
     .check(
       Schema.makeFilter(

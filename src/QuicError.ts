@@ -317,13 +317,14 @@ const pathRefusals = {
   server: "only clients open paths; the server may tell the client its addresses",
   pathLimit: "the limit of paths is reached: close one, or raise multipath.maxPaths on both sides",
   noConnectionIds: "the peer has given out no connection IDs for another path yet: try again soon",
-  duplicate: "there is a path between these addresses already",
+  duplicate:
+    "there is a path between these addresses already: give another local address or a port of its own, or leave it out, which takes another port",
   migrationDisabled: "the peer forbids paths from other addresses (disable_active_migration)",
   closed: "the connection has ended"
 } as const
 
 /**
- * A path could not be opened.
+ * A path could not be opened, or not be moved (`Path.migrate`).
  *
  * @category reasons
  * @since 0.1.0

@@ -120,7 +120,9 @@ describe("D6: parts that users give", () => {
         assert.isAbove(client.stats.schedulerMistakes, 0)
         assert.isBelow(asked, 500, "it is not asked in circles")
         assert.lengthOf(
-          lines.filter((line) => line.includes('scheduler "mute" is wrong: it gives no path')),
+          lines.filter(
+            (line) => line.includes('scheduler "mute" is wrong: it gives no path') && line.includes("obeyed")
+          ),
           1
         )
       }),

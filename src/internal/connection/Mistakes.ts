@@ -17,12 +17,10 @@ export class Mistakes {
   logged = 0
   private kinds: Set<string> | undefined = undefined
 
-  inScheduler(name: string, what: string): void {
+  inScheduler(name: string, what: string, then = "The connection helps itself, and counts it"): void {
     this.scheduler++
     if (this.isNew(`scheduler ${name} ${what}`))
-      this.tell(
-        `The path scheduler ${JSON.stringify(name)} is wrong: ${what}. The connection helps itself, and counts it`
-      )
+      this.tell(`The path scheduler ${JSON.stringify(name)} is wrong: ${what}. ${then}`)
   }
 
   /** A function of the scheduler gave something where nothing is expected: it is looked at in case it is a Promise. */

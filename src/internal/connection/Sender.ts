@@ -283,7 +283,8 @@ export class Sender {
       if (this.refusedFor(now) >= PATIENCE)
         core.mistakes.inScheduler(
           schedulerName(core.scheduler),
-          "it gives no path although one can send, and nothing is under way"
+          "it gives no path although one can send, and nothing is under way",
+          "It is obeyed, and counted: nothing is sent until it gives one"
         )
       return undefined
     }
