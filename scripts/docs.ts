@@ -27,6 +27,7 @@ const options = {
   readme: "none",
   gitRevision: "main",
   disableSources: true,
+  expandParameters: true,
   excludeInternal: true,
   excludeExternals: true,
   excludePrivate: true,
