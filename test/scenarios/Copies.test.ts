@@ -11,7 +11,7 @@ import type { DuplexOptions } from "../../src/testing/internal/SimulatorCore.ts"
 import { Prng } from "../../src/testing/internal/Prng.ts"
 import { pattern } from "../support/Machines.ts"
 import type { Pair } from "../support/Machines.ts"
-import { awaitPath, connected, openPath } from "../support/Multipath.ts"
+import { awaitPath, closePath, connected, openPath } from "../support/Multipath.ts"
 import { exchange, intact, say, send } from "../support/Scenario.ts"
 
 interface Policies {
@@ -126,6 +126,26 @@ describe("duplication", () => {
       assert.strictEqual(pair.connection.streams.bytesSent, 5000)
       const { bytesDuplicated } = pair.connection.stats()
       assert.strictEqual(bytesDuplicated, 5000, scheduler().name)
+    }
+  })
+
+  it("goes on however often a path was opened anew", () => {
+    const link = { mbps: 50, delay: 5, queue: 200 }
+    const pair = twoPaths([link, link], { duplication: everything })
+    const { connection, simulator } = pair
+    for (let id = 1; id <= 62; id++) {
+      const before = connection.stats().bytesDuplicated
+      const stream = connection.streams.open(false)!
+      stream.write(pattern(0, 100))
+      stream.finish()
+      connection.wake()
+      pair.run(simulator.now + 100)
+      assert.strictEqual(connection.stats().bytesDuplicated - before, 100, `beside path ${id}`)
+      pair.accepted.streams.accept(false)!.readAll()
+      closePath(pair, connection, id)
+      pair.until(() => connection.path(id) === undefined, simulator.now + 10_000, 10)
+      pair.run(simulator.now + 100)
+      awaitPath(pair, openPath(pair, 1))
     }
   })
 

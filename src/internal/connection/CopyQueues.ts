@@ -7,7 +7,7 @@
 import type { Path } from "../paths/Path.ts"
 import { collectUsable } from "../paths/usable.ts"
 import type { CopyQueue } from "../recovery/CopyQueue.ts"
-import { pathBit, SentFrameKind } from "../recovery/SentFrames.ts"
+import { SentFrameKind } from "../recovery/SentFrames.ts"
 import type { SentFrame, SentFrameList } from "../recovery/SentFrames.ts"
 import type { CryptoStream } from "../streams/CryptoStream.ts"
 import type { Stream } from "../streams/Stream.ts"
@@ -39,7 +39,7 @@ export class CopyQueues {
 
   /** A path that may carry the record, and has none of it under way. */
   mayCarry(path: Path, frame: SentFrame, paths: number): boolean {
-    if ((paths & pathBit(path.id)) !== 0) return false
+    if ((paths & path.bit) !== 0) return false
     if (frame.kind !== SentFrameKind.stream) return true
     const bound = (frame.owner as Stream).paths
     return bound === undefined || bound.includes(path.id)
@@ -48,7 +48,7 @@ export class CopyQueues {
   /** Puts a copy of the record into a queue; `paths`: where the same is under way already. */
   enqueue(queue: CopyQueue, frame: SentFrame, target: Path, paths: number): SentFrame {
     const copy = this.core.pool.clone(frame)
-    copy.paths = paths | pathBit(target.id)
+    copy.paths = paths | target.bit
     queue.push(copy)
     return copy
   }

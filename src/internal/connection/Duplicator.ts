@@ -2,7 +2,6 @@
 import type { Policy } from "../paths/DuplicationPolicy.ts"
 import type { Path } from "../paths/Path.ts"
 import { CopyQueue } from "../recovery/CopyQueue.ts"
-import { pathBit } from "../recovery/SentFrames.ts"
 import type { SentFrame } from "../recovery/SentFrames.ts"
 import type { Stream } from "../streams/Stream.ts"
 import { dropPromise, textOf } from "../Unwanted.ts"
@@ -113,7 +112,7 @@ export class Duplicator {
 
   private duplicate(frame: SentFrame, origin: Path, count: number, share: number): void {
     const { core, copies } = this
-    let paths = frame.paths | pathBit(origin.id)
+    let paths = frame.paths | origin.bit
     const sent = core.streams.bytesSent + core.datagrams.bytesSent
     const allowance = share === Infinity ? Infinity : FREE + share * sent
     for (let i = 0; i < count && this.bytes + frame.length <= allowance; i++) {

@@ -6,7 +6,7 @@ import type { Mode, Policy, TargetContext } from "../paths/ReinjectionPolicy.ts"
 import type { Path } from "../paths/Path.ts"
 import { CopyQueue } from "../recovery/CopyQueue.ts"
 import type { PathRecovery } from "../recovery/PathRecovery.ts"
-import { pathBit, pathCount } from "../recovery/SentFrames.ts"
+import { pathCount } from "../recovery/SentFrames.ts"
 import type { SentFrame } from "../recovery/SentFrames.ts"
 import { PacketFlag } from "../recovery/SentPackets.ts"
 import { Space } from "../recovery/Space.ts"
@@ -198,7 +198,7 @@ export class Reinjector {
     if (kind === "crypto" ? !this.crypto : kind !== "stream" && !this.control) return undefined
     const reinjections = Math.max(0, pathCount(frame.paths) - 1)
     if (reinjections >= this.maxReinjections) return undefined
-    const paths = frame.paths | pathBit(origin.id)
+    const paths = frame.paths | origin.bit
     const { candidates, copies } = this
     candidates.length = 0
     for (const path of copies.usable) {

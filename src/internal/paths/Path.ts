@@ -124,6 +124,8 @@ export class Path implements PathView {
   /** What is sent here once more: at once with the original elsewhere, and because it is late there. Made by the first. */
   duplicates: CopyQueue | undefined = undefined
   reinjections: CopyQueue | undefined = undefined
+  /** Of `SentFrame.paths`: another one than those of the paths that were there when it was opened. IDs grow for ever. */
+  bit = 1
   /** Packet numbers from here on were not looked at for being late, and up to here for other paths being faster. */
   lateFrom = 0
   idleUpTo = -1

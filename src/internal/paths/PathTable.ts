@@ -4,6 +4,7 @@
  */
 import type { PathStatus } from "./Scheduler.ts"
 import { Space } from "../recovery/PathRecovery.ts"
+import { pathBit } from "../recovery/SentFrames.ts"
 import type { Address } from "../wire/Datagram.ts"
 import type { Role, Violation } from "../wire/Protocol.ts"
 import { isViolation, PathError, TransportError, violation } from "../wire/Protocol.ts"
@@ -471,6 +472,9 @@ export class PathTable {
     this.consume(id)
     remoteIds.begin()
     const path = this.context.makePath(id, local, remote, localIds, remoteIds)
+    let taken = 0
+    for (const other of this.all) taken |= other.bit
+    path.bit = pathBit(taken, id)
     let at = this.all.length
     while (at > 0 && this.all[at - 1]!.id > id) at--
     this.all.splice(at, 0, path)

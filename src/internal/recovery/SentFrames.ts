@@ -54,13 +54,18 @@ export class SentFrame {
   value = 0
   /** The same is on its way in a copy, whose loss asks for it again: the loss of this one need not. */
   covered = false
-  /** Bits of the paths that the same was sent on without being lost since, see `pathBit`; 0 if only on one. */
+  /** Bits (`Path.bit`) of the paths that the same was sent on without being lost since; 0 if only on one. */
   paths = 0
   next: SentFrame | undefined = undefined
 }
 
-/** Two paths may share one: then one of them is spared a copy that it could carry. */
-export const pathBit = (pathId: number): number => 1 << (pathId % 30)
+const PATH_BITS = 30
+
+/** One that is not among `taken`. Of more paths two share one: then one of them is spared a copy that it could carry. */
+export const pathBit = (taken: number, pathId: number): number => {
+  for (let bit = 0; bit < PATH_BITS; bit++) if ((taken & (1 << bit)) === 0) return 1 << bit
+  return 1 << (pathId % PATH_BITS)
+}
 
 /** On how many paths the same was sent. */
 export const pathCount = (paths: number): number => {
