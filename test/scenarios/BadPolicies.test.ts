@@ -124,7 +124,8 @@ describe("Bad input: policies that go wrong while data flows", () => {
       scheduler: () => ({ ...lowLatency(), onPacketSent: late, onPacketAcked: late, onPacketLost: late }),
       congestion: () => {
         const own = cubic()
-        return { make: (path) => Object.assign(own.make(path), { onPersistentCongestion: late, close: late }) }
+        const calls = { onPersistentCongestion: late, close: late, onDelivered: late, onPacketLost: late }
+        return { make: (path) => Object.assign(own.make(path), calls) }
       }
     })
     const { mistakes } = pair.connection.core
@@ -132,6 +133,8 @@ describe("Bad input: policies that go wrong while data flows", () => {
     const ofScheduler = pair.client.told.filter((sentence) => sentence.includes("lowLatency"))
     assert.lengthOf(ofScheduler, 3)
     for (const sentence of ofScheduler) assert.match(sentence, /its onPacket\w+ gives a Promise/)
+    const ofController = pair.client.told.filter((sentence) => sentence.includes("cubic")).join()
+    for (const call of ["onDelivered", "onPacketLost"]) assert.include(ofController, `answer of ${call} is a Promise`)
   })
 
   const fatal: Readonly<Record<string, (throws: () => void) => NodeOptions>> = {

@@ -46,12 +46,17 @@ export class GuardedController implements Controller {
     // Samples are taken only for a controller that wants them.
     this.onDelivered =
       typeof own.onDelivered === "function"
-        ? (now: number, sample: DeliverySample) => own.onDelivered?.(now, sample)
+        ? (now: number, sample: DeliverySample) => {
+            const given: unknown = own.onDelivered?.(now, sample)
+            if (given !== undefined) this.look("onDelivered", given)
+          }
         : undefined
     this.onPacketLost =
       typeof own.onPacketLost === "function"
-        ? (now: number, packetNumber: number, bytes: number, sample: DeliverySample) =>
-            own.onPacketLost?.(now, packetNumber, bytes, sample)
+        ? (now: number, packetNumber: number, bytes: number, sample: DeliverySample) => {
+            const given: unknown = own.onPacketLost?.(now, packetNumber, bytes, sample)
+            if (given !== undefined) this.look("onPacketLost", given)
+          }
         : undefined
   }
 
