@@ -145,15 +145,23 @@ export const within = (lines: ReadonlyArray<string>, rows: number, what: string)
   return room === 1 ? lines.slice(0, 1) : [...lines.slice(0, shown), `  and ${lines.length - shown} more ${what}`]
 }
 
+const figuresOf = (path: PathView): string =>
+  `  path ${path.id}  ${fixed(path.rate, 5, 1)} Mbit/s  ${fixed(100 * path.share, 3, 0)} %  `
+
+const wayOf = (path: PathView): string => `  ${path.local} -> ${path.remote}`
+
 /** All of them, none too long. */
 export const allLines = (view: View, columns: number): ReadonlyArray<string> => {
   const head = `${fixed(view.seconds, 5, 1)} s  ${amount(view)}  ${fixed(view.rate, 5, 1)} Mbit/s  `
   const room = Math.max(10, Math.min(40, columns - head.length - 3))
+  // Bars make room for addresses; what is wrong comes before them, so that it is seen in a narrow terminal, too.
+  const longest = Math.max(0, ...view.paths.map((path) => figuresOf(path).length + wayOf(path).length))
+  const width = Math.max(10, Math.min(20, columns - 1 - longest))
   return [
     head + bar(view, room),
     ...view.paths.map((path) => {
-      const share = Math.round(path.share * 20)
-      return `  path ${path.id}  ${fixed(path.rate, 5, 1)} Mbit/s  ${fixed(100 * path.share, 3, 0)} %  ${"#".repeat(share).padEnd(20)}  ${path.local} -> ${path.remote}${condition(path)}`
+      const share = "#".repeat(Math.round(path.share * width))
+      return `${figuresOf(path)}${share.padEnd(width)}${condition(path)}${wayOf(path)}`
     })
   ].map((line) => line.slice(0, Math.max(1, columns - 1)))
 }

@@ -48,7 +48,9 @@ export const statsBlock = (view: View, columns: number, rows: number, color: boo
     return lines.map((line) => (condition(path) === "" ? cut(line) : paint(cut(line), 33, color)))
   })
   const head = allLines({ ...view, paths: [] }, columns)
-  return within([...head, paint(cut(HEAD), 1, color), ...table, ...OF_WHAT.split(/(?<=:) /).map(cut)], rows, "lines")
+  // Not under a table that has no room for these columns.
+  const note = columns > HEAD.indexOf("in flight") ? OF_WHAT.split(/(?<=:) /).map(cut) : []
+  return within([...head, paint(cut(HEAD), 1, color), ...table, ...note], rows, "lines")
 }
 
 /** One line, for logs. */

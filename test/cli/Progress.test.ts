@@ -95,6 +95,23 @@ describe("drawing", () => {
   })
 })
 
+describe("a narrow terminal", () => {
+  const way = { local: "127.0.0.1:50656", remote: "127.0.0.1:4433" }
+  const paths = view.paths.map((each) => ({ ...each, ...way }))
+
+  it("N8: of 80 columns shows the addresses of a path, and that it is silent", () => {
+    const [, silent, working] = progressBlock({ ...view, paths }, 80, 24)
+    assert.match(silent!, /no answer {2}127\.0\.0\.1:50656 -> /)
+    assert.match(working!, /#{10,} {2}127\.0\.0\.1:50656 -> 127\.0\.0\.1:4433$/)
+    assert.match(progressBlock({ ...view, paths }, 54, 24)[1]!, /no answer/)
+  })
+
+  it("N8: --stats has no note on columns for which there is no room", () => {
+    const said = statsBlock({ ...view, figures: [] }, 40, 24, false).join(" ")
+    assert.notInclude(said, "in flight")
+  })
+})
+
 describe("a low terminal", () => {
   const paths = Array.from({ length: 12 }, (_, id) => ({ ...view.paths[1]!, id }))
   const cases: ReadonlyArray<readonly [rows: number, lines: number, last: RegExp]> = [
