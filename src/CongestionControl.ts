@@ -126,11 +126,9 @@ export const layerBalia: Layer.Layer<never> = layer(baliaFactory)
 /**
  * BBR version 3 (draft-ietf-ccwg-bbr) on each path: sends at the rate in bytes per ms that the path was seen to deliver, and
  * keeps about that rate times the shortest round trip (ms) in flight. Losses below 2 % a round trip do not stop it, so it
- * suits links that lose packets by chance, and long ones; queues stay short. It probes for more every two to three seconds
- * and, every five, sends less for 200 ms to see the round trip without a queue. ECN marks count as congestion.
- *
- * Experimental, as the draft is: beside CUBIC it takes about an equal share of a queue up to 25 Mbit/s at 30 ms, and on paths
- * much longer and faster, with a queue of one BDP, twice CUBIC's and more (`docs/limits.md`).
+ * suits links that lose packets by chance, and long ones; queues stay short. It probes for more every two to three seconds,
+ * or as seldom as CUBIC needs to recover from that, and every five seconds sends less for 200 ms to see the round trip without a
+ * queue. ECN marks count as congestion. Beside CUBIC it takes about its share of a queue (`docs/limits.md`). The draft may change.
  *
  * @category layers
  * @since 0.2.0

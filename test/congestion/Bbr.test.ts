@@ -33,7 +33,8 @@ class Feed {
       delivered: this.delivered,
       newlyAcked: deliveredSince,
       sentTime: this.now - RTT,
-      rtt: RTT,
+      // A little less each time, so that no probe for the shortest round trip comes between.
+      rtt: RTT - this.now * 1e-9,
       priorDelivered: this.delivered - deliveredSince,
       deliveredSince,
       rate: RATE,
@@ -48,10 +49,10 @@ class Feed {
   }
 
   /** A round trip later, one acknowledgement of a whole flight. */
-  round(facts: Facts = {}, rtt = RTT): void {
-    this.now += rtt
+  round(facts: Facts = {}, rtt?: number): void {
+    this.now += rtt ?? RTT
     this.delivered += facts.newlyAcked ?? Math.max(MSS, (facts.rate ?? RATE) * RTT)
-    this.bbr.onDelivered(this.now, this.sample({ rtt, ...facts }))
+    this.bbr.onDelivered(this.now, this.sample(rtt === undefined ? facts : { rtt, ...facts }))
   }
 
   lose(facts: Facts = {}, packets = 1, gap = 2): void {
@@ -73,9 +74,9 @@ class Feed {
   }
 
   /** Past Startup, without a queue. */
-  steady(): this {
-    for (const part of [0.25, 0.5, 1]) this.round({ rate: part * RATE })
-    this.until("probeCruise", 12, { bytesInFlight: BDP / 2 })
+  steady(rate = RATE): this {
+    for (const part of [0.25, 0.5, 1]) this.round({ rate: part * rate })
+    this.until("probeCruise", 12, { rate, bytesInFlight: (rate * RTT) / 2 })
     return this
   }
 }
@@ -140,18 +141,21 @@ describe("BBR (draft-ietf-ccwg-bbr)", () => {
       const feed = new Feed()
       feed.until("drain", 8, { bytesInFlight: 2 * BDP })
       let rounds = 0
-      for (; feed.bbr.state === "drain" && rounds < 9; rounds++) feed.round({ bytesInFlight: BDP + queue })
+      for (; feed.bbr.state === "drain" && rounds < 9; rounds++) feed.round({ bytesInFlight: 0.99 * BDP + queue })
       assert.strictEqual(rounds, queue === 0 ? 1 : 4)
     }
   })
 
-  it("cruises without a queue, and probes after two to three seconds: refill for a round, then up, then down", () => {
+  it("cruises without a queue, and probes when CUBIC would have recovered: refill for a round, then up, then down", () => {
     const feed = new Feed().steady()
     const { bbr } = feed
     assert.approximately(bbr.pacingRate, 0.99 * RATE, 1e-6)
-    const rounds = feed.until("probeRefill", 30)
-    assert.isAtLeast(rounds * RTT, 2000 - 3 * RTT)
-    assert.isAtMost(rounds * RTT, 3000)
+    const rounds = feed.until("probeRefill", 60)
+    // RFC 9438 section 4.2; some rounds of the wait have passed.
+    const recovery = 1000 * Math.cbrt((0.3 * BDP) / MSS / 0.4)
+    assert.isAbove(recovery, 4000)
+    assert.isAtLeast(rounds * RTT, recovery - 3 * RTT)
+    assert.isAtMost(rounds * RTT, recovery + RTT)
     feed.round()
     assert.strictEqual(bbr.state, "probeUp")
     assert.approximately(bbr.pacingRate, 1.25 * 0.99 * RATE, 1e-6)
@@ -161,9 +165,19 @@ describe("BBR (draft-ietf-ccwg-bbr)", () => {
     assert.strictEqual(bbr.model.inflightLongterm, Infinity)
   })
 
+  it("waits two to three seconds where CUBIC needs less, and never more than 63 rounds (5.3.3.8.3)", () => {
+    const small = RATE / 20
+    const rounds = new Feed().steady(small).until("probeRefill", 60, { rate: small, bytesInFlight: small * RTT })
+    assert.isAtMost(rounds * RTT, 3000)
+    const large = 40 * RATE
+    assert.isAbove(1000 * Math.cbrt((0.3 * large * RTT) / MSS / 0.4), 64 * RTT)
+    const feed = new Feed().steady(large)
+    assert.isAtMost(feed.until("probeRefill", 70, { rate: large, bytesInFlight: large * RTT }), 63)
+  })
+
   it("finds more when there is more", () => {
     const feed = new Feed().steady()
-    feed.until("probeUp", 40)
+    feed.until("probeUp", 60)
     for (let i = 1; i < 5; i++) feed.round({ rate: RATE * 1.25 ** i })
     assert.strictEqual(feed.bbr.state, "probeUp")
     assert.approximately(feed.bbr.model.maxBw, RATE * 1.25 ** 4, 1e-6)
@@ -171,7 +185,7 @@ describe("BBR (draft-ietf-ccwg-bbr)", () => {
 
   it("ends a probe at more than 2 % lost, and remembers what was in flight (5.5.10.2)", () => {
     const feed = new Feed().steady()
-    feed.until("probeUp", 40)
+    feed.until("probeUp", 60)
     feed.lose({ inFlightAtSend: 1.5 * BDP, lostSince: 0.019 * 1.5 * BDP })
     assert.strictEqual(feed.bbr.state, "probeUp")
     feed.lose({ inFlightAtSend: 1.5 * BDP, lostSince: 0.025 * 1.5 * BDP })
@@ -183,7 +197,7 @@ describe("BBR (draft-ietf-ccwg-bbr)", () => {
     feed.until("probeCruise", 5, { bytesInFlight: BDP / 2 })
     assert.isAtMost(feed.bbr.congestionWindow, 0.85 * inflightLongterm)
     // The next probe is a cautious one, and without losses another follows at once.
-    feed.until("probeUp", 40, { rtt: RTT - 1, bytesInFlight: BDP / 2 })
+    feed.until("probeUp", 60, { rtt: RTT - 1, bytesInFlight: BDP / 2 })
     assert.isBelow(feed.bbr.congestionWindow, inflightLongterm + MSS)
     feed.round({ bytesInFlight: BDP / 2 })
     assert.strictEqual(feed.bbr.state, "probeUp")
@@ -195,7 +209,7 @@ describe("BBR (draft-ietf-ccwg-bbr)", () => {
 
   it("a mark ends a probe", () => {
     const feed = new Feed().steady()
-    feed.until("probeUp", 40)
+    feed.until("probeUp", 60)
     feed.bbr.onCongestion(feed.now, feed.now - RTT, 0, true)
     feed.round({ inFlightAtSend: 1.3 * BDP })
     assert.strictEqual(feed.bbr.state, "probeDown")
@@ -258,7 +272,7 @@ describe("BBR (draft-ietf-ccwg-bbr)", () => {
 
   it("takes losses back that were none (5.5.11)", () => {
     const feed = new Feed().steady()
-    feed.until("probeUp", 40)
+    feed.until("probeUp", 60)
     const { congestionWindow } = feed.bbr
     // The probe ends at the second of these; what the others save must not be what it has reduced.
     for (const lost of [0.01, 0.05, 0.1, 0.11]) {

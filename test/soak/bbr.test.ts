@@ -6,7 +6,7 @@ import { cubic } from "../support/Machines.ts"
 /** Of BBR over CUBIC in one queue of `bdps` BDP, over 50 s and several seeds; who comes first changes. */
 const shares = (mbps: number, rtt: number, bdps: number): Array<number> => {
   const link = { mbps, delay: rtt / 2, queue: 1_000_000, queueBytes: bdps * mbps * 125 * rtt }
-  return [1, 2, 3, 4, 5].map((seed) => {
+  return [1, 2, 3].map((seed) => {
     const own = seed % 2
     const { flows } = bulkFlows(link, own === 0 ? [bbr, cubic] : [cubic, bbr], 10_000, 60_000, seed)
     return flows[own]!.mbps / flows[1 - own]!.mbps
@@ -24,12 +24,13 @@ describe("BBR over a minute", () => {
     }
   })
 
-  // The draft waits 2 to 3 s between probes so that Reno gets 25 Mbit/s at 30 ms (section 5.3.3.8.3): so far it is fair.
   for (const [mbps, rtt, bdps] of [
     [25, 30, 1],
     [25, 30, 4],
     [20, 40, 1],
-    [20, 40, 4]
+    [20, 40, 4],
+    [50, 100, 1],
+    [50, 100, 4]
   ] as const) {
     it(`shares a queue of ${bdps} BDP with CUBIC: ${mbps} Mbit/s, ${rtt} ms`, { timeout: 600_000 }, () => {
       const ratios = shares(mbps, rtt, bdps)
@@ -38,11 +39,4 @@ describe("BBR over a minute", () => {
       assert.isAtMost(mean, 2, String(ratios))
     })
   }
-
-  it("shares a deep queue with CUBIC on a long fat path too", { timeout: 600_000 }, () => {
-    const ratios = shares(50, 100, 4)
-    const mean = geometricMean(ratios)
-    assert.isAtLeast(mean, 0.5, String(ratios))
-    assert.isAtMost(mean, 2, String(ratios))
-  })
 })

@@ -33,6 +33,9 @@ const PROBE_WAIT = 2000
 const PROBE_WAIT_RANDOM = 1000
 /** Reno would have grown its window by a packet in each of so many rounds: then it is time to probe. */
 const MAX_RENO_ROUNDS = 63
+/** What CUBIC keeps of its window after a loss, and how fast it grows it again in packets and s (RFC 9438 section 4.1). */
+const CUBIC_BETA = 0.7
+const CUBIC_C = 0.4
 /** Bytes in one burst (section 5.6.3). */
 const MAX_QUANTUM = 65_536
 
@@ -373,9 +376,16 @@ export class Bbr implements Controller {
     return Math.min(this.model.bdp(1, this.model.bw), this.congestionWindow)
   }
 
+  /**
+   * The draft waits 2 to 3 s, which it chose for Reno at 25 Mbit/s and 30 ms (section 5.3.3.8.3). CUBIC, which answers the
+   * losses of each probe, needs longer than that on long fat paths to be where it was: as long as it needs is waited (RFC 9438
+   * section 4.2).
+   */
   private isTimeToProbe(now: number): boolean {
-    if (now > this.cycleStamp + this.probeWait) return true
-    return this.roundsSinceProbe >= Math.min(this.targetInflight / this.path.maxDatagramSize, MAX_RENO_ROUNDS)
+    const packets = this.targetInflight / this.path.maxDatagramSize
+    const cubicRecovery = 1000 * Math.cbrt((packets * (1 - CUBIC_BETA)) / CUBIC_C)
+    if (now > this.cycleStamp + Math.max(this.probeWait, cubicRecovery)) return true
+    return this.roundsSinceProbe >= Math.min(packets, MAX_RENO_ROUNDS)
   }
 
   private isTimeToCruise(): boolean {
