@@ -3,6 +3,9 @@
  * limits, loss. Names of noq's rules: crate noq-proto 1.4, `connection/mod.rs` and `n0_nat_traversal.rs`.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { AdvertisedAddresses } from "../../src/internal/paths/AdvertisedAddresses.ts"
+import { SentFrameKind, SentFrameList, SentFramePool } from "../../src/internal/recovery/SentFrames.ts"
+import type { SentFrame } from "../../src/internal/recovery/SentFrames.ts"
 import type { ConnectionSettings } from "../../src/internal/Settings.ts"
 import { addressToBytes } from "../../src/internal/wire/AddressBytes.ts"
 import type { ByteWriter } from "../../src/internal/wire/Cursor.ts"
@@ -135,6 +138,24 @@ describe("ADD_ADDRESS and REMOVE_ADDRESS", () => {
     tell(pair, "client", (w) => writeAddAddress(w, 7, bytes(7), 1))
     tell(pair, "client", (w) => writeAddAddress(w, 7, bytes(8), 1))
     assert.deepStrictEqual(known(pair), ["203.0.113.8:1"])
+  })
+
+  it("an address whose ADD_ADDRESS was taken for lost is withdrawn all the same: the client may have it", () => {
+    const advertised = new AdvertisedAddresses()
+    advertised.limit = 4
+    const written = (): SentFrame | undefined => {
+      const list = new SentFrameList(new SentFramePool())
+      frames((w) => advertised.write(w, list))
+      return list.detach()
+    }
+    advertised.add(at(1))
+    advertised.onLost(written()!)
+    advertised.remove(at(1))
+    assert.deepInclude(written(), { kind: SentFrameKind.removeAddress, value: 0 })
+    // What never left need not be taken back.
+    advertised.add(at(2))
+    advertised.remove(at(2))
+    assert.isUndefined(written())
   })
 
   it("withdrawals of numbers that never were cost a bounded memory", () => {

@@ -22,6 +22,8 @@ interface Entry {
   readonly sequence: number
   readonly address: Address
   state: State
+  /** ADD_ADDRESS has left: the client may have it, even if that is taken for lost. */
+  sent: boolean
 }
 
 export class AdvertisedAddresses {
@@ -42,7 +44,7 @@ export class AdvertisedAddresses {
     const entries = (this.entries ??= [])
     if (entries.some((entry) => isLive(entry) && sameAddress(entry.address, address))) return true
     if (entries.length >= this.limit) return false
-    entries.push({ sequence: this.next++, address, state: "untold" })
+    entries.push({ sequence: this.next++, address, state: "untold", sent: false })
     this.pending = true
     return true
   }
@@ -52,7 +54,7 @@ export class AdvertisedAddresses {
     const { entries } = this
     const entry = entries?.find((each) => isLive(each) && sameAddress(each.address, address))
     if (entry === undefined) return false
-    if (entry.state === "untold") this.drop(entry)
+    if (!entry.sent) this.drop(entry)
     else if (entry.state === "telling") entry.state = "held"
     else this.put(entry, "withdrawn")
     return true
@@ -66,6 +68,7 @@ export class AdvertisedAddresses {
       if (w.remaining < ADDRESS_FRAME_LENGTH) return
       if (state === "untold") {
         entry.state = "telling"
+        entry.sent = true
         writeAddAddress(w, sequence, addressToBytes(address), address.port)
         frames.add(SentFrameKind.addAddress).value = sequence
       } else {
