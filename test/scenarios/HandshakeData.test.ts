@@ -82,7 +82,7 @@ describe("RFC 9001 4.1.3: handshake data at a level that is over", () => {
   })
 
   it("after the handshake a server that sends no tickets but nonsense is stopped by TLS", () => {
-    const pair = established()
+    const pair = established({ server: { sessionTickets: false } })
     inject(pair.simulator, pair.accepted, cryptoFrame(0, 10))
     pair.until(() => pair.client.closes.length > 0, 5000)
     assert.strictEqual(transportCode(pair.client), TransportError.crypto + 10)
