@@ -6,6 +6,7 @@ import { blest } from "../src/internal/paths/schedulers/Blest.ts"
 import { deliveryRate } from "../src/internal/paths/schedulers/DeliveryRate.ts"
 import { ecf } from "../src/internal/paths/schedulers/Ecf.ts"
 import { lowLatency } from "../src/internal/paths/schedulers/LowLatency.ts"
+import { redundant } from "../src/internal/paths/schedulers/Redundant.ts"
 import { minRtt } from "../src/internal/paths/schedulers/MinRtt.ts"
 import { roundRobin, weightedRoundRobin } from "../src/internal/paths/schedulers/RoundRobin.ts"
 import { Address } from "../src/internal/wire/Datagram.ts"
@@ -55,6 +56,32 @@ const context = (...paths: ReadonlyArray<PathScheduler.PathView>): PathScheduler
 
 const turns = (scheduler: PathScheduler.Scheduler, ctx: PathScheduler.SelectContext, count: number) =>
   Array.from({ length: count }, () => scheduler.select(ctx)?.id)
+
+describe("every scheduler", () => {
+  const all = {
+    roundRobin,
+    lowLatency,
+    blest,
+    ecf,
+    deliveryRate,
+    redundant,
+    minRtt: minRtt(0.5),
+    backup: backup(undefined, 0)
+  }
+  for (const [name, make] of Object.entries(all)) {
+    it(`${name}: whatever the round trips are, 0 among them, free paths carry what waits while nothing is under way`, () => {
+      const times = [0, 1e-9, 10, 1e6]
+      for (const a of times) {
+        for (const b of times) {
+          const of = (id: number, rtt: number) =>
+            path(id, { smoothedRtt: rtt, latestRtt: rtt, minRtt: rtt, rttVariance: rtt / 2 })
+          const chosen = turns(make(), context(of(0, a), of(1, b)), 4)
+          for (const id of chosen) assert.isDefined(id, `${a} and ${b} ms`)
+        }
+      }
+    })
+  }
+})
 
 describe("roundRobin", () => {
   it("takes turns packet by packet", () => {

@@ -73,7 +73,9 @@ export const minRtt = (bias: number) => (): Scheduler => {
         const path = paths[i]!
         if (!path.canSend) continue
         const share = most === 0 ? 1 : 1 - quotas[slotOf(path.id)]! / most
-        const score = path.hasRtt ? bias * (lowest / path.smoothedRtt) + (1 - bias) * share : share
+        // Simulated networks have round trips of 0.
+        const nearness = path.smoothedRtt > lowest ? lowest / path.smoothedRtt : 1
+        const score = path.hasRtt ? bias * nearness + (1 - bias) * share : share
         if (score > best) {
           best = score
           chosen = path
