@@ -7,6 +7,9 @@
  * context of `Endpoint.connect` or, for accepted connections, from the one the endpoint was built in. Without a Layer a path is
  * suspected at its first probe timeout.
  *
+ * On short paths that is some 30 ms, for which a peer or this program that computes is silent, too: then `PotentiallyFailed` and
+ * `Recovered` follow each other, and nothing is lost. `minimumSilence` above the longest such pause leaves them out.
+ *
  * @module
  * @since 0.2.0
  */
