@@ -81,6 +81,23 @@ describe("failure detection", () => {
     }
   })
 
+  it("N8: a detector with patience is asked, too, when another path that was silent answers again", () => {
+    for (const [silence, suspected] of [
+      [150, false],
+      [3000, true]
+    ] as const) {
+      const pair = twoPaths({ name: "patient", isFailed: (known) => known.silence > 800 })
+      const incoming = send(pair.connection, pair.accepted, 3_000_000)
+      pair.run(pair.simulator.now + 200)
+      for (const link of pair.links) link.cut()
+      pair.run(pair.simulator.now + silence)
+      for (const link of pair.links) link.restore()
+      pair.until(() => incoming.finished, pair.simulator.now + 30_000)
+      intact(incoming, 3_000_000, "patience")
+      assert.strictEqual(eventsOf(pair.client, "potentiallyFailed").length > 0, suspected, `${silence} ms`)
+    }
+  })
+
   it("cuts every second for a minute lose nothing, with and without patience", () => {
     for (const failures of [
       undefined,

@@ -71,7 +71,7 @@ export class FailureDetector {
       this.abandonIfDead(path, now)
     } else {
       this.probing.withData(path)
-      if (path.ptoCount >= ONLY_PATH_PTOS) this.suspect(path)
+      if (path.ptoCount >= ONLY_PATH_PTOS && path.state === "active" && this.isFailed(path, now)) this.suspect(path)
       this.checkWaysBack(path, now)
     }
   }
@@ -123,7 +123,8 @@ export class FailureDetector {
     path.answeredAt = path.provenAt = now
     this.abandonDeadWayBack(path, now)
     // One that the application had suspected may have nothing else to be acknowledged.
-    if (path.open && path.state === "potentiallyFailed" && path.ptoCount === 0 && !path.distrusted) this.onProven(path)
+    if (path.open && path.state === "potentiallyFailed" && path.ptoCount === 0 && !path.distrusted)
+      this.onProven(path, now)
   }
 
   /**
@@ -151,8 +152,8 @@ export class FailureDetector {
     path.farewellPending = true
   }
 
-  /** A way is open again: what is stuck on paths that are still silent takes it. */
-  onProven(path: Path): void {
+  /** A way is open again: what is stuck on paths that are still silent takes it, unless the detector has more patience. */
+  onProven(path: Path, now: number): void {
     if (path.distrusted) this.suspect(path)
     else if (path.state === "potentiallyFailed" && !path.addressLost && path.provenAt >= path.trustedAt) {
       path.state = "active"
@@ -164,6 +165,8 @@ export class FailureDetector {
     for (const other of this.core.paths.all) {
       if (other === path || !other.open || (other.ptoCount === 0 && !other.addressLost)) continue
       this.repeatAcknowledgement(other)
+      // While none worked nobody was asked.
+      if (other.state === "active" && !other.addressLost && !this.isFailed(other, now)) continue
       this.reinjection.onPathFailed(other)
       this.suspect(other)
     }

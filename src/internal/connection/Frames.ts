@@ -24,7 +24,7 @@ export interface FrameEvents {
   readonly onPeerClose: (info: CloseInfo, now: number) => void
   readonly onPathValidated: (path: Path, now: number) => void
   /** A path that had gone silent is acknowledged again. */
-  readonly onPathProven: (path: Path) => void
+  readonly onPathProven: (path: Path, now: number) => void
   readonly onNewToken: (token: Uint8Array) => void
 }
 
@@ -303,7 +303,7 @@ export class Frames {
     if (path.recovery.deliveredAt === deliveredAt) return problem
     path.provenAt = Math.max(path.provenAt, path.recovery.deliveredAt)
     const silent = ptoCount > 0 || (path.state === "potentiallyFailed" && !path.distrusted)
-    if (silent && path.ptoCount === 0) this.events.onPathProven(path)
+    if (silent && path.ptoCount === 0) this.events.onPathProven(path, now)
     return problem
   }
 

@@ -75,11 +75,11 @@ export class Reactions implements FrameEvents, ReceiverEvents {
     const { validated } = path
     if (validated) this.failureDetector.onAnswered(path, now)
     this.migration.onValidated(path, now)
-    if (!validated && path.validated) this.failureDetector.onProven(path)
+    if (!validated && path.validated) this.failureDetector.onProven(path, now)
   }
 
-  onPathProven(path: Path): void {
-    this.failureDetector.onProven(path)
+  onPathProven(path: Path, now: number): void {
+    this.failureDetector.onProven(path, now)
   }
 
   onNewToken(token: Uint8Array): void {

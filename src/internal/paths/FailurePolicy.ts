@@ -30,8 +30,9 @@ export interface Policy {
   /** For logs and reports. */
   readonly name: string
   /**
-   * Called at each probe timeout of a path with data outstanding that others could replace, so never for being idle. A plain
-   * synchronous function. The last path is not judged: it is all there is.
+   * Called at each probe timeout of a path with data outstanding that others could replace, so never for being idle, and when
+   * another one answers after none did. The last path is judged from the second probe timeout in a row on: it is all there is,
+   * and goes on to be used. A plain synchronous function.
    */
   readonly isFailed: (silence: Silence) => boolean
 }
