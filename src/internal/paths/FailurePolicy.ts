@@ -2,7 +2,7 @@
 import type { PathView } from "./Scheduler.ts"
 
 /**
- * What is known of a silent path: the same object for every call.
+ * What is known of a silent path.
  *
  * @category models
  * @since 0.2.0

@@ -183,7 +183,7 @@ export const pathStats = (path: Path, now: number, scheduled: number): PathStats
     smoothedRtt: recovery.rtt.smoothed,
     rttVariance: recovery.rtt.variance,
     minRtt: recovery.rtt.min,
-    congestionWindow: recovery.controller.congestionWindow,
+    congestionWindow: Math.floor(recovery.controller.congestionWindow),
     bytesInFlight: recovery.bytesInFlight,
     pacingRate: recovery.pacer.rate,
     deliveryRate: recovery.delivery.rate > 0 ? recovery.delivery.rate : mean,

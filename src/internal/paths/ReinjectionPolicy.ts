@@ -25,7 +25,7 @@ export interface Packet {
 }
 
 /**
- * What a target is chosen from: the same object for every call.
+ * What a target is chosen from.
  *
  * @category models
  * @since 0.2.0
