@@ -220,6 +220,30 @@ describe("EndpointRuntime", () => {
     })
   )
 
+  it.effect("after a stall what has come is taken in before what is due", () =>
+    Effect.gen(function* () {
+      const { machine, runtime } = yield* started
+      const socket = new FakeSocket()
+      runtime.addSocket(socket)
+      machine.deadline = 50
+      runtime.wake()
+      yield* turn
+      taken(machine)
+      let waiting = true
+      machine.nextTimeout = () => {
+        if (waiting && runtime.now() === 50) {
+          waiting = false
+          machine.deadline = 10
+          // Only now can it be read.
+          socket.deliver(1)
+        }
+        return machine.deadline
+      }
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(taken(machine), ["receive 1 50", "poll 50", "timeout 50", "poll 50"])
+    })
+  )
+
   it.effect("A4: the machine is told of a full socket, and polled when it has room; others do not wait for it", () =>
     Effect.gen(function* () {
       const { machine, runtime } = yield* started

@@ -18,6 +18,8 @@ const LAST_PACKETS = 1000
 
 /** ms between two looks at a machine that keeps saying that it is late: it must not keep the processor busy. */
 const LATE_RETRY = 1
+/** ms that a timer may be late before the program is taken to have been busy with something else. */
+const STALL = 2
 
 /** ms before a socket that failed is bound again: twice as many each time, until it receives something. */
 const FIRST_REBIND = 10
@@ -292,7 +294,17 @@ export class EndpointRuntime {
     return Effect.flatMap(Effect.sleep(Math.max(left, 0)), () => this.onTimer)
   }
 
-  private readonly onTimer: Effect.Effect<void> = Effect.suspend(() => {
+  /**
+   * After a program has computed for a while, timers run before sockets are read. What came meanwhile is taken in first, lest a
+   * path be found silent that was not heard.
+   */
+  private readonly onTimer: Effect.Effect<void> = Effect.suspend(() =>
+    !this.stopped && this.now() - this.machine.nextTimeout() > STALL
+      ? Effect.andThen(Effect.andThen(Effect.yieldNow, Effect.yieldNow), this.timeOut)
+      : this.timeOut
+  )
+
+  private readonly timeOut: Effect.Effect<void> = Effect.suspend(() => {
     if (this.stopped) return Effect.void
     this.armed = -Infinity
     const now = this.now()
