@@ -20,6 +20,8 @@ export class SealedTokens {
   private readonly secret: Uint8Array
   private readonly epochLength: number
   private readonly label: string
+  /** The key of the epoch that was asked for last: nearly always that of now. */
+  private epochKey: { readonly epoch: number; readonly bytes: Uint8Array } | undefined = undefined
 
   /** `label`: what they are for; tokens of one label do not open under another. `epochLength`: ms. */
   constructor(options: {
@@ -78,8 +80,10 @@ export class SealedTokens {
 
   /** A key for each token, so that its nonce is used once. */
   private key(token: Uint8Array, epoch: number): [key: Uint8Array, nonce: Uint8Array] {
-    const ofEpoch = hmac("sha256", this.secret, Buffer.from(`${this.label} ${epoch}`))
-    const material = hmac("sha256", ofEpoch, token.subarray(0, OPEN))
-    return [material.slice(0, KEY), material.slice(KEY, KEY + NONCE)]
+    if (this.epochKey?.epoch !== epoch) {
+      this.epochKey = { epoch, bytes: hmac("sha256", this.secret, Buffer.from(`${this.label} ${epoch}`)) }
+    }
+    const material = hmac("sha256", this.epochKey.bytes, token.subarray(0, OPEN))
+    return [material.subarray(0, KEY), material.subarray(KEY, KEY + NONCE)]
   }
 }
