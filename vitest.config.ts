@@ -2,6 +2,8 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
+    // Vitest keeps one core for itself, which on two cores is half of them.
+    maxWorkers: "100%",
     projects: [
       {
         test: {

@@ -24,7 +24,8 @@ class Uses {
   }
 
   private add(id: string, from: Address, to: Address): void {
-    this.pairs.set(id, (this.pairs.get(id) ?? new Set()).add(`${from.key} > ${to.key}`))
+    // Another port of the same host is the last resort of a server that has no ID left: the address tells as much.
+    this.pairs.set(id, (this.pairs.get(id) ?? new Set()).add(`${from.host} > ${to.host}`))
   }
 
   get twice(): ReadonlyArray<string> {

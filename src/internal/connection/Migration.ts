@@ -96,8 +96,11 @@ export class Migration {
       path.peerSequence = sequence
       return
     }
-    // A peer that moves takes another ID; under the same one a translator has moved it (RFC 9000 section 9.5).
-    const deliberate = sequence !== path.peerSequence
+    // A peer that moves takes another ID; under the same one a translator has moved it (RFC 9000 section 9.5). So it is, too, if
+    // only its port is another one, and it has changed its ID before: with no ID left for there the answer has the one of before,
+    // which tells nobody more than the address does. Nothing would be heard otherwise, and nothing ask the peer for more.
+    const samePlace = remote.host === path.remote.host && local.host === path.local.host
+    const deliberate = sequence !== path.peerSequence && !(samePlace && !path.remoteIds.hasFor(local, remote))
     const { validated } = path
     if (deliberate) moveRemoteId(core.paths, path, local, remote)
     path.moveTo(local, remote)
