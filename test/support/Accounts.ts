@@ -50,8 +50,7 @@ const missing = (path: PathStats): string | undefined => {
   if (path.packetsSent > 0 && path.bytesSent === 0) return "packets left, and no bytes"
   if (path.packetsAcked > 0 && path.bytesAcked === 0) return "packets were acknowledged, and no bytes"
   if (path.packetsLost > 0 && path.bytesLost === 0) return "packets were lost, and no bytes"
-  // What comes from an address that the path does not lead to, a probe of it, is no traffic of the path.
-  if (path.packetsReceived > 10 && path.bytesReceived === 0) return "packets came, and no bytes"
+  if (path.packetsReceived > 0 && path.bytesReceived === 0) return "packets came, and no bytes"
   if (path.streamBytesSent > 0 && path.bytesSent < path.streamBytesSent) return "more stream bytes than bytes"
   if (path.minRtt < Infinity && !(path.latestRtt > 0 && path.smoothedRtt > 0)) return "samples of the RTT, and no RTT"
   if (path.packetsScheduled > 0 && path.schedulerShare === 0) return "scheduled packets, and no share"

@@ -91,7 +91,6 @@ export class Migration {
     const local = burst.local[datagram]!
     const remote = burst.remote[datagram]!
     const bytes = burst.length[datagram]!
-    path.onDatagramReceived(bytes)
     if (path.leadTo(local, remote) && this.goBack(path, now)) {
       path.peerSequence = sequence
       return

@@ -212,7 +212,7 @@ export class Receiver {
     if (id.sequence > path.localIds.newestUsed) core.paths.onIdUsed(path, id.sequence)
     const length = burst.length[datagram]!
     const moved = !sameAddress(remote, path.remote) || !sameAddress(local, path.local)
-    if (!moved && datagram !== this.counted) path.onDatagramReceived(length)
+    if (datagram !== this.counted) path.onDatagramReceived(length)
     this.frames.datagramLength = length
     this.accept(path, now)
     if (
